@@ -1,0 +1,83 @@
+# The benchmarks: the same sources for Cathode (build/user/bin) and for Linux (build/bench/linux).
+#
+#: make bench QUICK=1 ONLY='fork.*'   some of it, with fewer samples
+#:   SAMPLES=n SECONDS=n              samples of each case, budget for all
+#: make plot RUN=results/latest       draw the plots of a run again from its samples.tsv
+
+BENCH_SRC := $(filter-out bench/%_test.c bench/os_%.c bench/child.c,$(wildcard bench/*.c)) \
+  $(wildcard bench/cases/*.c)
+BENCH_CFLAGS := $(STD) $(WARNINGS) -O2 -g -D_GNU_SOURCE -Ikernel -Iuser
+
+BENCH_CATHODE := $(B)/user/bin/bench $(B)/user/bin/bench-child
+BENCH_LINUX := $(B)/bench/linux/bench $(B)/bench/linux/bench-child
+TEST_BIN += $(BENCH_CATHODE)
+
+BENCH_CATHODE_SRC := $(BENCH_SRC) bench/os_cathode.c
+BENCH_LINUX_SRC := $(BENCH_SRC) bench/os_linux.c
+BENCH_CATHODE_OBJ := $(BENCH_CATHODE_SRC:%.c=$(B)/obj/bench-cathode/%.o)
+BENCH_LINUX_OBJ := $(BENCH_LINUX_SRC:%.c=$(B)/obj/bench-linux/%.o)
+
+# ---- for Cathode --------------------------------------------------------------------------------
+
+BENCH_SDK := $(B)/sdk/bin/cathode-cc
+
+$(B)/obj/bench-cathode/%.o: %.c | $(BENCH_SDK)
+	@mkdir -p $(@D)
+	$(call run,CC,$<)$(BENCH_SDK) $(BENCH_CFLAGS) $(DEPFLAGS) -c -o $@ $<
+
+$(B)/user/bin/bench: $(BENCH_CATHODE_OBJ) $(B)/obj/bench-cathode/user/runtime/server.o $(BENCH_SDK)
+	@mkdir -p $(@D)
+	$(call run,LD,$@)$(BENCH_SDK) -o $@ $(filter %.o,$^) -lm -pthread
+
+$(B)/user/bin/bench-child: $(B)/obj/bench-cathode/bench/child.o $(BENCH_SDK)
+	@mkdir -p $(@D)
+	$(call run,LD,$@)$(BENCH_SDK) -o $@ $(filter %.o,$^)
+
+# ---- for Linux ----------------------------------------------------------------------------------
+
+$(B)/obj/bench-linux/%.o: %.c
+	@mkdir -p $(@D)
+	$(call run,CC,$<)$(CC) $(BENCH_CFLAGS) $(DEPFLAGS) -c -o $@ $<
+
+$(B)/bench/linux/bench: $(BENCH_LINUX_OBJ)
+	@mkdir -p $(@D)
+	$(call run,LD,$@)$(CC) -static -o $@ $^ -lm -pthread
+
+$(B)/bench/linux/bench-child: $(B)/obj/bench-linux/bench/child.o
+	@mkdir -p $(@D)
+	$(call run,LD,$@)$(CC) -static -o $@ $^
+
+-include $(BENCH_CATHODE_OBJ:.o=.d) $(BENCH_LINUX_OBJ:.o=.d)
+
+# The host side: reading, statistics, table, plots, and runs that break.
+BENCH_HOST := $(wildcard bench/host/*.py bench/host/*.gp)
+CHECK_NEEDS += $(B)/bench/host_test.tap
+
+$(B)/bench/host_test.tap: $(BENCH_LINUX) $(BENCH_HOST)
+	$(call run,TEST,bench/host/host_test.py)bench/host/host_test.py $< >$@.new || \
+	  { cat $@.new >&2; exit 1; }
+	@mv $@.new $@
+
+# ---- running ------------------------------------------------------------------------------------
+
+ONLY :=
+QUICK :=
+SAMPLES :=
+SECONDS :=
+# RUN on the command line names a run; otherwise it is the runner's command (tools/tools.mk).
+PLOT_RUN = $(if $(filter command,$(origin RUN)),$(RUN),results/latest)
+BENCH_OPTIONS = $(if $(ONLY),--only '$(ONLY)') $(if $(QUICK),--quick) \
+  $(if $(SAMPLES),--samples $(SAMPLES)) $(if $(SECONDS),--seconds $(SECONDS))
+
+.PHONY: bench-host plot
+
+bench: ## install what is missing, build, boot, measure, plot; prints a table and the paths
+	@$(MAKE) setup
+	@$(MAKE) all $(BENCH_CATHODE)
+	@bench/host/bench.py $(BENCH_OPTIONS) -- $(RUN_OPTIONS)
+
+bench-host: $(BENCH_LINUX) ## the same measurements on this host's own kernel
+	@bench/host/bench.py $(BENCH_OPTIONS) --host $(B)/bench/linux/bench
+
+plot: ## draw the plots of RUN=results/... again (the latest run unless told)
+	@bench/host/plot.py $(PLOT_RUN)

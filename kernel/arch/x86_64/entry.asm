@@ -1,0 +1,373 @@
+; Every way into and out of the kernel: system calls, exceptions and interrupts, thread switch, first
+; entry to ring 3, and the copies to and from user memory that may fault.
+;
+; Invariants
+;  [A1] In ring 0 gs:0 is this CPU's struct arch_cpu; swapgs happens only where the saved cs is ring 3.
+;       NMI, #DF and #MC may come between swapgs and iret, so they set gs from their IST stack's top.
+;  [A2] Interrupts are disabled in ring 0 but in arch_idle and arch_irq_window, which hold no state.
+;  [A3] The top of a thread's kernel stack is its struct arch_user_frame (rip cs rflags rsp ss).
+;  [A4] rcx of SYSRET is canonical: the last user page is never mapped (ABI_USER_END), and rip values set
+;       by others are checked (SDM vol. 2, SYSRET; "SYSRET #GP in ring 0 with the user's stack").
+
+default rel
+%include "kernel/arch/x86_64/offsets.inc"
+
+extern trap_dispatch
+extern trap_paranoid
+extern upcall_return_to_user
+extern upcall_syscall_table
+
+global syscall_entry
+global arch_thread_switch_asm
+global arch_user_enter_asm
+global thread_start
+global trap_stubs
+global arch_copy_from_user_asm
+global arch_copy_to_user_asm
+global arch_load_user_u32_asm
+global arch_store_user_u32_asm
+global user_copy_start
+global user_copy_end
+global user_copy_fault
+global arch_idle
+global arch_irq_window
+global bench_int_loop
+global bench_int_handler
+
+section .text
+
+; ---- system calls ---------------------------------------------------------------------------
+; SYSCALL: rip in rcx, rflags in r11, rsp and gs still the user's, IF cleared by SFMASK.
+align 64
+syscall_entry:
+  swapgs
+  mov [gs:CPU_USER_SP], rsp
+  mov rsp, [gs:CPU_KERNEL_SP]
+  push USER_SS
+  push qword [gs:CPU_USER_SP]
+  push r11
+  push USER_CS
+  push rcx
+  cmp rax, SYS_NR_COUNT
+  jae .unknown
+  push rbp
+  mov rbp, rsp
+  mov rcx, r10
+  lea r10, [upcall_syscall_table]
+  call [r10 + rax * 8]
+.leave:
+  pop rbp
+  mov rdx, [gs:CPU_CURRENT]
+  cmp dword [rdx + THREAD_WORK], 0
+  jne .work
+.sysret:
+  pop rcx
+  add rsp, 8
+  pop r11
+  pop rsp
+  xor edi, edi                  ; nothing of the kernel's stays in a register
+  xor esi, esi
+  xor edx, edx
+  xor r8d, r8d
+  xor r9d, r9d
+  xor r10d, r10d
+  swapgs
+  o64 sysret
+.unknown:
+  push rbp
+  mov rax, -38                  ; -ENOSYS
+  jmp .leave
+.work:
+  mov rdi, rsp
+  push rax
+  call upcall_return_to_user
+  pop rax
+  jmp .sysret
+
+; ---- exceptions and interrupts --------------------------------------------------------------
+; One 16-byte stub a vector: push an error code where the CPU pushes none, and the vector.
+%assign vector 0
+align 16
+trap_stubs:
+%rep 256
+  align 16
+  %if vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30
+    push vector
+  %else
+    push 0
+    push vector
+  %endif
+  %if vector == 2 || vector == 8 || vector == 18
+    jmp trap_paranoid_common
+  %else
+    jmp trap_common
+  %endif
+%assign vector vector + 1
+%endrep
+
+%macro SAVE_ALL 0
+  push rax
+  push rcx
+  push rdx
+  push rbx
+  push rbp
+  push rsi
+  push rdi
+  push r8
+  push r9
+  push r10
+  push r11
+  push r12
+  push r13
+  push r14
+  push r15
+%endmacro
+%macro RESTORE_ALL 0
+  pop r15
+  pop r14
+  pop r13
+  pop r12
+  pop r11
+  pop r10
+  pop r9
+  pop r8
+  pop rdi
+  pop rsi
+  pop rbp
+  pop rbx
+  pop rdx
+  pop rcx
+  pop rax
+%endmacro
+
+align 64
+trap_common:
+  SAVE_ALL
+  cld
+  test byte [rsp + TRAP_CS], 3
+  jz .kernel
+  swapgs
+  mov rdi, rsp
+  xor ebp, ebp                  ; backtraces end here
+  call trap_dispatch
+  mov rdx, [gs:CPU_CURRENT]
+  cmp dword [rdx + THREAD_WORK], 0
+  je .to_user
+  lea rdi, [rsp + TRAP_RIP]
+  call upcall_return_to_user
+.to_user:
+  RESTORE_ALL
+  add rsp, 16
+  swapgs
+  iretq
+.kernel:
+  mov rdi, rsp
+  mov rbp, rsp
+  push qword [rsp + TRAP_RIP]   ; a frame that leads on to the interrupted code
+  push qword [rbp + TRAP_RBP]
+  mov rbp, rsp
+  call trap_dispatch
+  add rsp, 16
+  RESTORE_ALL
+  add rsp, 16
+  iretq
+
+; NMI, #DF, #MC on their own stacks [A1]: the word at the stack's top is this CPU's struct arch_cpu.
+align 16
+trap_paranoid_common:
+  SAVE_ALL
+  cld
+  mov ecx, 0xc0000101           ; IA32_GS_BASE
+  rdmsr
+  mov r12d, eax
+  mov r13d, edx
+  mov rax, [rsp + TRAP_SIZE]    ; above the iret frame
+  mov rdx, rax
+  shr rdx, 32
+  wrmsr
+  mov rdi, rsp
+  xor ebp, ebp
+  call trap_paranoid
+  mov eax, r12d
+  mov edx, r13d
+  mov ecx, 0xc0000101
+  wrmsr
+  RESTORE_ALL
+  add rsp, 16
+  iretq
+
+; ---- threads --------------------------------------------------------------------------------
+; arch_thread_switch_asm(uint64_t *save_sp, uint64_t load_sp)
+align 16
+arch_thread_switch_asm:
+  push rbx
+  push rbp
+  push r12
+  push r13
+  push r14
+  push r15
+  mov [rdi], rsp
+  mov rsp, rsi
+  pop r15
+  pop r14
+  pop r13
+  pop r12
+  pop rbp
+  pop rbx
+  ret
+
+; First switch-in of a thread: rbx = entry, r12 = argument (arch_thread_init).
+align 16
+thread_start:
+  xor ebp, ebp
+  mov rdi, r12
+  call rbx
+  ud2
+
+; arch_user_enter_asm(struct arch_user_frame *frame, uint64_t arg): ring 3 with clean registers.
+align 16
+arch_user_enter_asm:
+  mov rsp, rdi
+  mov rdi, rsi
+  xor eax, eax
+  xor ebx, ebx
+  xor ecx, ecx
+  xor edx, edx
+  xor esi, esi
+  xor ebp, ebp
+  xor r8d, r8d
+  xor r9d, r9d
+  xor r10d, r10d
+  xor r11d, r11d
+  xor r12d, r12d
+  xor r13d, r13d
+  xor r14d, r14d
+  xor r15d, r15d
+  swapgs
+  iretq
+
+; The one place where the kernel sleeps: STI keeps interrupts off for one more instruction, so that
+; none is lost between the caller's check and HLT (SDM vol. 2, STI).
+align 16
+arch_idle:
+  sti
+  hlt
+  cli
+  ret
+
+align 16
+arch_irq_window:
+  sti
+  nop
+  cli
+  ret
+
+; ---- user memory ----------------------------------------------------------------------------
+; Between user_copy_start and user_copy_end a page fault that cannot be resolved continues at
+; user_copy_fault with rdx = bytes not yet copied. rdi, rsi: pointers, rdx: length. rax: bytes not copied.
+; SMAP: AC is set around the access only (SDM vol. 3A 4.6.1).
+extern cpu_has_smap
+
+%macro USER_COPY 1
+align 16
+%1:
+  cmp byte [cpu_has_smap], 0
+  je .go
+  stac
+.go:
+  jmp user_copy_body
+%endmacro
+
+USER_COPY arch_copy_from_user_asm
+USER_COPY arch_copy_to_user_asm
+
+align 16
+user_copy_start:
+user_copy_body:
+  cmp rdx, 64
+  jb .words
+.big:
+  mov rax, [rsi]
+  mov rcx, [rsi + 8]
+  mov r8, [rsi + 16]
+  mov r9, [rsi + 24]
+  mov [rdi], rax
+  mov [rdi + 8], rcx
+  mov [rdi + 16], r8
+  mov [rdi + 24], r9
+  mov rax, [rsi + 32]
+  mov rcx, [rsi + 40]
+  mov r8, [rsi + 48]
+  mov r9, [rsi + 56]
+  mov [rdi + 32], rax
+  mov [rdi + 40], rcx
+  mov [rdi + 48], r8
+  mov [rdi + 56], r9
+  add rsi, 64
+  add rdi, 64
+  sub rdx, 64
+  cmp rdx, 64
+  jae .big
+.words:
+  cmp rdx, 8
+  jb .bytes
+  mov rax, [rsi]
+  mov [rdi], rax
+  add rsi, 8
+  add rdi, 8
+  sub rdx, 8
+  jmp .words
+.bytes:
+  test rdx, rdx
+  jz user_copy_done
+  mov al, [rsi]
+  mov [rdi], al
+  inc rsi
+  inc rdi
+  dec rdx
+  jmp .bytes
+arch_load_user_u32_body:
+  mov eax, [rdi]
+  mov [rsi], eax
+  xor edx, edx
+  jmp user_copy_done
+arch_store_user_u32_body:
+  mov [rdi], esi
+  xor edx, edx
+  jmp user_copy_done
+user_copy_end:
+user_copy_fault:
+user_copy_done:
+  cmp byte [cpu_has_smap], 0
+  je .out
+  clac
+.out:
+  mov rax, rdx
+  ret
+
+align 16
+arch_load_user_u32_asm:
+  mov edx, 4
+  cmp byte [cpu_has_smap], 0
+  je .go
+  stac
+.go:
+  jmp arch_load_user_u32_body
+align 16
+arch_store_user_u32_asm:
+  mov edx, 4
+  cmp byte [cpu_has_smap], 0
+  je .go
+  stac
+.go:
+  jmp arch_store_user_u32_body
+
+; bench_int_loop(uint32_t n): software interrupts into a handler that only returns.
+align 16
+bench_int_loop:
+  int VECTOR_BENCH
+  dec edi
+  jnz bench_int_loop
+  ret
+bench_int_handler:
+  iretq

@@ -1,0 +1,98 @@
+/* Threads as the machine sees them: a kernel stack, the callee-saved registers on it, the FPU, the
+ * segment bases; and the way to ring 3. */
+#include "arch/x86_64/x86.h"
+
+#define FPU_NOWHERE UINT32_MAX
+
+void arch_thread_init(struct arch_thread *t, uint64_t stack_top, void (*entry)(void *), void *arg) {
+  /* The image that arch_thread_switch_asm pops: r15 r14 r13 r12 rbp rbx rip; then sp is aligned to 16. */
+  uint64_t *sp = (uint64_t *)(stack_top - 64) - 7;
+  sp[0] = sp[1] = sp[2] = 0;
+  sp[3] = (uint64_t)arg;
+  sp[4] = 0;
+  sp[5] = (uint64_t)entry;
+  sp[6] = (uint64_t)thread_start;
+  t->sp = (uint64_t)sp;
+  t->stack_top = stack_top;
+  t->fpu_cpu = FPU_NOWHERE;
+  t->fs_base = t->gs_base = 0;
+}
+
+static void bases_save(struct arch_thread *t) {
+  if (cpu_features.fsgsbase) {
+    t->fs_base = rdfsbase();
+    t->gs_base = read_user_gsbase();
+  }
+}
+
+static void bases_load(const struct arch_thread *t) {
+  if (cpu_features.fsgsbase) {
+    wrfsbase(t->fs_base);
+    write_user_gsbase(t->gs_base);
+  } else {
+    wrmsr(MSR_FS_BASE, t->fs_base);
+    wrmsr(MSR_KERNEL_GS_BASE, t->gs_base);
+  }
+}
+
+void arch_thread_switch(struct arch_thread *prev, struct arch_thread *next) {
+  struct arch_cpu *cpu = arch_cpu_self();
+  if (prev->fpu != NULL) {
+    fpu_save(prev->fpu);
+    prev->fpu_cpu = cpu->id;
+    cpu->fpu_owner = prev->fpu;
+    bases_save(prev);
+  }
+  if (next->fpu != NULL) {
+    if (cpu->fpu_owner != next->fpu || next->fpu_cpu != cpu->id) {
+      fpu_restore(next->fpu);
+      cpu->fpu_owner = next->fpu;
+    }
+    bases_load(next);
+  }
+  cpu->current = next;
+  cpu->kernel_sp = next->stack_top;
+  *cpu->tss_rsp0 = next->stack_top;
+  arch_thread_switch_asm(&prev->sp, next->sp);
+}
+
+bool arch_user_regs_valid(const struct arch_user_regs *r) {
+  return r->ip < ABI_USER_END && r->sp <= ABI_USER_END && r->fs_base < ABI_USER_END && r->gs_base < ABI_USER_END;
+}
+
+void arch_user_set_bases(struct arch_thread *t, bool self, uint64_t fs_base, uint64_t gs_base) {
+  t->fs_base = fs_base;
+  t->gs_base = gs_base;
+  if (self) {
+    bases_load(t);
+  }
+}
+
+_Noreturn void arch_user_enter(const struct arch_user_regs *r) {
+  struct arch_thread *t = arch_cpu_self()->current;
+  struct arch_user_frame *frame = arch_user_frame(t);
+  *frame = (struct arch_user_frame){
+      .rip = r->ip, .cs = SEL_USER_CS, .rflags = RFLAGS_FIXED | RFLAGS_IF, .rsp = r->sp, .ss = SEL_USER_SS};
+  arch_user_set_bases(t, true, r->fs_base, r->gs_base);
+  fpu_restore(t->fpu);
+  if (atomic_load_explicit(&t->work, memory_order_relaxed) != 0) {
+    upcall_return_to_user(frame);
+  }
+  arch_user_enter_asm(frame, r->arg);
+}
+
+size_t arch_copy_from_user(void *dst, uint64_t src, size_t len) {
+  return arch_copy_from_user_asm(dst, src, len);
+}
+
+size_t arch_copy_to_user(uint64_t dst, const void *src, size_t len) {
+  return arch_copy_to_user_asm(dst, src, len);
+}
+
+bool arch_load_user_u32(uint64_t addr, uint32_t *value) {
+  return arch_load_user_u32_asm(addr, value) == 0;
+}
+
+bool arch_store_user_u32(uint64_t addr, uint32_t value) {
+  return arch_store_user_u32_asm(addr, value) == 0;
+}

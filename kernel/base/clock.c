@@ -1,0 +1,26 @@
+/* The clock's constants: mult = 2^32 * 10^9 / hz, and its inverse for arming timers. */
+#include "base/clock.h"
+
+#define NS_PER_S 1000000000ul
+
+struct abi_clock clock_abi;
+static uint64_t tsc_per_ns; /* 2^32 * hz / 10^9 */
+
+void clock_init(void) {
+  uint64_t hz = arch_tsc_hz();
+  clock_abi.tsc_hz = hz;
+  clock_abi.mult = (NS_PER_S << 32) / hz; /* 2^32 * 10^9 fits 62 bits */
+  clock_abi.base_tsc = 0;
+  clock_abi.base_ns = 0;
+  tsc_per_ns = (hz / NS_PER_S << 32) + (hz % NS_PER_S << 32) / NS_PER_S;
+  clock_abi.base_tsc = arch_tsc();
+  clock_abi.realtime_offset_ns = arch_wall_clock() * (int64_t)NS_PER_S - (int64_t)clock_now();
+}
+
+uint64_t clock_to_tsc(uint64_t ns) {
+  if (ns == UINT64_MAX) {
+    return UINT64_MAX;
+  }
+  unsigned __int128 cycles = ((unsigned __int128)ns * tsc_per_ns) >> 32;
+  return cycles > INT64_MAX ? UINT64_MAX : clock_abi.base_tsc + (uint64_t)cycles + 2;
+}

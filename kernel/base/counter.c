@@ -1,0 +1,9 @@
+/* Storage and names of the counters. */
+#include "base/counter.h"
+
+struct counters counters[MAX_CPUS];
+const char *const counter_names[COUNTER_COUNT] = {
+#define COUNTER(name, text) #name,
+#include "base/counters.def"
+#undef COUNTER
+};

@@ -1,0 +1,181 @@
+/* The boot order, every step listed; and the first context, which runs bootstrap. */
+#include "arch/upcall.h"
+#include "base/bootargs.h"
+#include "base/clock.h"
+#include "base/panic.h"
+#include "lib/string.h"
+#include "mm/mm.h"
+#include "scheme/scheme.h"
+#include "syscall/syscall.h"
+
+#define IMAGE_MAGIC 0x0145444f48544143ul /* "CATHODE\1", little-endian */
+
+/* Called by arch once the boot stack and the first tables are there. */
+_Noreturn void kernel_main(void);
+
+static struct boot_info boot;
+static uint64_t max_cpus = MAX_CPUS;
+static bool cpu_online[MAX_CPUS];
+
+/* ---- boot arguments ------------------------------------------------------------------------ */
+
+static uint64_t sched_values[SCHED_PARAM_COUNT];
+
+static const struct bootarg bootarg_table[] = {
+    {"cpus", BOOTARG_U64, &max_cpus, 1, MAX_CPUS, NULL, "CPUs to start"},
+    {"trace.syscalls", BOOTARG_BOOL, &trace_syscalls, 0, 1, NULL, "log every system call (debug build)"},
+    {"fail.alloc", BOOTARG_U64, &fail_alloc_at, 0, UINT64_MAX, NULL, "make this allocation after boot fail"},
+    {"fail.every", BOOTARG_BOOL, &fail_alloc_every, 0, 1, NULL, "and all that follow"},
+#define SCHED_PARAM(name, unit, initial, least, most, text) \
+  {"sched." #name, BOOTARG_U64, &sched_values[SCHED_PARAM_##name], least, most, NULL, text},
+#include "abi/sched_params.def"
+#undef SCHED_PARAM
+};
+
+static void bootarg_report(void *ctx, const char *line) {
+  (void)ctx;
+  log_printf("boot argument: %s\n", line);
+}
+
+static const char *arguments_read(const char *line) {
+  for (uint32_t i = 0; i < SCHED_PARAM_COUNT; i++) {
+    sched_values[i] = sched_param_info[i].initial;
+  }
+  const struct bootargs args = {bootarg_table, ARRAY_LEN(bootarg_table), bootarg_report, NULL};
+  unsigned n_bad;
+  const char *command = bootargs_parse(&args, line, &n_bad);
+  for (uint32_t i = 0; i < SCHED_PARAM_COUNT; i++) {
+    enum abi_error e = sched_param_set((enum sched_param)i, sched_values[i]);
+    kassert(e == OK);
+  }
+  return command;
+}
+
+/* ---- the first context ----------------------------------------------------------------------- */
+
+static void bootstrap_map(struct space *s, struct memobj *image, uint64_t at, uint64_t offset, uint64_t len,
+                          uint32_t prot) {
+  struct map_request r = {.addr = at,
+                          .len = len,
+                          .prot = prot,
+                          .flags = MAP_ABI_PRIVATE | MAP_ABI_FIXED_NOREPLACE,
+                          .obj = image,
+                          .offset = offset};
+  enum abi_error e = space_map(s, &r);
+  if (e != OK) {
+    panic("cannot map the initfs image: error %d", e);
+  }
+}
+
+/* Two words of the image's header say where bootstrap lies; nothing else of it is the kernel's business. */
+static void image_read(uint64_t *offset, uint64_t *len) {
+  uint64_t size = boot.module.end - boot.module.start;
+  if (boot.module.end == 0 || size < PAGE_SIZE || boot.module.start % PAGE_SIZE != 0) {
+    panic("no initfs image: boot with -initrd build/initfs.img");
+  }
+  const uint64_t *words = direct_map((paddr_t){boot.module.start});
+  *offset = words[1];
+  *len = words[2];
+  if (words[0] != IMAGE_MAGIC || *offset % PAGE_SIZE != 0 || *offset >= size || *len == 0 || *len > size - *offset) {
+    panic("the initfs image is malformed: make it with tools/mkinitfs.py");
+  }
+}
+
+static void bootstrap_start(void) {
+  uint64_t offset, len;
+  image_read(&offset, &len);
+  uint64_t size = boot.module.end - boot.module.start;
+  struct context *c;
+  struct memobj *image;
+  struct space *s;
+  if (context_create(NULL, false, &c) != OK || filetable_create(&c->files) != OK ||
+      actions_create(NULL, &c->actions) != OK || space_create(&s) != OK ||
+      memobj_create_fixed((paddr_t){boot.module.start}, size, &image) != OK) {
+    panic("no memory for the first context");
+  }
+  bootstrap_map(s, image, ABI_BOOTSTRAP_BASE, offset, len, PROT_ABI_READ | PROT_ABI_EXEC);
+  bootstrap_map(s, image, ABI_IMAGE_BASE, 0, size, PROT_ABI_READ);
+  context_set_space(c, s);
+  c->regs = (struct arch_user_regs){.ip = ABI_BOOTSTRAP_BASE, .arg = ABI_IMAGE_BASE};
+  strlcpy(c->group->name, "bootstrap", sizeof(c->group->name));
+  log_record("boot ok");
+  log_printf("bootstrap starts %lu us after boot\n", clock_now() / 1000);
+  fail_alloc_arm();
+  enum abi_error e = context_start(c);
+  kassert(e == OK);
+}
+
+/* ---- CPUs --------------------------------------------------------------------------------- */
+
+static uint64_t cpu_stack(void) {
+  uint64_t top;
+  if (!kstack_alloc(&top)) {
+    panic("no memory for a CPU's stack");
+  }
+  return top;
+}
+
+_Noreturn void upcall_cpu_online(uint32_t cpu) {
+  cpu_online[cpu] = true;
+  panic_cpu_online();
+  sched_cpu_init();
+  sched_cpu_run();
+}
+
+static void cpus_start(void) {
+  uint32_t wanted = (uint32_t)MIN((uint64_t)boot.n_cpus, max_cpus);
+  uint32_t n = 1;
+  for (uint32_t cpu = 1; cpu < wanted; cpu++) {
+    if (arch_cpu_start(cpu, (void *)cpu_stack())) {
+      n++;
+    } else {
+      log_printf("cpu %u does not start; going on without it\n", cpu);
+    }
+  }
+  log_printf("cpus: %u of %u, %s\n", n, boot.n_cpus, arch_apic_mode());
+}
+
+/* ---- boot --------------------------------------------------------------------------------- */
+
+static void machine_report(void) {
+  char features[256];
+  struct frame_stats mem;
+  frame_stats_read(&mem);
+  arch_cpu_features(features, sizeof(features));
+  log_printf("cathode: booted by %s, %lu MiB of memory%s\n", boot.loader, mem.total >> 8,
+             CATHODE_DEBUG ? ", debug build" : "");
+  log_printf("cpu: %s (%s)\n", arch_cpu_model(), features);
+  log_printf("clock: tsc %lu kHz, %s\n", arch_tsc_hz() / 1000, arch_clock_source());
+  log_printf("pages: %s\n", arch_page_report());
+}
+
+static void page_routines_select(void) {
+  paddr_t a, b;
+  if (!frame_alloc(FRAME_KERNEL, &a) || !frame_alloc(FRAME_KERNEL, &b)) {
+    panic("no memory");
+  }
+  arch_page_select(direct_map(a), direct_map(b));
+  frame_free(a);
+  frame_free(b);
+}
+
+/* On the boot stack, with interrupts disabled; it becomes the idle thread of CPU 0. */
+_Noreturn void kernel_main(void) {
+  arch_boot_read(&boot);
+  const char *command = arguments_read(boot.cmdline);
+  frame_init(&boot);
+  arch_cpu_init(0);
+  arch_clock_init();
+  clock_init();
+  page_routines_select();
+  mm_init();
+  machine_report();
+  sched_init();
+  sched_cpu_init();
+  proc_init();
+  scheme_init(&boot, command);
+  arch_irq_init();
+  cpus_start();
+  bootstrap_start();
+  sched_cpu_run();
+}

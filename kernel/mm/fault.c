@@ -1,0 +1,186 @@
+/* What a page fault does, once the grant is known: one entry of the page tables is filled, widened, or
+ * replaced by a private copy.
+ *
+ *   entry                     read                          write
+ *   empty, anonymous          the zero frame                a zeroed frame
+ *   empty, object, private    the object's page             a copy of the object's page
+ *   empty, object, shared     the object's page             the object's page
+ *   present, private          (spurious)                    last user of a counted frame: W; else a copy
+ *   present, shared           (spurious)                    W */
+#include "base/panic.h"
+#include "mm/mm_priv.h"
+
+static paddr_t zero_frame; /* [c] mapped read-only wherever anonymous memory was only read */
+
+void mm_init(void) {
+  if (!frame_alloc_zeroed(FRAME_KERNEL, &zero_frame)) {
+    panic("no memory for the zero frame");
+  }
+}
+
+uint64_t grant_leaf_bits(const struct grant *g) {
+  uint64_t bits = PTE_U | PTE_A;
+  bits |= g->prot != 0 ? PTE_P : 0;
+  bits |= g->prot & PROT_ABI_EXEC ? 0 : arch_pte_noexec();
+  bits |= g->shared ? PTE_SHARED : 0;
+  return bits;
+}
+
+static uint64_t write_bits(const struct grant *g) {
+  return g->prot & PROT_ABI_WRITE ? PTE_W | PTE_D : 0;
+}
+
+/* A private frame with the contents of `from` (or zeros), as a leaf that is counted. */
+static enum abi_error leaf_copy(const struct grant *g, paddr_t from, uint64_t *leaf) {
+  paddr_t pa;
+  bool zero = from.v == zero_frame.v;
+  if (zero ? !frame_alloc_zeroed(FRAME_ANON, &pa) : !frame_alloc(FRAME_ANON, &pa)) {
+    return ABI_ENOMEM;
+  }
+  if (!zero) {
+    arch_page_copy(direct_map(pa), direct_map(from));
+  }
+  *leaf = pa.v | grant_leaf_bits(g) | write_bits(g) | PTE_COUNTED;
+  return OK;
+}
+
+/* The first leaf of a page of an object. */
+static enum abi_error leaf_of_object(const struct grant *g, uint64_t va, bool write, uint64_t *leaf) {
+  paddr_t pa;
+  bool counted;
+  enum abi_error e = memobj_page(g->obj, g->offset + (va - g->node.start), &pa, &counted);
+  if (e != OK) {
+    return e;
+  }
+  if (write && !g->shared) {
+    e = leaf_copy(g, pa, leaf);
+    if (counted) {
+      frame_put(pa);
+    }
+    return e;
+  }
+  *leaf = pa.v | grant_leaf_bits(g) | (counted ? PTE_COUNTED : 0) | (g->shared ? write_bits(g) : 0);
+  return OK;
+}
+
+static enum abi_error page_fill(const struct grant *g, uint64_t va, bool write, struct ptree_slot *slot) {
+  uint64_t leaf = zero_frame.v | grant_leaf_bits(g);
+  enum abi_error e = OK;
+  if (g->obj != NULL) {
+    e = leaf_of_object(g, va, write, &leaf);
+  } else if (write) {
+    e = leaf_copy(g, zero_frame, &leaf);
+  }
+  if (e == OK) {
+    ptree_leaf_set(slot, leaf);
+  }
+  return e;
+}
+
+/* A write to a leaf that is there: shared ones and last users widen, others copy. */
+static enum abi_error page_own(struct space *s, const struct grant *g, uint64_t va, struct ptree_slot *slot,
+                               struct ptree_gather *gather) {
+  uint64_t old = ptree_leaf_get(slot);
+  paddr_t from = {old & PTE_ADDR};
+  bool sole = (old & PTE_COUNTED) && atomic_load_explicit(&frame_of(from)->refs, memory_order_acquire) == 1;
+  if (g->shared || sole) {
+    ptree_leaf_widen(slot, write_bits(g) | (g->prot != 0 ? PTE_P : 0));
+    return OK;
+  }
+  uint64_t leaf;
+  enum abi_error e = leaf_copy(g, from, &leaf);
+  if (e == OK) {
+    atomic_fetch_add_explicit(&s->n_cow, 1, memory_order_relaxed);
+    counter_add(COUNTER_FAULTS_COW, 1);
+    ptree_leaf_replace(slot, va, leaf, gather);
+  }
+  return e;
+}
+
+enum abi_error fault_page(struct space *s, const struct grant *g, uint64_t va, bool write, struct ptree_gather *gather,
+                          paddr_t *pa) {
+  struct ptree_slot slot;
+  enum abi_error e = ptree_slot(s->arch.root.v, va, gather, &slot);
+  if (e != OK) {
+    return e;
+  }
+  uint64_t leaf = ptree_leaf_get(&slot);
+  if (leaf == 0) {
+    e = page_fill(g, va, write, &slot);
+  } else if (write && (!(leaf & PTE_W) || (g->prot & PROT_ABI_WRITE) == 0)) {
+    e = page_own(s, g, va, &slot, gather);
+  }
+  if (e == OK && pa != NULL) {
+    pa->v = ptree_leaf_get(&slot) & PTE_ADDR;
+  }
+  return e;
+}
+
+static bool grant_allows(const struct grant *g, bool write, bool exec) {
+  uint32_t need = write ? PROT_ABI_WRITE : exec ? PROT_ABI_EXEC : PROT_ABI_READ | PROT_ABI_WRITE | PROT_ABI_EXEC;
+  return g->prot & need;
+}
+
+enum abi_error space_fault(struct space *s, uint64_t addr, bool write, bool exec) {
+  uint64_t va = ALIGN_DOWN(addr, PAGE_SIZE);
+  counter_add(COUNTER_FAULTS, 1);
+  atomic_fetch_add_explicit(&s->n_faults, 1, memory_order_relaxed);
+  rw_lock_shared(&s->lock);
+  struct gnode *node = gtree_find(&s->grants, va);
+  enum abi_error e = ABI_EFAULT;
+  if (node != NULL && grant_allows(grant_of(node), write, exec)) {
+    struct ptree_gather gather;
+    gather_begin(&gather, s);
+    spin_lock(&s->pt_lock);
+    e = fault_page(s, grant_of(node), va, write, &gather, NULL);
+    gather_end(&gather);
+    spin_unlock(&s->pt_lock);
+  }
+  rw_unlock_shared(&s->lock);
+  return e;
+}
+
+/* Make one page of any private grant present and private, whatever its rights, and keep its frame. */
+static enum abi_error page_pin(struct space *s, uint64_t va, paddr_t *pa) {
+  rw_lock_shared(&s->lock);
+  struct gnode *node = gtree_find(&s->grants, va);
+  enum abi_error e = ABI_EFAULT;
+  if (node != NULL && !grant_of(node)->shared) {
+    struct ptree_gather gather;
+    gather_begin(&gather, s);
+    spin_lock(&s->pt_lock);
+    e = fault_page(s, grant_of(node), va, true, &gather, pa);
+    if (e == OK) {
+      frame_get(*pa);
+    }
+    gather_end(&gather);
+    spin_unlock(&s->pt_lock);
+  }
+  rw_unlock_shared(&s->lock);
+  return e;
+}
+
+enum abi_error space_write_user(struct space *s, uint64_t addr, uaddr_t src, size_t len) {
+  while (len > 0) {
+    paddr_t pa;
+    enum abi_error e = page_pin(s, ALIGN_DOWN(addr, PAGE_SIZE), &pa);
+    if (e != OK) {
+      return e;
+    }
+    size_t n = MIN(len, PAGE_SIZE - addr % PAGE_SIZE);
+    uint8_t *dst = (uint8_t *)direct_map(pa) + addr % PAGE_SIZE;
+    if (src.v == 0) {
+      __builtin_memset(dst, 0, n);
+    } else {
+      e = user_copy_in(dst, src, n);
+      src = uaddr_add(src, n);
+    }
+    frame_put(pa);
+    if (e != OK) {
+      return e;
+    }
+    addr += n;
+    len -= n;
+  }
+  return OK;
+}

@@ -1,0 +1,254 @@
+/* Physical memory: the boot loader's ranges, then the buddy allocator behind per-CPU magazines.
+ *
+ * A CPU takes frames from its own magazine, without a lock, and goes to the buddy allocator for half a
+ * magazine at a time. A second magazine keeps frames that are known to be zero: page tables come back
+ * empty, and idle CPUs may add more.
+ *
+ * [M2] A frame is in exactly one place: buddy, a magazine, or in use with refs >= 1.
+ * Limits: memory above the frame array's reach (16 TiB) is ignored. */
+#include "base/panic.h"
+#include "lib/string.h"
+#include "mm/buddy.h"
+#include "mm/mm_priv.h"
+
+#define MAGAZINE_SIZE 64u
+#define MAGAZINE_HALF (MAGAZINE_SIZE / 2)
+#define RANGES_MAX (BOOT_MEM_MAX + 4)
+
+struct magazine {
+  uint32_t n;
+  uint32_t pfns[MAGAZINE_SIZE];
+};
+
+struct frame_cpu {
+  struct magazine dirty, zeroed;
+  int64_t in_use[FRAME_OBJECT + 1]; /* [o/r] allocated minus freed here */
+} __attribute__((aligned(64)));
+
+static struct spinlock buddy_lock = SPINLOCK(FRAMES);
+static struct buddy buddy;            /* [buddy_lock] */
+static struct frame_cpu frame_cpus[MAX_CPUS];
+static struct frame *frames;          /* [c] record of frame 0 */
+static uint64_t n_total;              /* [c] */
+
+/* ---- boot --------------------------------------------------------------------------------- */
+static struct boot_range free_ranges[RANGES_MAX];
+static uint32_t n_free_ranges;
+
+static void range_cut(struct boot_range cut) {
+  cut.start = ALIGN_DOWN(cut.start, PAGE_SIZE);
+  cut.end = ALIGN_UP(cut.end, PAGE_SIZE);
+  uint32_t n = n_free_ranges;
+  for (uint32_t i = 0; i < n; i++) {
+    struct boot_range *r = &free_ranges[i];
+    if (cut.start >= r->end || cut.end <= r->start) {
+      continue;
+    }
+    if (cut.end < r->end && cut.start > r->start) {
+      kassert(n_free_ranges < RANGES_MAX);
+      free_ranges[n_free_ranges++] = (struct boot_range){cut.end, r->end};
+      r->end = cut.start;
+    } else if (cut.end < r->end) {
+      r->start = cut.end;
+    } else {
+      r->end = MAX(cut.start, r->start);
+    }
+  }
+}
+
+/* The first fit; before the final map only what the boot tables reach (4 GiB). */
+static paddr_t range_take(uint64_t len, uint64_t below) {
+  for (uint32_t i = 0; i < n_free_ranges; i++) {
+    struct boot_range *r = &free_ranges[i];
+    if (r->end - r->start >= len && r->start + len <= below) {
+      paddr_t pa = {r->start};
+      r->start += len;
+      return pa;
+    }
+  }
+  panic("no %lu bytes of memory left during boot", len);
+}
+
+static paddr_t boot_page(void) {
+  return range_take(PAGE_SIZE, 4ul << 30);
+}
+
+static void records_create(uint64_t end) {
+  uint64_t n = MIN(end >> PAGE_SHIFT, (uint64_t)FRAME_NIL);
+  uint64_t bytes = ALIGN_UP(n * sizeof(struct frame), PAGE_SIZE);
+  frames = direct_map(range_take(bytes, UINT64_MAX));
+  memset(frames, 0, bytes);
+  buddy_init(&buddy, frames, (uint32_t)n);
+}
+
+void frame_init(const struct boot_info *info) {
+  for (uint32_t i = 0; i < info->n_memory; i++) {
+    free_ranges[n_free_ranges++] = info->memory[i];
+  }
+  range_cut(info->kernel);
+  range_cut(info->module);
+  arch_boot_map(info, boot_page);
+  records_create(info->memory[info->n_memory - 1].end);
+  spin_lock(&buddy_lock);
+  for (uint32_t i = 0; i < n_free_ranges; i++) {
+    const struct boot_range *r = &free_ranges[i];
+    if (r->end > r->start) {
+      buddy_add_range(&buddy, (uint32_t)(r->start >> PAGE_SHIFT), (uint32_t)((r->end - r->start) >> PAGE_SHIFT));
+    }
+  }
+  n_total = buddy.n_free;
+  spin_unlock(&buddy_lock);
+}
+
+/* ---- failing on purpose ------------------------------------------------------------------- */
+uint64_t fail_alloc_at;
+bool fail_alloc_every;
+static bool fail_armed;
+static _Atomic uint64_t fail_count;
+
+void fail_alloc_arm(void) {
+  fail_armed = fail_alloc_at != 0;
+}
+
+static bool fail_now(void) {
+  if (LIKELY(!fail_armed)) {
+    return false;
+  }
+  uint64_t n = atomic_fetch_add(&fail_count, 1) + 1;
+  return fail_alloc_every ? n >= fail_alloc_at : n == fail_alloc_at;
+}
+
+/* ---- allocation --------------------------------------------------------------------------- */
+struct frame *frame_of(paddr_t pa) {
+  return &frames[pa.v >> PAGE_SHIFT];
+}
+
+static paddr_t frame_take(struct frame_cpu *fc, uint32_t pfn, enum frame_kind kind) {
+  struct frame *f = &frames[pfn];
+  f->kind = (uint8_t)kind;
+  atomic_store_explicit(&f->refs, 1, memory_order_relaxed);
+  fc->in_use[kind]++;
+  return (paddr_t){(uint64_t)pfn << PAGE_SHIFT};
+}
+
+static bool magazine_refill(struct magazine *m) {
+  spin_lock(&buddy_lock);
+  m->n = buddy_alloc_bulk(&buddy, m->pfns, MAGAZINE_HALF);
+  spin_unlock(&buddy_lock);
+  return m->n > 0;
+}
+
+static void magazine_push(struct magazine *m, uint32_t pfn) {
+  if (m->n == MAGAZINE_SIZE) {
+    m->n -= MAGAZINE_HALF;
+    spin_lock(&buddy_lock);
+    buddy_free_bulk(&buddy, m->pfns + m->n, MAGAZINE_HALF);
+    spin_unlock(&buddy_lock);
+  }
+  m->pfns[m->n++] = pfn;
+}
+
+bool frame_alloc(enum frame_kind kind, paddr_t *pa) {
+  struct frame_cpu *fc = &frame_cpus[cpu_id()];
+  if (UNLIKELY(fail_now())) {
+    return false;
+  }
+  if (LIKELY(fc->dirty.n > 0) || magazine_refill(&fc->dirty)) {
+    *pa = frame_take(fc, fc->dirty.pfns[--fc->dirty.n], kind);
+    return true;
+  }
+  if (fc->zeroed.n > 0) {
+    *pa = frame_take(fc, fc->zeroed.pfns[--fc->zeroed.n], kind);
+    return true;
+  }
+  return false;
+}
+
+bool frame_alloc_zeroed(enum frame_kind kind, paddr_t *pa) {
+  struct frame_cpu *fc = &frame_cpus[cpu_id()];
+  if (fc->zeroed.n > 0 && !fail_now()) {
+    *pa = frame_take(fc, fc->zeroed.pfns[--fc->zeroed.n], kind);
+    return true;
+  }
+  if (!frame_alloc(kind, pa)) {
+    return false;
+  }
+  arch_page_zero(direct_map(*pa));
+  return true;
+}
+
+static uint32_t frame_release(struct frame_cpu *fc, paddr_t pa) {
+  uint32_t pfn = (uint32_t)(pa.v >> PAGE_SHIFT);
+  struct frame *f = &frames[pfn];
+  kassert(f->kind > FRAME_FREE && f->kind <= FRAME_OBJECT);
+  fc->in_use[f->kind]--;
+  f->kind = FRAME_RESERVED;
+  atomic_store_explicit(&f->refs, 0, memory_order_relaxed);
+  return pfn;
+}
+
+void frame_free(paddr_t pa) {
+  struct frame_cpu *fc = &frame_cpus[cpu_id()];
+  magazine_push(&fc->dirty, frame_release(fc, pa));
+}
+
+void frame_free_zeroed(paddr_t pa) {
+  struct frame_cpu *fc = &frame_cpus[cpu_id()];
+  magazine_push(fc->zeroed.n < MAGAZINE_SIZE ? &fc->zeroed : &fc->dirty, frame_release(fc, pa));
+}
+
+void frame_get(paddr_t pa) {
+  atomic_fetch_add_explicit(&frame_of(pa)->refs, 1, memory_order_relaxed);
+}
+
+void frame_put(paddr_t pa) {
+  if (atomic_fetch_sub_explicit(&frame_of(pa)->refs, 1, memory_order_acq_rel) == 1) {
+    frame_free(pa);
+  }
+}
+
+bool frame_alloc_order(unsigned order, paddr_t *pa) {
+  uint32_t pfn;
+  if (UNLIKELY(fail_now())) {
+    return false;
+  }
+  spin_lock(&buddy_lock);
+  bool ok = buddy_alloc(&buddy, order, &pfn);
+  spin_unlock(&buddy_lock);
+  if (!ok) {
+    return false;
+  }
+  struct frame_cpu *fc = &frame_cpus[cpu_id()];
+  *pa = frame_take(fc, pfn, FRAME_KERNEL);
+  fc->in_use[FRAME_KERNEL] += (1ll << order) - 1;
+  for (uint64_t i = 0; i < 1ul << order; i++) {
+    arch_page_zero(direct_map((paddr_t){pa->v + i * PAGE_SIZE}));
+  }
+  return true;
+}
+
+void frame_free_order(paddr_t pa, unsigned order) {
+  struct frame_cpu *fc = &frame_cpus[cpu_id()];
+  uint32_t pfn = frame_release(fc, pa);
+  fc->in_use[FRAME_KERNEL] -= (1ll << order) - 1;
+  spin_lock(&buddy_lock);
+  buddy_free(&buddy, pfn, order);
+  spin_unlock(&buddy_lock);
+}
+
+void frame_stats_read(struct frame_stats *s) {
+  memset(s, 0, sizeof(*s));
+  s->total = n_total;
+  int64_t sums[FRAME_OBJECT + 1] = {0};
+  int64_t used = 0;
+  for (uint32_t cpu = 0; cpu < MAX_CPUS; cpu++) {
+    for (uint32_t kind = FRAME_KERNEL; kind <= FRAME_OBJECT; kind++) {
+      sums[kind] += frame_cpus[cpu].in_use[kind];
+      used += frame_cpus[cpu].in_use[kind];
+    }
+  }
+  for (uint32_t kind = FRAME_KERNEL; kind <= FRAME_OBJECT; kind++) {
+    s->by_kind[kind] = (uint64_t)sums[kind];
+  }
+  s->free = n_total - (uint64_t)used;
+}

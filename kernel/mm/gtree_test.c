@@ -1,0 +1,198 @@
+// test-sources: gtree.c
+/* The grant tree against a plain array of pages: random inserts, removals, resizes and searches in
+ * a small space where everything collides, then a large one where the tree is deep. */
+#include "mm/gtree.h"
+
+#include <string.h>
+
+#include "lib/bits.h"
+#include "lib/rng.h"
+#include "lib/tap.h"
+
+#define N_PAGES 700u
+#define N_NODES 256u
+#define N_STEPS 1000000
+#define CHECK_EVERY 101
+#define N_DEEP 20000u
+#define PAGE ((uint64_t)ABI_PAGE_SIZE)
+
+static struct gtree t;
+static struct gnode nodes[N_NODES]; /* in the tree iff height != 0 */
+static struct gnode
+    *owner[N_PAGES + 1]; /* the model: which node has each page; the last is never */
+
+static void model_set(const struct gnode *node, struct gnode *who) {
+  for (uint64_t page = node->start / PAGE; page < node->end / PAGE; page++) {
+    owner[page] = who;
+  }
+}
+
+static bool model_is_free(uint64_t first, uint64_t end, const struct gnode *except) {
+  bool is_free = true;
+  for (uint64_t page = first; page < end; page++) {
+    is_free = is_free && (owner[page] == NULL || owner[page] == except);
+  }
+  return is_free;
+}
+
+/* True if only free pages and node's own lie between node and [first, end). */
+static bool model_can_resize(const struct gnode *node, uint64_t first, uint64_t end) {
+  uint64_t low = MIN(first, node->start / PAGE), high = MAX(end, node->end / PAGE);
+  return model_is_free(low, high, node);
+}
+
+static void step_insert(struct rng *r, struct gnode *node) {
+  uint64_t first = rng_below(r, N_PAGES), n = 1 + rng_below(r, 12);
+  uint64_t end = MIN(first + n, (uint64_t)N_PAGES);
+  node->start = first * PAGE;
+  node->end = end * PAGE;
+  bool fits = model_is_free(first, end, NULL);
+  TAP_REQUIRE(gtree_is_free(&t, node->start, node->end) == fits);
+  TAP_REQUIRE((gtree_insert(&t, node) == OK) == fits);
+  TAP_REQUIRE((node->height != 0) == fits);
+  if (fits) {
+    model_set(node, node);
+  }
+}
+
+static void step_resize(struct rng *r, struct gnode *node) {
+  uint64_t first = node->start / PAGE, end = node->end / PAGE;
+  first -= MIN(first, (uint64_t)rng_below(r, 6));
+  first += rng_below(r, 6);
+  end = MIN(MAX(end + rng_below(r, 6), first + 4) - rng_below(r, 4), (uint64_t)N_PAGES);
+  if (first >= end) {
+    return;
+  }
+  bool fits = model_can_resize(node, first, end);
+  struct gnode old = *node;
+  enum abi_error err = gtree_resize(&t, node, first * PAGE, end * PAGE);
+  if (fits) {
+    TAP_REQUIRE(err == OK);
+    model_set(&old, NULL);
+    model_set(node, node);
+  } else {
+    TAP_REQUIRE(err == ABI_EEXIST && node->start == old.start && node->end == old.end);
+  }
+}
+
+static void step_search(struct rng *r) {
+  uint64_t page = rng_below(r, N_PAGES), addr = page * PAGE + rng_below(r, PAGE);
+  TAP_REQUIRE(gtree_find(&t, addr) == owner[page]);
+  while (page < N_PAGES && owner[page] == NULL) {
+    page++;
+  }
+  struct gnode *node = gtree_first_from(&t, addr);
+  TAP_REQUIRE(node == owner[page]);
+  if (node != NULL) {
+    struct gnode *next = gtree_next(node), *prev = gtree_prev(node);
+    TAP_REQUIRE(next == NULL || (next->start >= node->end && gtree_prev(next) == node));
+    TAP_REQUIRE(prev == NULL || (prev->end <= node->start && gtree_next(prev) == node));
+  }
+}
+
+/* The lowest or highest first page of n free ones in [lo, hi), N_PAGES if there is none. */
+static uint64_t model_hole(uint64_t n, uint64_t lo, uint64_t hi, bool highest) {
+  uint64_t found = N_PAGES, run = 0;
+  for (uint64_t page = lo; page < hi; page++) {
+    run = owner[page] == NULL ? run + 1 : 0;
+    if (run >= n && (highest || found == N_PAGES)) {
+      found = page + 1 - n;
+    }
+  }
+  return found;
+}
+
+static void step_hole(struct rng *r) {
+  uint64_t n = 1 + rng_below(r, 24), lo = rng_below(r, N_PAGES), hi = rng_below(r, N_PAGES + 1);
+  uint64_t start = 0;
+  if (rng_one_in(r, 3)) {
+    lo = 0;
+    hi = N_PAGES;
+  }
+  uint64_t want = model_hole(n, lo, hi, true);
+  bool found = gtree_hole_below(&t, n * PAGE, lo * PAGE, hi * PAGE, &start);
+  TAP_REQUIRE(found == (want != N_PAGES) && (!found || start == want * PAGE));
+  want = model_hole(n, lo, hi, false);
+  found = gtree_hole_above(&t, n * PAGE, lo * PAGE, hi * PAGE, &start);
+  TAP_REQUIRE(found == (want != N_PAGES) && (!found || start == want * PAGE));
+}
+
+static void step_change(struct rng *r) {
+  struct gnode *node = &nodes[rng_below(r, N_NODES)];
+  if (node->height == 0) {
+    step_insert(r, node);
+  } else if (rng_one_in(r, 2)) {
+    step_resize(r, node);
+  } else {
+    model_set(node, NULL);
+    gtree_remove(&t, node);
+  }
+}
+
+static void walk_random(uint64_t seed) {
+  struct rng r;
+  rng_seed(&r, seed);
+  gtree_init(&t);
+  for (int step = 0; step < N_STEPS; step++) {
+    step_change(&r);
+    step_search(&r);
+    if (step % 8 == 0) {
+      step_hole(&r);
+    }
+    TAP_REQUIRE(step % CHECK_EVERY != 0 || gtree_check(&t) == 0);
+  }
+  for (unsigned i = 0; i < N_NODES; i++) {
+    if (nodes[i].height != 0) {
+      gtree_remove(&t, &nodes[i]);
+    }
+  }
+}
+
+/* Ascending inserts with one-page gaps, then one wide gap: a lopsided tree would show. */
+static void walk_deep(void) {
+  static struct gnode deep[N_DEEP];
+  uint64_t start;
+  for (uint64_t i = 0; i < N_DEEP; i++) {
+    deep[i].start = 2 * i * PAGE;
+    deep[i].end = (2 * i + 1) * PAGE;
+    TAP_REQUIRE(gtree_insert(&t, &deep[i]) == OK);
+  }
+  tap_ok(gtree_check(&t) == 0 && t.root->height <= 20, "20000 ascending inserts stay balanced");
+  gtree_remove(&t, &deep[777]);
+  TAP_REQUIRE(gtree_hole_below(&t, 3 * PAGE, 0, 2 * (N_DEEP - 1) * PAGE, &start));
+  tap_ok(start == (2 * 777 - 1) * PAGE, "the one wide hole is found");
+  for (uint64_t i = 0; i < N_DEEP; i++) {
+    if (i != 777) {
+      gtree_remove(&t, &deep[i]);
+    }
+    TAP_REQUIRE(i % 1000 != 0 || gtree_check(&t) == 0);
+  }
+  tap_ok(t.n == 0 && t.root == NULL, "all removed again");
+}
+
+/* The walker must see what it is there to see. */
+static void check_check(void) {
+  struct gnode a = {.start = 0, .end = PAGE}, c = {.start = 4 * PAGE, .end = 5 * PAGE};
+  TAP_REQUIRE(gtree_insert(&t, &a) == OK && gtree_insert(&t, &c) == OK && gtree_check(&t) == 0);
+  c.start = 0;
+  tap_ok(gtree_check(&t) == 2, "check sees an overlap [G2]");
+  c.start = 4 * PAGE;
+  t.root->height = 9;
+  tap_ok(gtree_check(&t) == 4, "check sees a wrong height [G4]");
+  t.root->height = 2;
+  t.root->max_gap++;
+  tap_ok(gtree_check(&t) == 5, "check sees a wrong gap [G5]");
+  t.root->max_gap--;
+  t.n++;
+  tap_ok(gtree_check(&t) == 6, "check sees a wrong count [G6]");
+}
+
+int main(int argc, char **argv) {
+  uint64_t seed = tap_seed(argc, argv);
+  tap_plan(8);
+  walk_random(seed);
+  tap_ok(t.n == 0 && t.root == NULL, "random operations agree with the model");
+  walk_deep();
+  check_check();
+  return tap_done();
+}

@@ -1,0 +1,215 @@
+/* Memory objects: pages that several address spaces may map, held apart from all of them.
+ *
+ * FIXED: a run of physical memory that is never freed (the boot image); its pages are not counted.
+ * ANON: sparse, zero where never touched; a radix tree of frames, one reference each. A mapping takes a
+ * reference of its own on every page it maps, so that neither resize nor the object's end hurts it. */
+#include "base/panic.h"
+#include "lib/string.h"
+#include "mm/mm_priv.h"
+
+#define FANOUT_BITS 9u
+#define FANOUT (1u << FANOUT_BITS)
+#define LEVELS_MOST 4u /* 2^36 pages */
+#define PAGES_MOST (1ul << 36)
+
+enum memobj_kind { MEMOBJ_FIXED, MEMOBJ_ANON };
+
+struct memobj {
+  struct refcount refs;
+  enum memobj_kind kind; /* [c] */
+  paddr_t base;          /* [c] FIXED */
+  struct spinlock lock;  /* MEMOBJ: the fields below */
+  uint64_t n_bytes;
+  uint32_t levels;       /* 0: no tree yet */
+  paddr_t root;
+};
+
+static struct kcache memobj_cache = KCACHE_OF(struct memobj, "memobj");
+
+static enum abi_error memobj_create(enum memobj_kind kind, paddr_t base, uint64_t n_bytes, struct memobj **out) {
+  struct memobj *o = kcache_alloc_zeroed(&memobj_cache);
+  if (o == NULL) {
+    return ABI_ENOMEM;
+  }
+  refcount_init(&o->refs, 1);
+  spin_init(&o->lock, RANK_MEMOBJ);
+  o->kind = kind;
+  o->base = base;
+  o->n_bytes = n_bytes;
+  *out = o;
+  return OK;
+}
+
+enum abi_error memobj_create_fixed(paddr_t base, uint64_t n_bytes, struct memobj **out) {
+  return memobj_create(MEMOBJ_FIXED, base, n_bytes, out);
+}
+
+enum abi_error memobj_create_anon(uint64_t n_bytes, struct memobj **out) {
+  return n_bytes > PAGES_MOST << PAGE_SHIFT ? ABI_EFBIG : memobj_create(MEMOBJ_ANON, (paddr_t){0}, n_bytes, out);
+}
+
+void memobj_get(struct memobj *o) {
+  refcount_get(&o->refs);
+}
+
+uint64_t memobj_size(const struct memobj *o) {
+  return o->n_bytes;
+}
+
+/* ---- the radix tree: interior pages hold physical addresses, 0 for none ---------------------- */
+
+static uint64_t *node_at(paddr_t pa) {
+  return direct_map(pa);
+}
+
+/* Drop all pages of a subtree from page index `from` on (relative to the subtree). */
+static void subtree_trim(paddr_t node, uint32_t level, uint64_t from) {
+  uint64_t *slots = node_at(node);
+  uint64_t span = 1ul << (FANOUT_BITS * level);
+  for (uint64_t i = from / span; i < FANOUT; i++) {
+    if (slots[i] == 0) {
+      continue;
+    }
+    uint64_t below = i == from / span ? from % span : 0;
+    if (level > 0) {
+      subtree_trim((paddr_t){slots[i]}, level - 1, below);
+    }
+    if (level == 0 || below == 0) {
+      if (level > 0) {
+        frame_free_zeroed((paddr_t){slots[i]});
+      } else {
+        frame_put((paddr_t){slots[i]});
+      }
+      slots[i] = 0;
+    }
+  }
+}
+
+static uint64_t tree_reach(const struct memobj *o) {
+  return o->levels == 0 ? 0 : 1ul << (FANOUT_BITS * o->levels);
+}
+
+/* Add levels on top until the tree reaches the index. */
+static bool tree_grow(struct memobj *o, uint64_t index) {
+  while (index >= tree_reach(o)) {
+    paddr_t top;
+    kassert(o->levels < LEVELS_MOST);
+    if (!frame_alloc_zeroed(FRAME_KERNEL, &top)) {
+      return false;
+    }
+    if (o->levels > 0) {
+      node_at(top)[0] = o->root.v;
+    }
+    o->root = top;
+    o->levels++;
+  }
+  return true;
+}
+
+/* The slot of a page, or NULL when its node is missing and is not to be made (or cannot be). */
+static uint64_t *tree_slot(struct memobj *o, uint64_t index, bool make) {
+  if (index >= tree_reach(o) && (!make || !tree_grow(o, index))) {
+    return NULL;
+  }
+  paddr_t node = o->root;
+  for (uint32_t level = o->levels - 1; level > 0; level--) {
+    uint64_t *slot = &node_at(node)[index >> (FANOUT_BITS * level) & (FANOUT - 1)];
+    if (*slot == 0) {
+      paddr_t fresh;
+      if (!make || !frame_alloc_zeroed(FRAME_KERNEL, &fresh)) {
+        return NULL;
+      }
+      *slot = fresh.v;
+    }
+    node.v = *slot;
+  }
+  return &node_at(node)[index & (FANOUT - 1)];
+}
+
+static void tree_destroy(struct memobj *o) {
+  if (o->levels > 0) {
+    subtree_trim(o->root, o->levels - 1, 0);
+    frame_free_zeroed(o->root);
+  }
+}
+
+void memobj_put(struct memobj *o) {
+  if (refcount_put(&o->refs)) {
+    tree_destroy(o);
+    kcache_free(&memobj_cache, o);
+  }
+}
+
+enum abi_error memobj_resize(struct memobj *o, uint64_t n_bytes) {
+  if (o->kind != MEMOBJ_ANON) {
+    return ABI_EINVAL;
+  }
+  if (n_bytes > PAGES_MOST << PAGE_SHIFT) {
+    return ABI_EFBIG;
+  }
+  spin_lock(&o->lock);
+  uint64_t keep = ALIGN_UP(n_bytes, PAGE_SIZE) >> PAGE_SHIFT;
+  if (n_bytes < o->n_bytes && keep < tree_reach(o)) {
+    subtree_trim(o->root, o->levels - 1, keep);
+  }
+  if (n_bytes < o->n_bytes && n_bytes % PAGE_SIZE != 0) {
+    uint64_t *slot = tree_slot(o, keep - 1, false);
+    if (slot != NULL && *slot != 0) {
+      memset((uint8_t *)direct_map((paddr_t){*slot}) + n_bytes % PAGE_SIZE, 0, PAGE_SIZE - n_bytes % PAGE_SIZE);
+    }
+  }
+  o->n_bytes = n_bytes;
+  spin_unlock(&o->lock);
+  return OK;
+}
+
+static enum abi_error anon_page(struct memobj *o, uint64_t offset, paddr_t *pa) {
+  uint64_t *slot = tree_slot(o, offset >> PAGE_SHIFT, true);
+  if (slot == NULL) {
+    return ABI_ENOMEM;
+  }
+  if (*slot == 0) {
+    paddr_t fresh;
+    if (!frame_alloc_zeroed(FRAME_OBJECT, &fresh)) {
+      return ABI_ENOMEM;
+    }
+    *slot = fresh.v;
+  }
+  pa->v = *slot;
+  frame_get(*pa);
+  return OK;
+}
+
+enum abi_error memobj_page(struct memobj *o, uint64_t offset, paddr_t *pa, bool *counted) {
+  if (o->kind == MEMOBJ_FIXED) {
+    *counted = false;
+    pa->v = o->base.v + ALIGN_DOWN(offset, PAGE_SIZE);
+    return offset < o->n_bytes ? OK : ABI_EFAULT;
+  }
+  *counted = true;
+  spin_lock(&o->lock);
+  enum abi_error e = offset < ALIGN_UP(o->n_bytes, PAGE_SIZE) ? anon_page(o, offset, pa) : ABI_EFAULT;
+  spin_unlock(&o->lock);
+  return e;
+}
+
+enum abi_error memobj_write(struct memobj *o, uint64_t offset, const void *src, size_t len) {
+  const uint8_t *from = src;
+  while (len > 0) {
+    paddr_t pa;
+    bool counted;
+    enum abi_error e = memobj_page(o, offset, &pa, &counted);
+    if (e != OK) {
+      return e;
+    }
+    size_t n = MIN(len, PAGE_SIZE - offset % PAGE_SIZE);
+    memcpy((uint8_t *)direct_map(pa) + offset % PAGE_SIZE, from, n);
+    if (counted) {
+      frame_put(pa);
+    }
+    from += n;
+    offset += n;
+    len -= n;
+  }
+  return OK;
+}

@@ -1,0 +1,153 @@
+/* Memory: frames, object caches, kernel stacks, memory objects, address spaces. Never asks who is
+ * current: the space is always an argument, but for the user copies, which use the loaded one. */
+#ifndef CATHODE_MM_MM_H
+#define CATHODE_MM_MM_H
+
+#include "base/lock.h"
+#include "lib/refcount.h"
+#include "mm/frame_rec.h"
+#include "mm/gtree.h"
+
+/* ---- frames ------------------------------------------------------------------------------- */
+/* Takes over the memory that the boot loader left; maps it; must come first. */
+void frame_init(const struct boot_info *info);
+
+/* The rest of mm, once page routines are chosen. */
+void mm_init(void);
+
+/* One frame of `kind` with one reference; contents undefined, or zero. False: out of memory. */
+[[nodiscard]] bool frame_alloc(enum frame_kind kind, paddr_t *pa);
+[[nodiscard]] bool frame_alloc_zeroed(enum frame_kind kind, paddr_t *pa);
+void frame_free(paddr_t pa);        /* whatever its count */
+void frame_free_zeroed(paddr_t pa); /* likewise; all its bytes are 0 */
+/* 2^order contiguous frames of FRAME_KERNEL, zeroed; for tables of the kernel. */
+[[nodiscard]] bool frame_alloc_order(unsigned order, paddr_t *pa);
+void frame_free_order(paddr_t pa, unsigned order);
+struct frame *frame_of(paddr_t pa);
+void frame_get(paddr_t pa);
+void frame_put(paddr_t pa); /* frees with the last reference */
+
+struct frame_stats {
+  uint64_t total, free;
+  uint64_t by_kind[FRAME_OBJECT + 1]; /* in use */
+};
+void frame_stats_read(struct frame_stats *s);
+
+/* fail.alloc=N makes the N-th allocation after boot fail, and with fail.every=1 all that follow. */
+extern uint64_t fail_alloc_at;
+extern bool fail_alloc_every;
+void fail_alloc_arm(void);
+
+/* ---- object caches ------------------------------------------------------------------------ */
+#define KCACHE_MAG 16u
+struct kcache_cpu {
+  uint32_t n;
+  int64_t live; /* allocated minus freed here */
+  void *objects[KCACHE_MAG];
+} __attribute__((aligned(64)));
+
+struct kcache {
+  const char *name;
+  uint32_t size, align; /* bytes; size <= 4096 */
+  struct spinlock lock; /* KCACHE: free_list */
+  void *free_list;
+  bool registered;            /* on kcache_list */
+  struct kcache *next_cache;
+  struct kcache_cpu cpus[MAX_CPUS];
+};
+
+#define KCACHE_OF(type, text) \
+  { .name = (text), .size = sizeof(type), .align = _Alignof(type), .lock = SPINLOCK(KCACHE) }
+
+/* Contents undefined. NULL: out of memory. Frames given to a cache stay with it. */
+[[nodiscard]] void *kcache_alloc(struct kcache *c);
+[[nodiscard]] void *kcache_alloc_zeroed(struct kcache *c);
+void kcache_free(struct kcache *c, void *object);
+int64_t kcache_live(const struct kcache *c);
+extern _Atomic(struct kcache *) kcache_list; /* every cache that was used */
+
+/* ---- kernel stacks ------------------------------------------------------------------------ */
+[[nodiscard]] bool kstack_alloc(uint64_t *stack_top);
+void kstack_free(uint64_t stack_top);
+
+/* ---- memory objects: pages that several spaces may map -------------------------------------- */
+struct memobj;
+/* n_bytes of physical memory that is never freed: the boot image. */
+[[nodiscard]] enum abi_error memobj_create_fixed(paddr_t base, uint64_t n_bytes, struct memobj **out);
+/* Anonymous, sparse, zero until written; pages appear at first touch. */
+[[nodiscard]] enum abi_error memobj_create_anon(uint64_t n_bytes, struct memobj **out);
+void memobj_get(struct memobj *o);
+void memobj_put(struct memobj *o);
+uint64_t memobj_size(const struct memobj *o);
+/* Pages beyond the new size are let go; mappings keep what they have. */
+[[nodiscard]] enum abi_error memobj_resize(struct memobj *o, uint64_t n_bytes);
+/* The page at a byte offset; *counted: it has a reference count, of which the caller got one. */
+[[nodiscard]] enum abi_error memobj_page(struct memobj *o, uint64_t offset, paddr_t *pa, bool *counted);
+/* Copy to or from the object's bytes, making pages; within the size. */
+[[nodiscard]] enum abi_error memobj_write(struct memobj *o, uint64_t offset, const void *src, size_t len);
+
+/* ---- address spaces ------------------------------------------------------------------------- */
+struct space {
+  struct arch_space arch;
+  struct refcount refs;
+  struct rwlock lock;       /* SPACE: grants (shared: page faults) */
+  struct spinlock pt_lock;  /* PTREE: the page tables */
+  struct gtree grants;      /* [lock] */
+  _Atomic uint64_t n_faults, n_cow; /* [a] */
+};
+
+[[nodiscard]] enum abi_error space_create(struct space **out);
+/* A copy-on-write clone: the grants are copied, the page tables shared. */
+[[nodiscard]] enum abi_error space_clone(struct space *src, struct space **out);
+void space_get(struct space *s);
+/* The last reference tears it down; the calling CPU leaves it first. */
+void space_put(struct space *s);
+
+struct map_request {
+  uint64_t addr; /* hint, or exact with MAP_ABI_FIXED; the result */
+  uint64_t len;  /* bytes, rounded up to pages */
+  uint32_t prot, flags;
+  struct memobj *obj; /* NULL: anonymous; a reference is taken on success */
+  uint64_t offset;    /* into obj, page-aligned */
+};
+
+[[nodiscard]] enum abi_error space_map(struct space *s, struct map_request *r);
+[[nodiscard]] enum abi_error space_unmap(struct space *s, uint64_t addr, uint64_t len);
+[[nodiscard]] enum abi_error space_protect(struct space *s, uint64_t addr, uint64_t len, uint32_t prot);
+/* Anonymous private pages of the range read as zero again. */
+[[nodiscard]] enum abi_error space_discard(struct space *s, uint64_t addr, uint64_t len);
+[[nodiscard]] enum abi_error space_remap(struct space *s, uint64_t *addr, uint64_t old_len, uint64_t new_len,
+                                         bool may_move);
+/* The grants of [from, from + len) move to `to` in dst, which must be free there. */
+[[nodiscard]] enum abi_error space_transfer(struct space *dst, uint64_t to, struct space *src, uint64_t from,
+                                            uint64_t len, uint32_t prot);
+/* The object that a shared or read-only grant at addr maps, for a server that answers MMAP with an
+ * address of its own; a reference for the caller. ABI_EINVAL when [addr, addr + len) is not one such grant. */
+[[nodiscard]] enum abi_error space_object_at(struct space *s, uint64_t addr, uint64_t len, struct memobj **obj,
+                                             uint64_t *offset);
+
+/* Resolve a page fault. ABI_EFAULT: no grant there, or not these rights. ABI_ENOMEM. */
+[[nodiscard]] enum abi_error space_fault(struct space *s, uint64_t addr, bool write, bool exec);
+/* Bytes into a space that need not be the loaded one; rights are not asked for (exec). src NULL: zeros. */
+[[nodiscard]] enum abi_error space_write_user(struct space *s, uint64_t addr, uaddr_t src, size_t len);
+
+/* One line of text a grant; answers the length. */
+size_t space_describe(struct space *s, char *out, size_t cap);
+struct space_stats {
+  uint64_t n_grants, bytes_mapped, n_faults, n_cow;
+};
+void space_stats_read(struct space *s, struct space_stats *st);
+
+/* Cycles of `iterations` interrupts to another CPU, each answered by its handler (sys:bench/ipi). */
+uint64_t shootdown_bench(uint32_t cpu, uint32_t iterations);
+
+/* ---- user memory of the loaded space: no lock held ------------------------------------------ */
+bool user_range_ok(uaddr_t at, size_t len);
+[[nodiscard]] enum abi_error user_copy_in(void *dst, uaddr_t src, size_t len);
+[[nodiscard]] enum abi_error user_copy_out(uaddr_t dst, const void *src, size_t len);
+
+static inline uaddr_t uaddr_add(uaddr_t a, uint64_t n) {
+  return (uaddr_t){a.v + n};
+}
+
+#endif

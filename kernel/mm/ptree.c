@@ -1,0 +1,370 @@
+/* Page-table tree: whole trees, single pages, and the life of a table. See ptree.h.
+ *
+ * Copying a table is the heart: each used entry's target gets one more reference, and both the old
+ * and the new entry lose W, so that [P2] and [P4] hold before the copy is reachable. Nobody needs
+ * to flush for the W lost in the old table: it had refs > 1, so W was clear above it already. */
+#include "mm/ptree_priv.h"
+
+static void frame_get(uint64_t pte) {
+  struct frame *frame = ptree_env_frame(pte & PTE_ADDR);
+  atomic_fetch_add_explicit(&frame->refs, 1, memory_order_relaxed);
+}
+
+/* Drops a reference; true for the last. Release: our changes are seen by who finds itself alone.
+ * Acquire: the last one sees everybody's before it frees. */
+static bool frame_put(struct frame *frame) {
+  uint32_t before = atomic_fetch_sub_explicit(&frame->refs, 1, memory_order_acq_rel);
+  kassert(before != 0);
+  return before == 1;
+}
+
+static void entry_clear_bits(_Atomic uint64_t *entry, uint64_t bits) {
+  atomic_fetch_and_explicit(entry, ~bits, memory_order_relaxed);
+}
+
+/* Makes an entry point at a private table; what the table holds is seen before the entry is. */
+static void entry_point_at(_Atomic uint64_t *entry, uint64_t table) {
+  atomic_store_explicit(entry, table | PTE_TABLE, memory_order_release);
+}
+
+/* ---- the life of a table -------------------------------------------------------------------- */
+
+static void table_init(struct frame *frame, int level) {
+  atomic_store_explicit(&frame->refs, 1, memory_order_relaxed);
+  frame->kind = FRAME_TABLE;
+  frame->level = (uint8_t)level;
+  frame->n_used = 0;
+  frame->groups = 0;
+}
+
+static enum abi_error table_create(int level, uint64_t *paddr) {
+  if (!ptree_env_table_alloc(paddr)) {
+    return ABI_ENOMEM;
+  }
+  table_init(ptree_env_frame(*paddr), level);
+  return OK;
+}
+
+static void leaf_put(uint64_t pte) {
+  uint64_t paddr = pte & PTE_ADDR;
+  if (frame_put(ptree_env_frame(paddr))) {
+    ptree_env_leaf_free(paddr);
+  }
+}
+
+static void table_put(uint64_t paddr);
+
+/* Empties a table that nobody else can reach. It recurses at most once a level. */
+static void table_empty(struct table t) {
+  bool is_leaf_table = t.frame->level == 0;
+  for (unsigned i = table_next_used(&t, 0); i < PTREE_N_ENTRIES; i = table_next_used(&t, i + 1)) {
+    uint64_t pte = atomic_exchange_explicit(&t.entries[i], 0, memory_order_relaxed);
+    if (!is_leaf_table) {
+      table_put(pte & PTE_ADDR);
+    } else if ((pte & PTE_COUNTED) != 0) {
+      leaf_put(pte);
+    }
+  }
+  t.frame->n_used = 0;
+  t.frame->groups = 0;
+}
+
+static void table_put(uint64_t paddr) {
+  struct table t = table_at(paddr);
+  if (frame_put(t.frame)) {
+    table_empty(t);
+    ptree_env_table_free(paddr);
+  }
+}
+
+/* The entry for the copy, after the original and its target have been told: [P1] to [P4]. */
+static uint64_t entry_share(_Atomic uint64_t *entry, uint64_t pte, bool is_leaf) {
+  if (!is_leaf || (pte & PTE_COUNTED) != 0) {
+    frame_get(pte);
+  }
+  if ((pte & PTE_W) != 0 && !(is_leaf && (pte & PTE_SHARED) != 0)) {
+    entry_clear_bits(entry, PTE_W);
+    pte &= ~PTE_W;
+  }
+  return pte;
+}
+
+static void entries_share(_Atomic uint64_t *to, _Atomic uint64_t *from, unsigned n, bool is_leaf) {
+  for (unsigned i = 0; i < n; i++) {
+    uint64_t pte = atomic_load_explicit(&from[i], memory_order_relaxed);
+    if (pte != 0) {
+      pte = entry_share(&from[i], pte, is_leaf);
+      atomic_store_explicit(&to[i], pte, memory_order_relaxed);
+    }
+  }
+}
+
+static bool quad_is_empty(_Atomic uint64_t *e) {
+  return (atomic_load_explicit(&e[0], memory_order_relaxed) |
+          atomic_load_explicit(&e[1], memory_order_relaxed) |
+          atomic_load_explicit(&e[2], memory_order_relaxed) |
+          atomic_load_explicit(&e[3], memory_order_relaxed)) == 0;
+}
+
+/* Shares with `to`, empty and private, all that `from` holds. The first write after a fork pays for
+ * three tables that are mostly empty, so empty entries go by in fours. */
+static void table_share(struct table to, struct table from) {
+  bool is_leaf = from.frame->level == 0;
+  for (uint32_t groups = from.frame->groups; groups != 0; groups &= groups - 1) {
+    unsigned first = bit_first(groups) * GROUP_SIZE;
+    for (unsigned i = first; i != first + GROUP_SIZE; i += 4) {
+      if (!quad_is_empty(&from.entries[i])) {
+        entries_share(&to.entries[i], &from.entries[i], 4, is_leaf);
+      }
+    }
+  }
+  to.frame->n_used = from.frame->n_used;
+  to.frame->groups = from.frame->groups;
+}
+
+enum abi_error ptree_entry_own(_Atomic uint64_t *entry, int level, uint64_t va,
+                               struct ptree_gather *g) {
+  uint64_t pte = atomic_load_explicit(entry, memory_order_relaxed), copy;
+  if ((pte & PTE_W) != 0) { /* [P2]: refs is 1 */
+    return OK;
+  }
+  struct table shared = table_at(pte);
+  if (!table_is_shared(&shared)) {
+    atomic_fetch_or_explicit(entry, PTE_W, memory_order_relaxed);
+    return OK;
+  }
+  enum abi_error err = table_create(level - 1, &copy);
+  if (err != OK) {
+    return err;
+  }
+  table_share(table_at(copy), shared);
+  entry_point_at(entry, copy);
+  uint64_t page = ALIGN_DOWN(va, FRAME_SIZE); /* any INVLPG drops paging-structure caches */
+  ptree_gather_table(g, pte, (struct range){page, page + FRAME_SIZE});
+  return OK;
+}
+
+/* ---- the gather ----------------------------------------------------------------------------- */
+
+static void gather_reset(struct ptree_gather *g) {
+  g->lo = UINT64_MAX;
+  g->hi = 0;
+  g->chain = FRAME_NIL;
+  g->n_refs = 0;
+}
+
+void ptree_gather_init(struct ptree_gather *g, void (*flush)(struct ptree_gather *g), void *ctx) {
+  gather_reset(g);
+  g->flush = flush;
+  g->ctx = ctx;
+}
+
+void ptree_gather_range(struct ptree_gather *g, uint64_t start, uint64_t end) {
+  g->lo = MIN(g->lo, start);
+  g->hi = MAX(g->hi, end);
+}
+
+/* The flush comes before the new reference and its range, so that a reference in the gather always
+ * has its range there too. */
+static void gather_add(struct ptree_gather *g, uint64_t ref, struct range r) {
+  if (g->n_refs == PTREE_GATHER_REFS) {
+    g->flush(g);
+    kassert(g->n_refs == 0);
+  }
+  ptree_gather_range(g, r.start, r.end);
+  g->refs[g->n_refs++] = ref;
+}
+
+void ptree_gather_leaf(struct ptree_gather *g, uint64_t pte, uint64_t va) {
+  struct range r = {va, va + FRAME_SIZE};
+  if ((pte & PTE_COUNTED) != 0) {
+    gather_add(g, pte & PTE_ADDR, r);
+  } else {
+    ptree_gather_range(g, r.start, r.end);
+  }
+}
+
+/* Only a private table is chained through its record: a shared one may be in several gathers. */
+void ptree_gather_table(struct ptree_gather *g, uint64_t pte, struct range r) {
+  uint64_t paddr = pte & PTE_ADDR;
+  struct table t = table_at(paddr);
+  if (table_is_shared(&t)) {
+    gather_add(g, paddr | 1, r);
+    return;
+  }
+  ptree_gather_range(g, r.start, r.end);
+  t.frame->next = g->chain;
+  g->chain = (uint32_t)(paddr >> FRAME_SHIFT);
+}
+
+static void chain_release(uint32_t pfn) {
+  while (pfn != FRAME_NIL) {
+    uint64_t paddr = (uint64_t)pfn << FRAME_SHIFT;
+    pfn = ptree_env_frame(paddr)->next;
+    table_put(paddr);
+  }
+}
+
+void ptree_gather_release(struct ptree_gather *g) {
+  for (uint32_t i = 0; i < g->n_refs; i++) {
+    if ((g->refs[i] & 1) != 0) {
+      table_put(g->refs[i] & PTE_ADDR);
+    } else {
+      leaf_put(g->refs[i]);
+    }
+  }
+  chain_release(g->chain);
+  gather_reset(g);
+}
+
+/* ---- whole trees ---------------------------------------------------------------------------- */
+
+void ptree_init(uint64_t root) {
+  table_init(ptree_env_frame(root), PTREE_ROOT_LEVEL);
+}
+
+bool ptree_clone(uint64_t dst, uint64_t src) {
+  struct table to = table_at(dst), from = table_at(src);
+  kassert(to.frame->n_used == 0);
+  bool lost = false;
+  for (unsigned i = table_next_used(&from, 0); i < PTREE_N_ENTRIES && !lost;
+       i = table_next_used(&from, i + 1)) {
+    lost = (entry_load(&from, i) & PTE_W) != 0;
+  }
+  table_share(to, from);
+  return lost;
+}
+
+void ptree_destroy(uint64_t root) {
+  table_empty(table_at(root));
+}
+
+/* ---- one page ------------------------------------------------------------------------------- */
+
+int ptree_lookup(uint64_t root, uint64_t va, uint64_t *pte, bool *writable) {
+  kassert(va < PTREE_USER_END);
+  uint64_t entry = root, rights = PTE_W;
+  int level = PTREE_ROOT_LEVEL + 1;
+  while (level > 0 && entry != 0) {
+    level--;
+    _Atomic uint64_t *entries = ptree_env_table(entry & PTE_ADDR);
+    entry = atomic_load_explicit(&entries[entry_index(va, level)], memory_order_relaxed);
+    rights &= entry;
+  }
+  *pte = entry;
+  *writable = rights != 0;
+  return level;
+}
+
+static bool table_next(struct table t, uint64_t *va, uint64_t end, uint64_t *pte) {
+  int level = t.frame->level;
+  uint64_t span = entry_span(level), base = ALIGN_DOWN(*va, span * PTREE_N_ENTRIES);
+  for (unsigned i = table_next_used(&t, entry_index(*va, level)); i < PTREE_N_ENTRIES;
+       i = table_next_used(&t, i + 1)) {
+    uint64_t at = base + i * span;
+    *va = MAX(*va, at);
+    if (*va >= end) {
+      break;
+    }
+    *pte = entry_load(&t, i);
+    if (level == 0 || table_next(table_at(*pte), va, end, pte)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+bool ptree_next(uint64_t root, uint64_t *va, uint64_t end, uint64_t *pte) {
+  kassert(IS_ALIGNED(*va, FRAME_SIZE) && end <= PTREE_USER_END);
+  return *va < end && table_next(table_at(root), va, end, pte);
+}
+
+/* Makes the entry for va in a private table point at a private table, creating it if need be. */
+static enum abi_error entry_ready(struct table t, int level, uint64_t va, struct ptree_gather *g) {
+  unsigned i = entry_index(va, level);
+  if (entry_load(&t, i) != 0) {
+    return ptree_entry_own(&t.entries[i], level, va, g);
+  }
+  uint64_t created;
+  enum abi_error err = table_create(level - 1, &created);
+  if (err == OK) {
+    entry_point_at(&t.entries[i], created);
+    table_note_used(t.frame, i);
+  }
+  return err;
+}
+
+/* The hot path of a page fault: an entry with W is ready as it is [P2]. */
+enum abi_error ptree_slot(uint64_t root, uint64_t va, struct ptree_gather *g,
+                          struct ptree_slot *slot) {
+  kassert(va < PTREE_USER_END);
+  uint64_t pte = root;
+  for (int level = PTREE_ROOT_LEVEL; level > 0; level--) {
+    _Atomic uint64_t *entry = &ptree_env_table(pte & PTE_ADDR)[entry_index(va, level)];
+    uint64_t next = atomic_load_explicit(entry, memory_order_relaxed);
+    if (UNLIKELY((next & PTE_W) == 0)) {
+      enum abi_error err = entry_ready(table_at(pte), level, va, g);
+      if (err != OK) {
+        return err;
+      }
+      next = atomic_load_explicit(entry, memory_order_relaxed);
+    }
+    pte = next;
+  }
+  struct table t = table_at(pte);
+  *slot = (struct ptree_slot){&t.entries[entry_index(va, 0)], t.frame};
+  return OK;
+}
+
+/* A table fills its page, so an entry's address tells its index. */
+static unsigned slot_index(const struct ptree_slot *slot) {
+  return (unsigned)((uintptr_t)slot->entry / sizeof(uint64_t)) % PTREE_N_ENTRIES;
+}
+
+bool ptree_slot_step(struct ptree_slot *slot) {
+  if (slot_index(slot) == PTREE_N_ENTRIES - 1) {
+    return false;
+  }
+  slot->entry++;
+  return true;
+}
+
+uint64_t ptree_leaf_get(const struct ptree_slot *slot) {
+  return atomic_load_explicit(slot->entry, memory_order_relaxed);
+}
+
+bool ptree_leaf_is_sole(const struct ptree_slot *slot) {
+  uint64_t pte = ptree_leaf_get(slot);
+  if ((pte & PTE_COUNTED) == 0) {
+    return false;
+  }
+  const struct frame *frame = ptree_env_frame(pte & PTE_ADDR);
+  return atomic_load_explicit(&frame->refs, memory_order_acquire) == 1;
+}
+
+void ptree_leaf_set(struct ptree_slot *slot, uint64_t pte) {
+  kassert(pte != 0 && ptree_leaf_get(slot) == 0);
+  atomic_store_explicit(slot->entry, pte, memory_order_release);
+  table_note_used(slot->table, slot_index(slot));
+}
+
+void ptree_leaf_widen(struct ptree_slot *slot, uint64_t set_bits) {
+  uint64_t old = atomic_fetch_or_explicit(slot->entry, set_bits, memory_order_release);
+  kassert(old != 0);
+}
+
+void ptree_leaf_replace(struct ptree_slot *slot, uint64_t va, uint64_t pte,
+                        struct ptree_gather *g) {
+  uint64_t old = atomic_exchange_explicit(slot->entry, pte, memory_order_release);
+  kassert(old != 0 && pte != 0);
+  ptree_gather_leaf(g, old, ALIGN_DOWN(va, FRAME_SIZE));
+}
+
+uint64_t ptree_leaf_take(struct ptree_slot *slot, uint64_t va, struct ptree_gather *g) {
+  uint64_t old = atomic_exchange_explicit(slot->entry, 0, memory_order_relaxed);
+  kassert(old != 0);
+  table_note_empty(slot->table);
+  uint64_t page = ALIGN_DOWN(va, FRAME_SIZE);
+  ptree_gather_range(g, page, page + FRAME_SIZE);
+  return old;
+}

@@ -1,0 +1,221 @@
+/* Page-table tree: operations on ranges. See ptree.h.
+ *
+ * Both are done in two walks. The first makes private what must change, and can fail; it changes no
+ * leaf, so that failing there is harmless. The second cannot fail. A walk enters a table only when
+ * all tables above it are private. Recursion is once a level, at most four deep. */
+#include "mm/ptree_priv.h"
+
+static void range_check(uint64_t start, uint64_t end) {
+  kassert(IS_ALIGNED(start | end, FRAME_SIZE) && start <= end && end <= PTREE_USER_END);
+}
+
+/* ---- unmap ---------------------------------------------------------------------------------- */
+
+static bool table_is_used_in(const struct table *t, struct range r) {
+  int level = t->frame->level;
+  return table_next_used(t, entry_index(r.start, level)) <= entry_index(r.end - 1, level);
+}
+
+static enum abi_error edges_own(struct table t, struct range r, struct ptree_gather *g);
+
+/* Makes private the table below entry i if r is only part of it and there is something in r. */
+static enum abi_error edge_own(struct table t, unsigned i, struct range r, struct ptree_gather *g) {
+  int level = t.frame->level;
+  uint64_t pte = entry_load(&t, i);
+  if (pte == 0 || range_is_whole(r, level)) {
+    return OK;
+  }
+  struct table child = table_at(pte);
+  if (!table_is_used_in(&child, r)) {
+    return OK;
+  }
+  enum abi_error err = ptree_entry_own(&t.entries[i], level, r.start, g);
+  if (err != OK) {
+    return err;
+  }
+  return edges_own(table_at(entry_load(&t, i)), r, g);
+}
+
+/* Only the first and the last entry that r touches can be touched in part. */
+static enum abi_error edges_own(struct table t, struct range r, struct ptree_gather *g) {
+  int level = t.frame->level;
+  if (level == 0) {
+    return OK;
+  }
+  unsigned first = entry_index(r.start, level), last = entry_index(r.end - 1, level);
+  enum abi_error err = edge_own(t, first, range_clip(r, first, level), g);
+  if (err != OK || first == last) {
+    return err;
+  }
+  return edge_own(t, last, range_clip(r, last, level), g);
+}
+
+static void table_unmap(struct table t, struct range r, struct ptree_gather *g);
+
+static uint64_t entry_take(struct table t, unsigned i) {
+  table_note_empty(t.frame);
+  return atomic_exchange_explicit(&t.entries[i], 0, memory_order_relaxed);
+}
+
+static void leaves_unmap(struct table t, struct range r, struct ptree_gather *g) {
+  unsigned first = entry_index(r.start, 0), last = entry_index(r.end - 1, 0);
+  for (unsigned i = table_next_used(&t, first); i <= last; i = table_next_used(&t, i + 1)) {
+    ptree_gather_leaf(g, entry_take(t, i), r.start + (i - first) * FRAME_SIZE);
+  }
+}
+
+/* Removes what entry i maps within r: all of it, or a part of a table that is private, or that is
+ * shared but has nothing in r. Removes the table too when it has become empty. */
+static void entry_unmap(struct table t, unsigned i, struct range r, struct ptree_gather *g) {
+  if (!range_is_whole(r, t.frame->level)) {
+    struct table child = table_at(entry_load(&t, i));
+    table_unmap(child, r, g);
+    if (child.frame->n_used != 0) {
+      return;
+    }
+  }
+  ptree_gather_table(g, entry_take(t, i), r);
+}
+
+static void table_unmap(struct table t, struct range r, struct ptree_gather *g) {
+  int level = t.frame->level;
+  if (level == 0) {
+    leaves_unmap(t, r, g);
+    return;
+  }
+  unsigned last = entry_index(r.end - 1, level);
+  for (unsigned i = table_next_used(&t, entry_index(r.start, level)); i <= last;
+       i = table_next_used(&t, i + 1)) {
+    entry_unmap(t, i, range_clip(r, i, level), g);
+  }
+}
+
+enum abi_error ptree_unmap(uint64_t root, uint64_t start, uint64_t end, struct ptree_gather *g) {
+  range_check(start, end);
+  if (start == end) {
+    return OK;
+  }
+  struct table t = table_at(root);
+  struct range r = {start, end};
+  enum abi_error err = edges_own(t, r, g);
+  if (err == OK) {
+    table_unmap(t, r, g);
+  }
+  return err;
+}
+
+/* ---- protect -------------------------------------------------------------------------------- */
+
+/* What becomes of a leaf. */
+static uint64_t leaf_changed(uint64_t pte, struct ptree_rights change) {
+  uint64_t set = change.set;
+  if ((pte & (PTE_SHARED | PTE_W)) == 0) {
+    set &= ~PTE_W;
+  }
+  return (pte & ~change.clear) | set;
+}
+
+/* True if a TLB entry made from `old` allows what `new` does not. NX is a right taken. */
+static bool leaf_is_narrowed(uint64_t old, uint64_t new) {
+  return (old & PTE_P) != 0 && ((old ^ PTE_NX) & ~(new ^ PTE_NX)) != 0;
+}
+
+/* True if any leaf within r would change. */
+static bool table_would_change(struct table t, struct range r, struct ptree_rights change) {
+  int level = t.frame->level;
+  unsigned last = entry_index(r.end - 1, level);
+  for (unsigned i = table_next_used(&t, entry_index(r.start, level)); i <= last;
+       i = table_next_used(&t, i + 1)) {
+    uint64_t pte = entry_load(&t, i);
+    if (level == 0 ? leaf_changed(pte, change) != pte
+                   : table_would_change(table_at(pte), range_clip(r, i, level), change)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+static enum abi_error table_own_changing(struct table t, struct range r, struct ptree_rights change,
+                                         struct ptree_gather *g);
+
+/* First walk, entry i: a shared table is made private if a leaf within r will change. */
+static enum abi_error entry_own_changing(struct table t, unsigned i, struct range r,
+                                         struct ptree_rights change, struct ptree_gather *g) {
+  int level = t.frame->level;
+  struct table child = table_at(entry_load(&t, i));
+  if (table_is_shared(&child)) {
+    if (!table_would_change(child, r, change)) {
+      return OK;
+    }
+    enum abi_error err = ptree_entry_own(&t.entries[i], level, r.start, g);
+    if (err != OK) {
+      return err;
+    }
+    child = table_at(entry_load(&t, i));
+  }
+  return table_own_changing(child, r, change, g);
+}
+
+static enum abi_error table_own_changing(struct table t, struct range r, struct ptree_rights change,
+                                         struct ptree_gather *g) {
+  int level = t.frame->level;
+  if (level == 0) {
+    return OK;
+  }
+  unsigned last = entry_index(r.end - 1, level);
+  for (unsigned i = table_next_used(&t, entry_index(r.start, level)); i <= last;
+       i = table_next_used(&t, i + 1)) {
+    enum abi_error err = entry_own_changing(t, i, range_clip(r, i, level), change, g);
+    if (err != OK) {
+      return err;
+    }
+  }
+  return OK;
+}
+
+/* Atomically, as hardware may set A and D at any time. */
+static void leaf_protect(_Atomic uint64_t *entry, uint64_t va, struct ptree_rights change,
+                         struct ptree_gather *g) {
+  uint64_t old = atomic_load_explicit(entry, memory_order_relaxed), new;
+  do {
+    new = leaf_changed(old, change);
+  } while (new != old && !atomic_compare_exchange_weak_explicit(
+                             entry, &old, new, memory_order_relaxed, memory_order_relaxed));
+  if (leaf_is_narrowed(old, new)) {
+    ptree_gather_range(g, va, va + FRAME_SIZE);
+  }
+}
+
+/* Second walk. A table still shared has nothing that changes. */
+static void table_protect(struct table t, struct range r, struct ptree_rights change,
+                          struct ptree_gather *g) {
+  int level = t.frame->level;
+  unsigned last = entry_index(r.end - 1, level);
+  for (unsigned i = table_next_used(&t, entry_index(r.start, level)); i <= last;
+       i = table_next_used(&t, i + 1)) {
+    struct range part = range_clip(r, i, level);
+    if (level == 0) {
+      leaf_protect(&t.entries[i], part.start, change, g);
+      continue;
+    }
+    struct table child = table_at(entry_load(&t, i));
+    if (!table_is_shared(&child)) {
+      table_protect(child, part, change, g);
+    }
+  }
+}
+
+enum abi_error ptree_protect(uint64_t root, uint64_t start, uint64_t end,
+                             struct ptree_rights change, struct ptree_gather *g) {
+  range_check(start, end);
+  if (start == end) {
+    return OK;
+  }
+  struct table t = table_at(root);
+  struct range r = {start, end};
+  enum abi_error err = table_own_changing(t, r, change, g);
+  if (err == OK) {
+    table_protect(t, r, change, g);
+  }
+  return err;
+}

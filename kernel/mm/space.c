@@ -1,0 +1,392 @@
+/* Address spaces: grants in a tree, page tables below, and the operations that change both.
+ *
+ * [M4] Every used leaf of the page tables lies in a grant; its rights are at most the grant's.
+ * [M5] No two grants overlap (gtree); a private anonymous grant never touches another of the same rights
+ *      (they are merged), so that a heap grown in pieces stays one grant.
+ * Locks: s->lock exclusive for every change of grants, then s->pt_lock for the tables. */
+#include "lib/fmt.h"
+#include "lib/string.h"
+#include "mm/mm_priv.h"
+
+#define MAP_TOP (ABI_USER_END - (16ul << 20)) /* above: the main stack */
+
+struct kcache grant_cache = KCACHE_OF(struct grant, "grant");
+static struct kcache space_cache = KCACHE_OF(struct space, "space");
+
+/* ---- life --------------------------------------------------------------------------------- */
+
+enum abi_error space_create(struct space **out) {
+  paddr_t root;
+  struct space *s = kcache_alloc_zeroed(&space_cache);
+  if (s == NULL) {
+    return ABI_ENOMEM;
+  }
+  if (!frame_alloc_zeroed(FRAME_TABLE, &root)) {
+    kcache_free(&space_cache, s);
+    return ABI_ENOMEM;
+  }
+  refcount_init(&s->refs, 1);
+  rw_init(&s->lock, RANK_SPACE);
+  spin_init(&s->pt_lock, RANK_PTREE);
+  gtree_init(&s->grants);
+  ptree_init(root.v);
+  arch_space_init(&s->arch, root, direct_map(root));
+  *out = s;
+  return OK;
+}
+
+void space_get(struct space *s) {
+  refcount_get(&s->refs);
+}
+
+void grant_free(struct grant *g) {
+  if (g->obj != NULL) {
+    memobj_put(g->obj);
+  }
+  kcache_free(&grant_cache, g);
+}
+
+static void grants_free(struct gnode *n) {
+  while (n != NULL) { /* depth is O(log n): an AVL tree */
+    struct gnode *right = n->right;
+    grants_free(n->left);
+    grant_free(grant_of(n));
+    n = right;
+  }
+}
+
+void space_put(struct space *s) {
+  if (!refcount_put(&s->refs)) {
+    return;
+  }
+  if (arch_cpu_self()->space == &s->arch) {
+    arch_space_enter(&arch_kernel_space);
+  }
+  shootdown_leave(s);
+  ptree_destroy(s->arch.root.v);
+  grants_free(s->grants.root);
+  frame_free(s->arch.root);
+  kcache_free(&space_cache, s);
+}
+
+/* ---- grants ------------------------------------------------------------------------------- */
+
+static struct grant *grant_create(const struct map_request *r) {
+  struct grant *g = kcache_alloc_zeroed(&grant_cache);
+  if (g == NULL) {
+    return NULL;
+  }
+  g->node.start = r->addr;
+  g->node.end = r->addr + r->len;
+  g->prot = (uint8_t)r->prot;
+  g->shared = r->flags & MAP_ABI_SHARED;
+  g->obj = r->obj;
+  g->offset = r->offset;
+  if (g->obj != NULL) {
+    memobj_get(g->obj);
+  }
+  return g;
+}
+
+static bool grants_join(const struct grant *a, const struct grant *b) {
+  return a->obj == NULL && b->obj == NULL && a->node.end == b->node.start && a->prot == b->prot;
+}
+
+/* Put a new grant in, or let a neighbour grow over its range [M5]. */
+static void grant_insert(struct space *s, struct grant *g) {
+  struct gnode *below = g->node.start > 0 ? gtree_find(&s->grants, g->node.start - 1) : NULL;
+  struct gnode *above = gtree_find(&s->grants, g->node.end);
+  if (below != NULL && grants_join(grant_of(below), g)) {
+    g->node.start = below->start;
+    gtree_remove(&s->grants, below);
+    grant_free(grant_of(below));
+  }
+  if (above != NULL && grants_join(g, grant_of(above))) {
+    g->node.end = above->end;
+    gtree_remove(&s->grants, above);
+    grant_free(grant_of(above));
+  }
+  enum abi_error e = gtree_insert(&s->grants, &g->node);
+  kassert(e == OK);
+}
+
+/* Make `at` a boundary: the grant that contains it becomes two. */
+static enum abi_error grant_split(struct space *s, uint64_t at) {
+  struct gnode *n = gtree_find(&s->grants, at);
+  if (n == NULL || n->start == at) {
+    return OK;
+  }
+  struct grant *low = grant_of(n);
+  struct grant *high = kcache_alloc(&grant_cache);
+  if (high == NULL) {
+    return ABI_ENOMEM;
+  }
+  *high = *low;
+  if (high->obj != NULL) {
+    memobj_get(high->obj);
+  }
+  high->node = (struct gnode){.start = at, .end = n->end};
+  high->offset += at - n->start;
+  enum abi_error e = gtree_resize(&s->grants, n, n->start, at);
+  kassert(e == OK);
+  e = gtree_insert(&s->grants, &high->node);
+  kassert(e == OK);
+  return OK;
+}
+
+static enum abi_error grants_split(struct space *s, uint64_t start, uint64_t end) {
+  enum abi_error e = grant_split(s, start);
+  return e == OK ? grant_split(s, end) : e;
+}
+
+/* ---- map and unmap, with the lock held ------------------------------------------------------ */
+
+static enum abi_error range_check(uint64_t addr, uint64_t *len) {
+  if (*len == 0 || !IS_ALIGNED(addr, PAGE_SIZE) || *len > ABI_USER_END) {
+    return ABI_EINVAL;
+  }
+  *len = ALIGN_UP(*len, PAGE_SIZE);
+  return addr < ABI_USER_BASE || addr >= ABI_USER_END || *len > ABI_USER_END - addr ? ABI_ENOMEM : OK;
+}
+
+static enum abi_error unmap_locked(struct space *s, uint64_t start, uint64_t end) {
+  if (gtree_is_free(&s->grants, start, end)) {
+    return OK;
+  }
+  enum abi_error e = grants_split(s, start, end);
+  if (e != OK) {
+    return e;
+  }
+  struct ptree_gather gather;
+  gather_begin(&gather, s);
+  spin_lock(&s->pt_lock);
+  e = ptree_unmap(s->arch.root.v, start, end, &gather);
+  gather_end(&gather);
+  spin_unlock(&s->pt_lock);
+  if (e != OK) {
+    return e;
+  }
+  for (struct gnode *n = gtree_first_from(&s->grants, start), *next; n != NULL && n->start < end; n = next) {
+    next = gtree_next(n);
+    gtree_remove(&s->grants, n);
+    grant_free(grant_of(n));
+  }
+  return OK;
+}
+
+/* Where a request goes: its address if that is fixed or free, else the highest hole. */
+static enum abi_error map_place(struct space *s, struct map_request *r) {
+  if (r->flags & MAP_ABI_FIXED_NOREPLACE) {
+    return gtree_is_free(&s->grants, r->addr, r->addr + r->len) ? OK : ABI_EEXIST;
+  }
+  if (r->flags & MAP_ABI_FIXED) {
+    return unmap_locked(s, r->addr, r->addr + r->len);
+  }
+  uint64_t len = r->len;
+  uint64_t hint = ALIGN_DOWN(r->addr, PAGE_SIZE);
+  if (hint != 0 && range_check(hint, &len) == OK && gtree_is_free(&s->grants, hint, hint + r->len)) {
+    r->addr = hint;
+    return OK;
+  }
+  return gtree_hole_below(&s->grants, r->len, ABI_USER_BASE, MAP_TOP, &r->addr) ? OK : ABI_ENOMEM;
+}
+
+static enum abi_error map_check(struct map_request *r) {
+  bool fixed = r->flags & (MAP_ABI_FIXED | MAP_ABI_FIXED_NOREPLACE);
+  bool shared = r->flags & MAP_ABI_SHARED, private = r->flags & MAP_ABI_PRIVATE;
+  if (shared == private || (r->prot & ~7u) != 0 || !IS_ALIGNED(r->offset, PAGE_SIZE) || r->len == 0) {
+    return ABI_EINVAL;
+  }
+  if (r->len > ABI_USER_END) {
+    return ABI_ENOMEM;
+  }
+  r->len = ALIGN_UP(r->len, PAGE_SIZE);
+  return fixed ? range_check(r->addr, &r->len) : OK;
+}
+
+/* MAP_POPULATE: what cannot be had now comes by fault later. */
+static void populate(struct space *s, const struct map_request *r) {
+  for (uint64_t va = r->addr; va < r->addr + r->len; va += PAGE_SIZE) {
+    if (space_fault(s, va, r->prot & PROT_ABI_WRITE, false) != OK) {
+      return;
+    }
+  }
+}
+
+enum abi_error space_map(struct space *s, struct map_request *r) {
+  enum abi_error e = map_check(r);
+  if (e != OK) {
+    return e;
+  }
+  rw_lock_exclusive(&s->lock);
+  e = map_place(s, r);
+  struct grant *g = e == OK ? grant_create(r) : NULL;
+  if (g != NULL) {
+    grant_insert(s, g);
+  } else if (e == OK) {
+    e = ABI_ENOMEM;
+  }
+  rw_unlock_exclusive(&s->lock);
+  if (e == OK && r->flags & MAP_ABI_POPULATE) {
+    populate(s, r);
+  }
+  return e;
+}
+
+enum abi_error space_unmap(struct space *s, uint64_t addr, uint64_t len) {
+  enum abi_error e = range_check(addr, &len);
+  if (e != OK) {
+    return ABI_EINVAL;
+  }
+  rw_lock_exclusive(&s->lock);
+  e = unmap_locked(s, addr, addr + len);
+  rw_unlock_exclusive(&s->lock);
+  return e;
+}
+
+/* ---- rights ------------------------------------------------------------------------------- */
+
+static bool range_is_granted(struct space *s, uint64_t start, uint64_t end) {
+  for (struct gnode *n = gtree_find(&s->grants, start); n != NULL && n->start <= start; n = gtree_next(n)) {
+    if (n->end >= end) {
+      return true;
+    }
+    start = n->end;
+  }
+  return false;
+}
+
+static enum abi_error tables_protect(struct space *s, uint64_t start, uint64_t end, uint32_t prot) {
+  struct grant g = {.prot = (uint8_t)prot};
+  uint64_t set = grant_leaf_bits(&g) & (PTE_P | PTE_NX);
+  /* W comes by fault: the fault decides on copy-on-write. */
+  uint64_t clear = (PTE_P | PTE_NX) & ~set;
+  clear |= prot & PROT_ABI_WRITE ? 0 : PTE_W;
+  struct ptree_gather gather;
+  gather_begin(&gather, s);
+  spin_lock(&s->pt_lock);
+  enum abi_error e = ptree_protect(s->arch.root.v, start, end, (struct ptree_rights){.clear = clear, .set = set}, &gather);
+  gather_end(&gather);
+  spin_unlock(&s->pt_lock);
+  return e;
+}
+
+enum abi_error space_protect(struct space *s, uint64_t addr, uint64_t len, uint32_t prot) {
+  if (len == 0 && IS_ALIGNED(addr, PAGE_SIZE)) {
+    return OK;
+  }
+  enum abi_error e = prot & ~7u ? ABI_EINVAL : range_check(addr, &len);
+  if (e != OK) {
+    return e;
+  }
+  rw_lock_exclusive(&s->lock);
+  e = range_is_granted(s, addr, addr + len) ? grants_split(s, addr, addr + len) : ABI_ENOMEM;
+  if (e == OK) {
+    e = tables_protect(s, addr, addr + len, prot);
+  }
+  for (struct gnode *n = gtree_first_from(&s->grants, addr); e == OK && n != NULL && n->start < addr + len;
+       n = gtree_next(n)) {
+    grant_of(n)->prot = (uint8_t)prot;
+  }
+  rw_unlock_exclusive(&s->lock);
+  return e;
+}
+
+enum abi_error space_discard(struct space *s, uint64_t addr, uint64_t len) {
+  enum abi_error e = range_check(addr, &len);
+  if (e != OK) {
+    return ABI_EINVAL;
+  }
+  struct ptree_gather gather;
+  gather_begin(&gather, s);
+  rw_lock_exclusive(&s->lock);
+  spin_lock(&s->pt_lock);
+  e = ptree_unmap(s->arch.root.v, addr, addr + len, &gather);
+  gather_end(&gather);
+  spin_unlock(&s->pt_lock);
+  rw_unlock_exclusive(&s->lock);
+  return e;
+}
+
+/* ---- clone -------------------------------------------------------------------------------- */
+
+static enum abi_error grants_clone(struct space *dst, const struct space *src) {
+  struct gnode *n = gtree_first_from(&src->grants, 0);
+  for (; n != NULL; n = gtree_next(n)) {
+    struct grant *copy = kcache_alloc(&grant_cache);
+    if (copy == NULL) {
+      return ABI_ENOMEM;
+    }
+    *copy = *grant_of(n);
+    copy->node = (struct gnode){.start = n->start, .end = n->end};
+    if (copy->obj != NULL) {
+      memobj_get(copy->obj);
+    }
+    enum abi_error e = gtree_insert(&dst->grants, &copy->node);
+    kassert(e == OK);
+  }
+  return OK;
+}
+
+enum abi_error space_clone(struct space *src, struct space **out) {
+  struct space *dst;
+  enum abi_error e = space_create(&dst);
+  if (e != OK) {
+    return e;
+  }
+  rw_lock_exclusive(&src->lock);
+  e = grants_clone(dst, src);
+  if (e == OK) {
+    spin_lock(&src->pt_lock);
+    if (ptree_clone(dst->arch.root.v, src->arch.root.v)) {
+      shootdown_range(src, 0, ABI_USER_END);
+    }
+    spin_unlock(&src->pt_lock);
+  }
+  rw_unlock_exclusive(&src->lock);
+  if (e != OK) {
+    space_put(dst);
+    return e;
+  }
+  *out = dst;
+  return OK;
+}
+
+/* ---- looking ------------------------------------------------------------------------------ */
+
+enum abi_error space_object_at(struct space *s, uint64_t addr, uint64_t len, struct memobj **obj, uint64_t *offset) {
+  enum abi_error e = ABI_EINVAL;
+  rw_lock_shared(&s->lock);
+  struct gnode *n = gtree_find(&s->grants, addr);
+  if (n != NULL && IS_ALIGNED(addr, PAGE_SIZE) && len <= n->end - addr && grant_of(n)->obj != NULL) {
+    memobj_get(grant_of(n)->obj);
+    *obj = grant_of(n)->obj;
+    *offset = grant_of(n)->offset + (addr - n->start);
+    e = OK;
+  }
+  rw_unlock_shared(&s->lock);
+  return e;
+}
+
+size_t space_describe(struct space *s, char *out, size_t cap) {
+  size_t len = 0;
+  rw_lock_shared(&s->lock);
+  for (struct gnode *n = gtree_first_from(&s->grants, 0); n != NULL && len < cap; n = gtree_next(n)) {
+    const struct grant *g = grant_of(n);
+    len += fmt_snprintf(out + len, cap - len, "%lx-%lx %c%c%c%c %s\n", n->start, n->end,
+                        g->prot & PROT_ABI_READ ? 'r' : '-', g->prot & PROT_ABI_WRITE ? 'w' : '-',
+                        g->prot & PROT_ABI_EXEC ? 'x' : '-', g->shared ? 's' : 'p', g->obj ? "object" : "anonymous");
+  }
+  rw_unlock_shared(&s->lock);
+  return MIN(len, cap);
+}
+
+void space_stats_read(struct space *s, struct space_stats *st) {
+  *st = (struct space_stats){.n_faults = atomic_load(&s->n_faults), .n_cow = atomic_load(&s->n_cow)};
+  rw_lock_shared(&s->lock);
+  st->n_grants = s->grants.n;
+  for (struct gnode *n = gtree_first_from(&s->grants, 0); n != NULL; n = gtree_next(n)) {
+    st->bytes_mapped += n->end - n->start;
+  }
+  rw_unlock_shared(&s->lock);
+}

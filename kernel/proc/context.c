@@ -1,0 +1,230 @@
+/* Contexts: ids, creation, start, death. */
+#include "proc/proc.h"
+#include "base/clock.h"
+#include "base/panic.h"
+#include "lib/idalloc.h"
+#include "lib/string.h"
+#include "proc/proc_priv.h"
+
+#define IDS_MAX 65536u
+
+static struct kcache context_cache = KCACHE_OF(struct context, "context");
+static struct kcache fpu_cache = {.name = "fpu", .align = 64, .lock = SPINLOCK(KCACHE)};
+static struct spinlock ids_lock = SPINLOCK(CONTEXT_IDS);
+static struct idalloc ids;            /* [ids_lock] */
+static uint64_t id_words[IDALLOC_WORDS(IDS_MAX)];
+static struct context *by_id[IDS_MAX]; /* [ids_lock] no reference */
+static uint32_t last_id;               /* [ids_lock] */
+
+void proc_init(void) {
+  idalloc_init(&ids, id_words, IDS_MAX);
+  fpu_cache.size = (uint32_t)arch_fpu_size();
+  futex_init();
+  uint32_t zero;
+  bool ok = idalloc_get(&ids, &zero); /* id 0 names nobody */
+  kassert(ok && zero == 0);
+}
+
+static bool id_take(struct context *c) {
+  spin_lock(&ids_lock);
+  bool ok = idalloc_get_after(&ids, last_id, &c->id);
+  if (ok) {
+    last_id = c->id;
+    by_id[c->id] = c;
+  }
+  spin_unlock(&ids_lock);
+  return ok;
+}
+
+/* The number is free again when the last descriptor goes, so that it never names two. */
+static void id_give(struct context *c) {
+  spin_lock(&ids_lock);
+  by_id[c->id] = NULL;
+  idalloc_put(&ids, c->id);
+  spin_unlock(&ids_lock);
+}
+
+struct context *context_find(uint32_t id) {
+  spin_lock(&ids_lock);
+  struct context *c = id < IDS_MAX ? by_id[id] : NULL;
+  if (c != NULL && !refcount_get_unless_zero(&c->refs)) {
+    c = NULL;
+  }
+  spin_unlock(&ids_lock);
+  return c;
+}
+
+void context_for_each(void (*visit)(struct context *c, void *arg), void *arg) {
+  for (uint32_t id = 1; id < IDS_MAX; id++) {
+    struct context *c = by_id[id] != NULL ? context_find(id) : NULL;
+    if (c != NULL) {
+      visit(c, arg);
+      context_put(c);
+    }
+  }
+}
+
+/* ---- creation ----------------------------------------------------------------------------- */
+
+static void context_entry(void *arg) {
+  struct context *c = arg;
+  arch_user_enter(&c->regs);
+}
+
+/* On another thread's stack, after the last switch away. */
+static void context_reap(struct thread *t) {
+  struct context *c = (struct context *)t;
+  kstack_free(t->arch.stack_top);
+  kcache_free(&fpu_cache, t->arch.fpu);
+  t->arch.stack_top = 0;
+  context_put(c);
+}
+
+static bool context_alloc(struct context **out) {
+  struct context *c = kcache_alloc_zeroed(&context_cache);
+  void *fpu = kcache_alloc(&fpu_cache);
+  uint64_t stack = 0;
+  if (c == NULL || fpu == NULL || !kstack_alloc(&stack)) {
+    if (c != NULL) {
+      kcache_free(&context_cache, c);
+    }
+    if (fpu != NULL) {
+      kcache_free(&fpu_cache, fpu);
+    }
+    return false;
+  }
+  arch_fpu_init_area(fpu);
+  thread_init(&c->thread, stack, fpu, context_entry, c);
+  c->thread.reap = context_reap;
+  refcount_init(&c->refs, 1);
+  list_init(&c->group_node);
+  *out = c;
+  return true;
+}
+
+static void context_free(struct context *c) {
+  if (c->thread.arch.stack_top != 0) { /* never ran */
+    kstack_free(c->thread.arch.stack_top);
+    kcache_free(&fpu_cache, c->thread.arch.fpu);
+  }
+  kcache_free(&context_cache, c);
+}
+
+static void sched_inherit(struct context *c, const struct context *from) {
+  c->thread.affinity = from->thread.affinity;
+  sched_set_policy(&c->thread, from->thread.policy, from->thread.rt_priority, from->thread.nice);
+}
+
+enum abi_error context_create(struct context *creator, bool join, struct context **out) {
+  struct context *c;
+  if (!context_alloc(&c)) {
+    return ABI_ENOMEM;
+  }
+  if (!id_take(c)) {
+    context_free(c);
+    return ABI_EAGAIN;
+  }
+  enum abi_error e = join ? group_join(creator->group, c) : group_create(creator, c);
+  if (e != OK) {
+    id_give(c);
+    context_free(c);
+    return e;
+  }
+  if (creator != NULL) {
+    sched_inherit(c, creator);
+  }
+  *out = c;
+  return OK;
+}
+
+void context_get(struct context *c) {
+  refcount_get(&c->refs);
+}
+
+static void context_release_objects(struct context *c) {
+  if (c->files != NULL) {
+    filetable_put(c->files);
+  }
+  if (c->actions != NULL) {
+    actions_put(c->actions);
+  }
+  if (c->space != NULL) {
+    c->thread.space = NULL;
+    space_put(c->space);
+  }
+  c->files = NULL;
+  c->actions = NULL;
+  c->space = NULL;
+}
+
+void context_put(struct context *c) {
+  if (!refcount_put(&c->refs)) {
+    return;
+  }
+  if (c->state == PROC_STATE_NEW) {
+    context_release_objects(c);
+    group_leave(c);
+  }
+  struct group *g = c->group;
+  id_give(c);
+  context_free(c);
+  group_put(g);
+}
+
+void context_set_space(struct context *c, struct space *s) {
+  struct space *old = c->space;
+  c->space = s;
+  c->thread.space = &s->arch;
+  if (c == context_current()) {
+    arch_space_enter(&s->arch);
+  }
+  if (old != NULL) {
+    space_put(old);
+  }
+}
+
+enum abi_error context_start(struct context *c) {
+  spin_lock(&c->group->lock);
+  bool ready = c->space != NULL && c->files != NULL && c->actions != NULL && arch_user_regs_valid(&c->regs);
+  bool ok = c->state == PROC_STATE_NEW && ready;
+  if (ok) {
+    c->state = PROC_STATE_RUNNING;
+  }
+  bool dying = c->group->dying;
+  spin_unlock(&c->group->lock);
+  if (!ok) {
+    return ABI_EINVAL;
+  }
+  context_get(c); /* its own, given back by context_reap() */
+  if (dying) {
+    atomic_fetch_or(&c->thread.arch.work, ARCH_WORK_DIE);
+  }
+  sched_unpark(&c->thread);
+  return OK;
+}
+
+/* ---- death -------------------------------------------------------------------------------- */
+
+/* Wake whoever joins this thread (set_tid_address(2)'s contract). */
+static void cleartid_store(struct context *c) {
+  if (c->cleartid == 0 || !user_range_ok((uaddr_t){c->cleartid}, 4)) {
+    return;
+  }
+  if (arch_store_user_u32(c->cleartid, 0)) {
+    futex_wake(c->space, (uaddr_t){c->cleartid}, UINT32_MAX, false);
+  }
+}
+
+_Noreturn void context_exit(void) {
+  struct context *c = context_current();
+  if (c->space != NULL) {
+    if (c->exit_unmap_len != 0) {
+      enum abi_error e = space_unmap(c->space, c->exit_unmap, c->exit_unmap_len);
+      (void)e; /* a wrong range is the caller's loss: it is gone */
+    }
+    cleartid_store(c);
+  }
+  context_release_objects(c);
+  group_leave(c);
+  sched_exit();
+}

@@ -1,0 +1,204 @@
+/* Processes: their contexts, their end, who is told. */
+#include "base/clock.h"
+#include "lib/string.h"
+#include "proc/proc_priv.h"
+
+static struct kcache group_cache = KCACHE_OF(struct group, "group");
+static struct kcache actions_cache = KCACHE_OF(struct actions, "actions");
+
+/* ---- signal actions ----------------------------------------------------------------------- */
+
+enum abi_error actions_create(const struct actions *from, struct actions **out) {
+  struct actions *a = kcache_alloc(&actions_cache);
+  if (a == NULL) {
+    return ABI_ENOMEM;
+  }
+  refcount_init(&a->refs, 1);
+  atomic_init(&a->ignore, from != NULL ? atomic_load(&from->ignore) : 0);
+  atomic_init(&a->catch, from != NULL ? atomic_load(&from->catch) : 0);
+  *out = a;
+  return OK;
+}
+
+void actions_put(struct actions *a) {
+  if (refcount_put(&a->refs)) {
+    kcache_free(&actions_cache, a);
+  }
+}
+
+/* ---- life --------------------------------------------------------------------------------- */
+
+static void group_inherit(struct group *g, struct group *from) {
+  spin_lock(&from->lock);
+  g->pgid = from->pgid;
+  g->sid = from->sid;
+  g->uid = from->uid;
+  g->gid = from->gid;
+  g->euid = from->euid;
+  g->egid = from->egid;
+  memcpy(g->name, from->name, sizeof(g->name));
+  spin_unlock(&from->lock);
+  group_get(from);
+  g->parent = from;
+}
+
+enum abi_error group_create(struct context *creator, struct context *c) {
+  struct group *g = kcache_alloc_zeroed(&group_cache);
+  if (g == NULL) {
+    return ABI_ENOMEM;
+  }
+  refcount_init(&g->refs, 1);
+  spin_init(&g->lock, RANK_GROUP);
+  list_init(&g->contexts);
+  waitq_init(&g->status);
+  g->pid = c->id;
+  g->state = PROC_STATE_NEW;
+  g->start_ns = clock_now();
+  g->pgid = g->sid = c->id;
+  if (creator != NULL) {
+    group_inherit(g, creator->group);
+  }
+  list_push_back(&g->contexts, &c->group_node);
+  g->n_contexts = 1;
+  c->group = g;
+  return OK;
+}
+
+enum abi_error group_join(struct group *g, struct context *c) {
+  spin_lock(&g->lock);
+  bool dying = g->dying;
+  if (!dying) {
+    list_push_back(&g->contexts, &c->group_node);
+    g->n_contexts++;
+  }
+  spin_unlock(&g->lock);
+  if (dying) {
+    return ABI_EAGAIN;
+  }
+  group_get(g);
+  c->group = g;
+  return OK;
+}
+
+void group_get(struct group *g) {
+  refcount_get(&g->refs);
+}
+
+/* Ancestors are let go one after the other, not by recursion: a chain of dead parents may be long. */
+void group_put(struct group *g) {
+  while (g != NULL && refcount_put(&g->refs)) {
+    struct group *parent = g->parent;
+    kcache_free(&group_cache, g);
+    g = parent;
+  }
+}
+
+/* The process has ended: tell who waits, who watches and, if it ever ran, the parent. */
+static void group_end(struct group *g, bool ran) {
+  spin_lock(&g->lock);
+  struct group *parent = g->parent;
+  g->parent = NULL;
+  spin_unlock(&g->lock);
+  waitq_wake(&g->status);
+  if (parent != NULL && ran) {
+    enum abi_error e = signal_post(parent, SIGNAL_CHLD);
+    (void)e; /* a dead parent does not mind */
+  }
+  group_put(parent);
+}
+
+void group_leave(struct context *c) {
+  struct group *g = c->group;
+  spin_lock(&g->lock);
+  list_remove(&c->group_node);
+  g->n_contexts--;
+  g->run_ns += c->thread.run_ns;
+  bool ran = c->state != PROC_STATE_NEW;
+  c->state = PROC_STATE_DEAD;
+  bool last = g->n_contexts == 0;
+  if (last) {
+    g->state = PROC_STATE_DEAD;
+  } else {
+    waitq_wake(&g->status); /* context_be_alone() */
+  }
+  spin_unlock(&g->lock);
+  if (last) {
+    group_end(g, ran);
+  }
+}
+
+void group_kill(struct group *g, int32_t wstatus) {
+  spin_lock(&g->lock);
+  if (!g->dying) {
+    g->dying = true;
+    g->wstatus = wstatus;
+  }
+  list_for_each(pos, &g->contexts) {
+    struct context *c = CONTAINER_OF(pos, struct context, group_node);
+    if (c->state != PROC_STATE_NEW) {
+      thread_set_work(&c->thread, ARCH_WORK_DIE);
+    }
+  }
+  spin_unlock(&g->lock);
+}
+
+void group_status_read(struct group *g, struct proc_status *st) {
+  spin_lock(&g->lock);
+  uint64_t ns = g->run_ns;
+  list_for_each(pos, &g->contexts) {
+    ns += CONTAINER_OF(pos, struct context, group_node)->thread.run_ns;
+  }
+  *st = (struct proc_status){.pid = g->pid, .state = g->state, .wstatus = g->wstatus, .user_ns = ns};
+  spin_unlock(&g->lock);
+}
+
+void group_stop(struct group *g) {
+  spin_lock(&g->lock);
+  list_for_each(pos, &g->contexts) {
+    thread_set_work(&CONTAINER_OF(pos, struct context, group_node)->thread, ARCH_WORK_STOP);
+  }
+  spin_unlock(&g->lock);
+}
+
+void group_continue(struct group *g) {
+  spin_lock(&g->lock);
+  list_for_each(pos, &g->contexts) {
+    struct context *c = CONTAINER_OF(pos, struct context, group_node);
+    atomic_fetch_and(&c->thread.arch.work, ~ARCH_WORK_STOP);
+    if (c->state != PROC_STATE_NEW) {
+      sched_unpark(&c->thread);
+    }
+  }
+  spin_unlock(&g->lock);
+}
+
+bool group_may_control(const struct context *c, const struct group *g) {
+  const struct group *own = c->group;
+  return own->euid == 0 || own == g || own->uid == g->uid || own->euid == g->uid;
+}
+
+/* ---- exec ---------------------------------------------------------------------------------- */
+
+struct alone_wait {
+  struct group *group;
+};
+
+static bool alone_or_dying(void *arg) {
+  const struct group *g = ((struct alone_wait *)arg)->group;
+  return g->n_contexts == 1;
+}
+
+bool context_be_alone(void) {
+  struct context *self = context_current();
+  struct group *g = self->group;
+  spin_lock(&g->lock);
+  list_for_each(pos, &g->contexts) {
+    struct context *c = CONTAINER_OF(pos, struct context, group_node);
+    if (c != self && c->state != PROC_STATE_NEW) {
+      thread_set_work(&c->thread, ARCH_WORK_DIE);
+    }
+  }
+  spin_unlock(&g->lock);
+  struct alone_wait wait = {g};
+  return wait_until(&g->status, alone_or_dying, &wait, NO_DEADLINE) == OK;
+}

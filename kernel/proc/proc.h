@@ -1,0 +1,206 @@
+/* Contexts (threads of execution that ring 3 sees), the processes they form, and what they hold: open
+ * files, file tables, signal actions, futexes. Fork, exec, wait and kill are not here: user space
+ * builds them from these objects through `proc:` (scheme/proc_*.c).
+ *
+ *   context state:   NEW --start--> RUNNING <--stop/continue--> STOPPED
+ *                     \--last handle dropped--\      \--exit, kill--> DEAD
+ *
+ * Killing and stopping are requests: a bit in the thread's work word. The thread acts on it at one safe
+ * point, on its way to ring 3 (context_work()), or when an interruptible wait ends with EINTR [P1]. */
+#ifndef CATHODE_PROC_PROC_H
+#define CATHODE_PROC_PROC_H
+
+#include "mm/mm.h"
+#include "sched/sched.h"
+
+/* ---- open files --------------------------------------------------------------------------- */
+struct file;
+
+/* A call system call, decoded; the buffer is user memory of the caller. */
+struct file_call {
+  uint32_t op; /* enum scheme_op */
+  uaddr_t buf;
+  size_t in_len, out_cap;
+  uint64_t arg;
+};
+
+/* What an open file does. Each answers as a system call does: >= 0, or a negated error. A NULL member
+ * means that the file cannot do it. Context: may sleep, no lock held. */
+struct file_ops {
+  int64_t (*read)(struct file *f, uaddr_t buf, size_t len, uint64_t offset);
+  int64_t (*write)(struct file *f, uaddr_t buf, size_t len, uint64_t offset);
+  int64_t (*open)(struct file *dir, const char *path, size_t len, uint32_t flags, uint32_t mode, struct file **out);
+  int64_t (*dup)(struct file *f, const char *name, size_t len, struct file **out);
+  int64_t (*call)(struct file *f, const struct file_call *c);
+  int64_t (*map)(struct file *f, uint64_t offset, uint64_t len, bool shared, struct memobj **obj, uint64_t *obj_offset);
+  uint32_t (*poll)(struct file *f, uint32_t events); /* POLL_ABI_* that hold now; does not sleep */
+  struct waitq *(*waitq)(struct file *f);            /* woken when that may have changed */
+  int64_t (*size)(struct file *f);                   /* bytes, for SEEK_END and appending */
+  void (*close)(struct file *f);                     /* the last reference has gone */
+  bool seekable;
+};
+
+struct file {
+  struct refcount refs;
+  const struct file_ops *ops; /* [c] */
+  _Atomic uint32_t flags;     /* [a] O_ABI_* access mode, APPEND, NONBLOCK */
+  _Atomic uint64_t pos;       /* [a] bytes */
+  void *object;               /* [c] the scheme's */
+  uint64_t id;                /* [c] the scheme's */
+  struct list watches;        /* [WATCH] of event queues, which hold no reference */
+};
+
+/* Set by the event scheme: the last reference to a watched file has gone. */
+extern void (*file_unwatch)(struct file *f);
+
+[[nodiscard]] struct file *file_create(const struct file_ops *ops, uint32_t flags, void *object, uint64_t id);
+void file_get(struct file *f);
+void file_put(struct file *f);
+
+static inline bool file_may_read(const struct file *f) {
+  return (atomic_load_explicit(&f->flags, memory_order_relaxed) & O_ABI_ACCMODE) != O_ABI_WRONLY;
+}
+static inline bool file_may_write(const struct file *f) {
+  return (atomic_load_explicit(&f->flags, memory_order_relaxed) & O_ABI_ACCMODE) != O_ABI_RDONLY;
+}
+static inline bool file_is_nonblock(const struct file *f) {
+  return atomic_load_explicit(&f->flags, memory_order_relaxed) & O_ABI_NONBLOCK;
+}
+
+/* ---- file tables -------------------------------------------------------------------------- */
+struct filetable;
+[[nodiscard]] enum abi_error filetable_create(struct filetable **out);
+[[nodiscard]] enum abi_error filetable_copy(struct filetable *src, struct filetable **out); /* without CLOFORK */
+void filetable_get(struct filetable *t);
+void filetable_put(struct filetable *t);
+/* The lowest free number >= from (FD_UPPER for the upper table). Takes over the reference on success. */
+[[nodiscard]] int64_t filetable_add(struct filetable *t, struct file *f, uint32_t from, uint32_t flags);
+/* Exactly fd; what was there is closed. */
+[[nodiscard]] int64_t filetable_put_at(struct filetable *t, struct file *f, uint32_t fd, uint32_t flags);
+[[nodiscard]] int64_t filetable_close(struct filetable *t, int fd);
+void filetable_sweep(struct filetable *t); /* close what is CLOEXEC */
+[[nodiscard]] int64_t filetable_flags(struct filetable *t, int fd, bool set, uint32_t flags);
+bool filetable_is_shared(const struct filetable *t);
+
+/* A descriptor in use by one system call. A table that nobody shares needs no count: only its own
+ * context changes it. */
+struct fd_ref {
+  struct file *file;
+  bool counted;
+};
+[[nodiscard]] enum abi_error fd_get(struct filetable *t, int fd, struct fd_ref *out);
+static inline void fd_put(struct fd_ref *r) {
+  if (r->counted) {
+    file_put(r->file);
+  }
+}
+
+/* ---- signal actions ----------------------------------------------------------------------- */
+struct actions {
+  struct refcount refs;
+  _Atomic uint64_t ignore, catch; /* [a] signal n is bit n - 1 */
+};
+[[nodiscard]] enum abi_error actions_create(const struct actions *from, struct actions **out);
+void actions_put(struct actions *a);
+
+#define SIG_BIT(n) (1ul << ((n)-1))
+enum signal_number {
+  SIGNAL_ILL = 4, SIGNAL_TRAP = 5, SIGNAL_BUS = 7, SIGNAL_FPE = 8, SIGNAL_KILL = 9, SIGNAL_SEGV = 11, SIGNAL_PIPE = 13,
+  SIGNAL_CHLD = 17, SIGNAL_CONT = 18, SIGNAL_STOP = 19, SIGNAL_TSTP = 20, SIGNAL_TTIN = 21, SIGNAL_TTOU = 22,
+  SIGNAL_URG = 23, SIGNAL_WINCH = 28, SIGNAL_MAX = 64,
+};
+
+/* ---- processes ---------------------------------------------------------------------------- */
+/* The contexts that live and die together: what a signal, a wait or a kill is addressed to. Outlives
+ * its contexts while somebody holds a descriptor of one (that is a zombie, and all of it). */
+struct group {
+  struct refcount refs;
+  uint32_t pid;               /* [c] id of the first context */
+  struct spinlock lock;       /* GROUP: the fields marked [L] */
+  struct list contexts;       /* [L/r] */
+  uint32_t n_contexts;        /* [L/r] those not dead */
+  uint32_t state;             /* [L/r] enum proc_state */
+  bool dying;                 /* [L/r] all contexts are asked to die */
+  int32_t wstatus;            /* [L/r] */
+  struct group *parent;       /* [L] holds a reference; NULL: orphan */
+  uint32_t pgid, sid;         /* [L/r] */
+  uint32_t uid, gid, euid, egid;
+  _Atomic uint64_t sig_pending;
+  struct waitq status;        /* woken when it has died */
+  uint64_t run_ns;            /* [L/r] of its dead contexts */
+  uint64_t start_ns;          /* [c] */
+  char name[32];              /* [L/r] */
+};
+
+void group_get(struct group *g);
+void group_put(struct group *g);
+/* All contexts die; the first status stays. */
+void group_kill(struct group *g, int32_t wstatus);
+void group_status_read(struct group *g, struct proc_status *st);
+[[nodiscard]] enum abi_error signal_post(struct group *g, uint32_t signo);
+struct context;
+[[nodiscard]] enum abi_error signal_post_thread(struct context *c, uint32_t signo);
+[[nodiscard]] int64_t signal_post_pgid(const struct context *sender, uint32_t pgid, uint32_t signo);
+void group_stop(struct group *g);
+void group_continue(struct group *g);
+/* Root, the same user, or ... a process may always address itself. */
+bool group_may_control(const struct context *c, const struct group *g);
+
+/* ---- contexts ----------------------------------------------------------------------------- */
+struct context {
+  struct thread thread; /* first */
+  struct refcount refs;
+  uint32_t id;                  /* [c] */
+  struct group *group;          /* [c] */
+  struct list group_node;       /* [GROUP] */
+  uint32_t state;               /* [GROUP/r] enum proc_state */
+  struct space *space;          /* [o] or stopped */
+  struct filetable *files;      /* [o] or stopped */
+  struct actions *actions;      /* [o] or stopped */
+  struct arch_user_regs regs;   /* where it starts, while NEW */
+  uint64_t sigctl;              /* [o] address of struct sig_control, 0 for none */
+  uint64_t cleartid;            /* [o] */
+  _Atomic uint64_t sig_pending; /* [a] for this context alone */
+  struct {
+    uint32_t signo, code;
+    uint64_t addr;
+  } forced; /* [o] a fault of its own */
+  uint64_t exit_unmap, exit_unmap_len; /* [o] its stack, which it unmaps last */
+};
+
+static inline struct context *context_current(void) {
+  return (struct context *)thread_current();
+}
+
+/* A new context, state NEW, holding nothing yet; in a new process unless `join`. One reference. */
+[[nodiscard]] enum abi_error context_create(struct context *creator, bool join, struct context **out);
+void context_get(struct context *c);
+void context_put(struct context *c);
+/* By id; a reference. */
+struct context *context_find(uint32_t id);
+/* NEW -> RUNNING (once it has a space, files, actions), STOPPED -> RUNNING. */
+[[nodiscard]] enum abi_error context_start(struct context *c);
+void context_set_space(struct context *c, struct space *s); /* takes over the reference; c is NEW or the caller */
+/* The calling context leaves; EXIT_THREAD. */
+_Noreturn void context_exit(void);
+/* The safe point [P1]. */
+void context_work(struct arch_user_frame *frame);
+/* In interruptible waits: true when the wait must end with EINTR. */
+bool context_interrupted(void);
+/* Exec's last step: every other context of the process is gone when it answers true; false: this one was
+ * killed instead. */
+bool context_be_alone(void);
+/* Wait on a queue until cond(arg) holds. ABI_EINTR, ABI_ETIMEDOUT. */
+[[nodiscard]] enum abi_error wait_until(struct waitq *q, bool (*cond)(void *), void *arg, uint64_t deadline_ns);
+
+/* Bootstrap: the first context, built by main.c. */
+void proc_init(void);
+void context_for_each(void (*visit)(struct context *c, void *arg), void *arg);
+
+/* ---- futex -------------------------------------------------------------------------------- */
+void futex_init(void);
+int64_t futex_wait(struct space *s, uaddr_t word, uint32_t expected, bool shared, uint64_t deadline_ns);
+int64_t futex_wake(struct space *s, uaddr_t word, uint32_t n, bool shared);
+int64_t futex_requeue(struct space *s, uaddr_t word, uint32_t n_wake, uaddr_t word2, uint32_t n_move, bool shared);
+
+#endif

@@ -1,0 +1,58 @@
+/* The one shape of an interruptible wait, and the safe point. */
+#include "arch/upcall.h"
+#include "base/clock.h"
+#include "proc/proc_priv.h"
+
+bool context_interrupted(void) {
+  struct context *c = context_current();
+  uint32_t work = atomic_load_explicit(&c->thread.arch.work, memory_order_acquire);
+  if (LIKELY(!(work & (ARCH_WORK_DIE | ARCH_WORK_SIGNAL | ARCH_WORK_STOP)))) {
+    return false;
+  }
+  return (work & ARCH_WORK_DIE) || ((work & ARCH_WORK_SIGNAL) && signal_is_due(c));
+}
+
+enum abi_error wait_until(struct waitq *q, bool (*cond)(void *), void *arg, uint64_t deadline_ns) {
+  struct waiter w;
+  enum abi_error e = OK;
+  waitq_add(q, &w);
+  while (!cond(arg)) {
+    if (context_interrupted()) {
+      e = ABI_EINTR;
+      break;
+    }
+    if (deadline_ns != NO_DEADLINE && clock_now() >= deadline_ns) {
+      e = ABI_ETIMEDOUT;
+      break;
+    }
+    sched_park(deadline_ns);
+  }
+  waitq_remove(q, &w);
+  return e;
+}
+
+static void context_stopped(struct context *c) {
+  while ((atomic_load(&c->thread.arch.work) & (ARCH_WORK_STOP | ARCH_WORK_DIE)) == ARCH_WORK_STOP) {
+    sched_park(NO_DEADLINE);
+  }
+}
+
+void context_work(struct arch_user_frame *frame) {
+  struct context *c = context_current();
+  uint32_t work;
+  while ((work = atomic_load_explicit(&c->thread.arch.work, memory_order_acquire)) != 0) {
+    if (work & ARCH_WORK_DIE) {
+      context_exit();
+    } else if (work & ARCH_WORK_STOP) {
+      context_stopped(c);
+    } else if (work & ARCH_WORK_SIGNAL) {
+      signal_deliver(c, frame);
+    } else {
+      sched_preempt();
+    }
+  }
+}
+
+void upcall_return_to_user(struct arch_user_frame *frame) {
+  context_work(frame);
+}

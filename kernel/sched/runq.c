@@ -1,0 +1,69 @@
+/* The runqueue's colder part: start, the thief's walk, the invariants. See runq.h. */
+#include "sched/runq.h"
+
+void runq_init(struct runq *rq) {
+  rq->words[0] = rq->words[1] = rq->words[2] = 0;
+  rq->n = 0;
+  rq->active = 1;
+  for (unsigned q = 0; q < RUNQ_QUEUES; q++) {
+    list_init(&rq->queues[q]);
+  }
+}
+
+/* The last node of the worst queue among `bits` of a word, NULL when there is none. */
+static struct runq_node *word_last(const struct runq *rq, uint32_t word, uint64_t bits) {
+  if (bits == 0) {
+    return NULL;
+  }
+  struct list *node = list_back(&rq->queues[word << 6 | bit_last(bits)]);
+  return CONTAINER_OF(node, struct runq_node, link);
+}
+
+/* The last node of all words that run before `word`, and of `word` itself within `bits`. They run
+ * in the order real-time, active, expired. */
+static struct runq_node *runq_last_within(const struct runq *rq, uint32_t word, uint64_t bits) {
+  struct runq_node *node = word_last(rq, word, bits);
+  if (!node && word == 3 - rq->active) {
+    node = word_last(rq, rq->active, rq->words[rq->active]);
+  }
+  if (!node && word != 0) {
+    node = word_last(rq, 0, rq->words[0]);
+  }
+  return node;
+}
+
+struct runq_node *runq_steal_first(const struct runq *rq) {
+  uint32_t expired = 3 - rq->active;
+  return runq_last_within(rq, expired, rq->words[expired]);
+}
+
+struct runq_node *runq_steal_next(const struct runq *rq, const struct runq_node *node) {
+  uint32_t q = node->queue, word = q >> 6;
+  if (node->link.prev != &rq->queues[q]) {
+    return CONTAINER_OF(node->link.prev, struct runq_node, link);
+  }
+  uint64_t better = rq->words[word] & ((UINT64_C(1) << (q & 63)) - 1);
+  return runq_last_within(rq, word, better);
+}
+
+/* [R1] and [R2] of one queue; adds its nodes to *n. */
+static bool queue_check(const struct runq *rq, unsigned q, uint32_t *n) {
+  const struct list *head = &rq->queues[q];
+  bool ok = list_is_empty(head) == !(rq->words[q >> 6] & (UINT64_C(1) << (q & 63)));
+  list_for_each (link, head) {
+    const struct runq_node *node = CONTAINER_OF(link, struct runq_node, link);
+    ok = ok && node->queue == q && runq_queue_of(node->prio, q >> 6) == q;
+    ok = ok && link->next->prev == link;
+    ++*n;
+  }
+  return ok;
+}
+
+bool runq_check(const struct runq *rq) {
+  uint32_t n = 0;
+  bool ok = rq->active == 1 || rq->active == 2;
+  for (unsigned q = 0; q < RUNQ_QUEUES; q++) {
+    ok = ok && queue_check(rq, q, &n);
+  }
+  return ok && n == rq->n; /* [R3] */
+}

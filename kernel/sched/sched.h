@@ -1,0 +1,150 @@
+/* The scheduler's public face: threads, parking, wait queues, timers, parameters.
+ *
+ * A thread gives up its CPU by parking and gets one again when somebody unparks it. The word `park`
+ * makes this free of lost wake-ups without any lock [S1]:
+ *
+ *      RUNNING --unpark()--> TOKEN          the next park() returns at once
+ *      TOKEN   --park()----> RUNNING
+ *      RUNNING --park()----> PARKED         off the CPU, on no queue
+ *      PARKED  --unpark()--> RUNNING        pushed to a runqueue by exactly one waker [S2]
+ *
+ *   CPU0 (waiter)                         CPU1 (waker)
+ *   loop: condition false?                condition := true
+ *         cmpxchg RUNNING->PARKED         cmpxchg RUNNING->TOKEN     either order of the two works:
+ *         switch away                     or PARKED->RUNNING, push   the condition is looked at again
+ *
+ * Whoever parks looks at its condition in a loop: a token may be left over from an earlier wake-up.
+ *
+ * [S3] on_cpu is set from before a thread is switched to until it has been switched from, on the CPU
+ * that does it. A waker that finds it set leaves the thread to that CPU's wake list, which is drained
+ * after the switch: no stack is ever used by two CPUs. */
+#ifndef CATHODE_SCHED_SCHED_H
+#define CATHODE_SCHED_SCHED_H
+
+#include "base/lock.h"
+#include "lib/list.h"
+#include "sched/runq.h"
+#include "sched/wheel.h"
+
+/* ---- timers ------------------------------------------------------------------------------- */
+struct timer {
+  struct wheel_timer wheel; /* first */
+  uint32_t cpu;             /* [WHEEL of cpu] whose wheel it is on */
+  /* Called on that CPU with its wheel locked, after the deadline; may unpark, may not sleep. */
+  void (*fire)(struct timer *t);
+};
+
+void timer_init(struct timer *t, void (*fire)(struct timer *));
+/* Arm on the calling CPU. The timer is not pending. */
+void timer_arm(struct timer *t, uint64_t deadline_ns);
+/* After this fire() neither runs nor will run. Answers whether it was pending. */
+bool timer_cancel(struct timer *t);
+
+/* ---- threads ------------------------------------------------------------------------------ */
+enum thread_park { THREAD_RUNNING = 0, THREAD_TOKEN = 1, THREAD_PARKED = 2 };
+
+struct thread {
+  struct arch_thread arch;   /* first: entry.asm */
+  struct arch_space *space;  /* [o] NULL: kernel thread, keeps what is loaded */
+  _Atomic uint32_t park;     /* [a] enum thread_park, [S1] */
+  _Atomic uint32_t on_cpu;   /* [a] [S3] */
+  _Atomic uint32_t cpu;      /* [RUNQ/r] where it last was queued or ran */
+  uint8_t prio;              /* [RUNQ/r] 0 best .. 127 */
+  uint8_t policy;            /* [RUNQ/r] SCHED_ABI_* */
+  int8_t nice;               /* [RUNQ/r] */
+  uint8_t rt_priority;       /* [RUNQ/r] 1..63 for real-time policies */
+  struct runq_node rq;       /* [RUNQ] */
+  struct thread *wake_next;  /* [a] link of a wake list */
+  uint64_t affinity;         /* [RUNQ/r] CPUs it may use, never 0 */
+  uint64_t slice_ns;         /* [RUNQ] left of its slice */
+  uint64_t since_ns;         /* [o] when it last got the CPU */
+  uint64_t run_ns;           /* [o/r] */
+  struct timer timer;        /* [o] of sched_park() */
+  void (*entry)(void *);     /* [c] first function */
+  void *arg;
+  void (*reap)(struct thread *t); /* [c] after its last switch away, on another stack */
+};
+
+/* Make a thread that will run entry(arg) when first unparked. Its stack and FPU area are the caller's. */
+void thread_init(struct thread *t, uint64_t stack_top, void *fpu, void (*entry)(void *), void *arg);
+
+static inline struct thread *thread_current(void) {
+  struct thread *t;
+  __asm__("movq %%gs:24, %0" : "=r"(t));
+  return t;
+}
+
+/* Ask a thread to do something before it next enters ring 3, and make it come there soon. */
+void thread_set_work(struct thread *t, uint32_t work);
+
+/* ---- sleeping and waking ------------------------------------------------------------------ */
+/* Leave the CPU until unparked or until the deadline (absolute, NO_DEADLINE for none). May return early
+ * for no reason: callers loop. Context: no lock held [B2]. */
+void sched_park(uint64_t deadline_ns);
+/* Wake-up; any context, any CPU. The caller guarantees that t is alive. */
+void sched_unpark(struct thread *t);
+void sched_yield(void);
+void sched_preempt(void); /* somebody better waits, or the slice is over: ARCH_WORK_RESCHED */
+/* Leave for ever; t->reap() runs when the stack is no longer in use. */
+_Noreturn void sched_exit(void);
+/* Between bounded pieces of long work: lets interrupts in and better threads run. No lock held. */
+void sched_point(void);
+
+void sched_set_affinity(struct thread *t, uint64_t mask); /* mask & online must not be 0 */
+void sched_set_policy(struct thread *t, uint8_t policy, uint8_t rt_priority, int8_t nice);
+
+/* ---- wait queues -------------------------------------------------------------------------- */
+struct waitq {
+  struct spinlock lock;
+  struct list waiters;
+};
+
+struct waiter {
+  struct list node;
+  struct thread *thread;
+  void (*wake)(struct waiter *w); /* with the queue locked: unpark, or note it (event queues) */
+};
+
+void waitq_init(struct waitq *q);
+/* On behalf of the calling thread, which wake() unparks. */
+void waitq_add(struct waitq *q, struct waiter *w);
+/* With a wake() of the caller's own. */
+void waitq_add_callback(struct waitq *q, struct waiter *w, void (*wake)(struct waiter *w));
+void waitq_remove(struct waitq *q, struct waiter *w);
+/* Tells every waiter, under the queue's lock: none can leave its stack meanwhile. */
+void waitq_wake(struct waitq *q);
+/* From a wake() callback of another queue, which is locked: queues form no cycles (event.c). */
+void waitq_wake_second(struct waitq *q);
+
+/* ---- the CPUs ----------------------------------------------------------------------------- */
+void sched_init(void);
+/* Makes the caller, on the stack that this CPU was started with, its idle thread; from now on threads may
+ * be woken to this CPU. */
+void sched_cpu_init(void);
+/* Runs what is runnable, else halts. */
+_Noreturn void sched_cpu_run(void);
+uint64_t sched_online_mask(void);
+uint32_t sched_n_runnable(uint32_t cpu);
+
+/* ---- parameters --------------------------------------------------------------------------- */
+enum sched_param {
+#define SCHED_PARAM(name, unit, initial, least, most, text) SCHED_PARAM_##name,
+#include "abi/sched_params.def"
+#undef SCHED_PARAM
+  SCHED_PARAM_COUNT
+};
+
+struct sched_param_info {
+  const char *name, *unit;
+  uint64_t initial, least, most;
+  const char *text;
+};
+
+extern const struct sched_param_info sched_param_info[SCHED_PARAM_COUNT];
+extern _Atomic uint64_t sched_params[SCHED_PARAM_COUNT]; /* [a] */
+
+#define SCHED_PARAM_GET(name) atomic_load_explicit(&sched_params[SCHED_PARAM_##name], memory_order_relaxed)
+/* ABI_ERANGE outside [least, most]. */
+enum abi_error sched_param_set(enum sched_param p, uint64_t value);
+
+#endif

@@ -1,0 +1,108 @@
+/* memory: anonymous memory as a file: open, TRUNCATE to a size, map (shared or privately), read, write. */
+#include "scheme/scheme.h"
+
+/* One page at a time between user memory and the object. */
+static int64_t memory_copy(struct memobj *o, uaddr_t buf, size_t len, uint64_t offset, bool out) {
+  size_t done = 0;
+  while (done < len) {
+    paddr_t pa;
+    bool counted;
+    enum abi_error e = memobj_page(o, offset + done, &pa, &counted);
+    size_t in_page = (offset + done) % PAGE_SIZE;
+    size_t n = MIN(len - done, PAGE_SIZE - in_page);
+    if (e == OK) {
+      uint8_t *at = (uint8_t *)direct_map(pa) + in_page;
+      e = out ? user_copy_out(uaddr_add(buf, done), at, n) : user_copy_in(at, uaddr_add(buf, done), n);
+      if (counted) {
+        frame_put(pa);
+      }
+    }
+    if (e != OK) {
+      return done > 0 ? (int64_t)done : -(int64_t)e;
+    }
+    done += n;
+    sched_point();
+  }
+  return (int64_t)done;
+}
+
+static int64_t memory_read(struct file *f, uaddr_t buf, size_t len, uint64_t offset) {
+  uint64_t size = memobj_size(f->object);
+  return offset >= size ? 0 : memory_copy(f->object, buf, MIN(len, size - offset), offset, true);
+}
+
+static int64_t memory_write(struct file *f, uaddr_t buf, size_t len, uint64_t offset) {
+  if (offset + len < offset) {
+    return -ABI_EFBIG;
+  }
+  if (offset + len > memobj_size(f->object)) {
+    enum abi_error e = memobj_resize(f->object, offset + len);
+    if (e != OK) {
+      return -(int64_t)e;
+    }
+  }
+  return memory_copy(f->object, buf, len, offset, false);
+}
+
+static int64_t memory_map(struct file *f, uint64_t offset, uint64_t len, bool shared, struct memobj **obj,
+                          uint64_t *obj_offset) {
+  (void)len;
+  (void)shared;
+  memobj_get(f->object);
+  *obj = f->object;
+  *obj_offset = offset;
+  return 0;
+}
+
+static int64_t memory_call(struct file *f, const struct file_call *c) {
+  switch (c->op) {
+  case OP_STAT:
+    return stat_out(c, S_ABI_IFREG | 0600, (uint64_t)f->object >> 6, memobj_size(f->object));
+  case OP_TRUNCATE:
+    return -(int64_t)memobj_resize(f->object, c->arg);
+  default:
+    return -ABI_ENOTTY;
+  }
+}
+
+static int64_t memory_size(struct file *f) {
+  return (int64_t)memobj_size(f->object);
+}
+
+static void memory_close(struct file *f) {
+  memobj_put(f->object);
+}
+
+static const struct file_ops memory_ops = {.read = memory_read,
+                                           .write = memory_write,
+                                           .map = memory_map,
+                                           .call = memory_call,
+                                           .size = memory_size,
+                                           .close = memory_close,
+                                           .seekable = true};
+
+static int64_t memory_open(struct file *dir, const char *path, size_t len, uint32_t flags, uint32_t mode,
+                           struct file **out) {
+  (void)dir;
+  (void)path;
+  (void)mode;
+  struct memobj *o;
+  if (len != 0) {
+    return -ABI_ENOENT;
+  }
+  enum abi_error e = memobj_create_anon(0, &o);
+  if (e != OK) {
+    return -(int64_t)e;
+  }
+  *out = file_create(&memory_ops, flags, o, 0);
+  if (*out == NULL) {
+    memobj_put(o);
+    return -ABI_ENOMEM;
+  }
+  return 0;
+}
+
+void memory_scheme_init(void) {
+  static const struct file_ops root_ops = {.open = memory_open};
+  scheme_add_kernel("memory", &root_ops);
+}

@@ -1,0 +1,74 @@
+/* Steps on an address space: what mmap and its relatives and SPACE_APPLY come to. */
+#include "scheme/scheme.h"
+
+static int64_t status(enum abi_error e) {
+  return -(int64_t)e;
+}
+
+/* The object behind a descriptor, or a fresh one for shared anonymous memory; NULL for private anonymous. */
+static int64_t map_object(struct filetable *files, const struct space_op *op, struct map_request *r) {
+  if (op->fd == FD_NONE || op->flags & MAP_ABI_ANONYMOUS) {
+    r->offset = 0;
+    return r->flags & MAP_ABI_SHARED ? status(memobj_create_anon(ALIGN_UP(op->len, PAGE_SIZE), &r->obj)) : 0;
+  }
+  struct fd_ref ref;
+  enum abi_error e = fd_get(files, op->fd, &ref);
+  if (e != OK) {
+    return status(e);
+  }
+  bool shared = op->flags & MAP_ABI_SHARED;
+  bool writes = shared && op->prot & PROT_ABI_WRITE;
+  int64_t result = -ABI_EACCES;
+  if (file_may_read(ref.file) && (!writes || file_may_write(ref.file))) {
+    result = ref.file->ops->map != NULL ? ref.file->ops->map(ref.file, op->off, op->len, shared, &r->obj, &r->offset)
+                                        : -ABI_ENODEV;
+  }
+  fd_put(&ref);
+  return result;
+}
+
+static int64_t step_map(struct space *s, struct filetable *files, struct space_op *op) {
+  if (op->len == 0 || op->len > ABI_USER_END || op->off % PAGE_SIZE != 0) {
+    return op->len > ABI_USER_END ? -ABI_ENOMEM : -ABI_EINVAL;
+  }
+  struct map_request r = {.addr = op->addr, .len = op->len, .prot = op->prot, .flags = op->flags};
+  int64_t result = map_object(files, op, &r);
+  if (result < 0) {
+    return result;
+  }
+  result = status(space_map(s, &r));
+  if (r.obj != NULL) {
+    memobj_put(r.obj); /* the grant has its own */
+  }
+  op->addr = r.addr;
+  return result;
+}
+
+int64_t space_step(struct space *s, struct filetable *files, struct space_op *op) {
+  uint64_t addr = op->addr;
+  switch (op->code) {
+  case SPACE_MAP:
+    return step_map(s, files, op);
+  case SPACE_UNMAP:
+    return status(space_unmap(s, addr, op->len));
+  case SPACE_PROTECT:
+    return status(space_protect(s, addr, op->len, op->prot));
+  case SPACE_WRITE:
+    if (op->off == 0) {
+      return -ABI_EFAULT;
+    }
+    return user_range_ok((uaddr_t){addr}, op->len) ? status(space_write_user(s, addr, (uaddr_t){op->off}, op->len))
+                                                   : -ABI_EFAULT;
+  case SPACE_ZERO:
+    return user_range_ok((uaddr_t){addr}, op->len) ? status(space_write_user(s, addr, (uaddr_t){0}, op->len))
+                                                   : -ABI_EFAULT;
+  case SPACE_TRANSFER:
+    return status(space_transfer(s, addr, context_current()->space, op->off, op->len, op->prot));
+  case SPACE_REMAP:
+    return status(space_remap(s, &op->addr, op->len, op->off, op->flags & 1));
+  case SPACE_ADVISE:
+    return op->flags == 4 ? status(space_discard(s, addr, op->len)) : 0;
+  default:
+    return -ABI_EINVAL;
+  }
+}

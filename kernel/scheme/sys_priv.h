@@ -1,0 +1,23 @@
+/* sys:, private: sys.c serves a table of entries, sys_files.c and sys_bench.c fill it. */
+#ifndef CATHODE_SCHEME_SYS_PRIV_H
+#define CATHODE_SCHEME_SYS_PRIV_H
+
+#include "scheme/scheme.h"
+
+#define SYS_WRITE_MAX 64u
+
+struct sys_entry {
+  const char *name; /* NULL ends the table */
+  /* For a folder of files: what is behind the slash, as a number. NULL: a file of its own. */
+  bool (*resolve)(const char *rest, size_t len, uint32_t *arg);
+  int64_t (*read)(uint32_t arg, char *out, size_t cap); /* the text's length, or an error of the open */
+  int64_t (*write)(uint32_t arg, const char *text, size_t len); /* text is NUL-terminated */
+};
+
+extern const struct sys_entry sys_entries[];
+void sys_files_init(const struct boot_info *boot, const char *command);
+
+bool sys_bench_resolve(const char *rest, size_t len, uint32_t *arg);
+int64_t sys_bench_read(uint32_t arg, char *out, size_t cap);
+
+#endif

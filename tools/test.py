@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+"""make test: every check, then the tests inside the guest at 1, 2 and 4 CPUs.
+
+Each boot runs one command under emulation, which prints TAP on stdout: a plan, `ok` and `not ok`
+lines, `# SKIP reason` where a test cannot run. A boot fails as a whole when the runner says so
+(hang, panic, reset), when the plan is missing or not met, or when its status is not 0. The closing
+line is `N passed, N failed`, and the status is that of the sum.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import threading
+import time
+
+BOOT_TIMEOUT_S = 240
+TESTALL = "/bin/testall"
+LINE = re.compile(r"^(not )?ok\b(?: (\d+))?(?: - )?(.*)$")
+PLAN = re.compile(r"^1\.\.(\d+)\b")
+SUM = re.compile(r"^(\d+) passed, (\d+) failed$", re.M)
+
+
+class Tally:
+    """What a TAP stream says. Only lines in column 0 count; indented ones are details."""
+
+    def __init__(self):
+        self.passed = self.failed = self.skipped = 0
+        self.plan = None
+        self.failures = []
+        self.bail = None
+
+    def feed(self, line):
+        found, plan = LINE.match(line), PLAN.match(line)
+        if plan:
+            self.plan = int(plan.group(1))
+        elif line.startswith("Bail out!"):
+            self.bail = line
+        elif found and found.group(1):
+            self.failed += 1
+            self.failures.append(found.group(3))
+        elif found:
+            self.passed += 1
+            self.skipped += "# SKIP" in found.group(3)
+
+    def problem(self, status):
+        """Why the stream as a whole is not right, or None."""
+        if self.bail:
+            return self.bail
+        if self.plan is None:
+            return "no plan" if status == 0 else f"no plan, and status {status}"
+        if self.plan != self.passed + self.failed:
+            return f"planned {self.plan} tests, ran {self.passed + self.failed}"
+        if self.plan == 0:
+            return "planned no test at all"
+        if status and not self.failed:
+            return f"ended with status {status}"
+        return None
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--smp", default="1,2,4", help="CPU counts to boot with")
+    parser.add_argument("--cmd", default=TESTALL, help="what to run in the guest")
+    parser.add_argument("--timeout", type=int, default=BOOT_TIMEOUT_S, help="seconds a boot")
+    parser.add_argument("--accel", default="tcg")
+    parser.add_argument("--bootargs", default="")
+    parser.add_argument("--kernel", default="build/debug/kernel.elf",
+                        help="the debug build, whose asserts and lock ranks are checked")
+    parser.add_argument("--no-check", action="store_true", help="only the guest's tests")
+    parser.add_argument("--verbose", "-v", action="store_true", help="show every line of TAP")
+    return parser.parse_args()
+
+
+def checks_run():
+    """(passed, failed) of tools/check.py, whose output is shown as it comes."""
+    process = subprocess.Popen([sys.executable, "tools/check.py"], stdout=subprocess.PIPE,
+                               text=True)
+    last = ""
+    for line in process.stdout:
+        last = line.rstrip("\n")
+        if not SUM.match(last):
+            print(last, flush=True)
+    status = process.wait()
+    found = SUM.match(last)
+    if not found:
+        return 0, 1
+    passed, failed = map(int, found.groups())
+    return passed, failed or int(status != 0)
+
+
+def stderr_keep(stream, kept):
+    for line in stream:
+        kept.append(line.rstrip("\n"))
+        del kept[:-200]
+
+
+def boot_run(args, n_cpus):
+    """Boots once; answers the tally and what was wrong with the boot as a whole."""
+    command = ["tools/run.py", "--accel", args.accel, "--smp", str(n_cpus), "--cmd", args.cmd,
+               "--timeout", str(args.timeout), "--bootargs", args.bootargs,
+               "--kernel", args.kernel, "--log", f"build/test-{n_cpus}.log"]
+    tally, said = Tally(), []
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True, errors="replace")
+    reader = threading.Thread(target=stderr_keep, args=(process.stderr, said))
+    reader.start()
+    for line in process.stdout:
+        tally.feed(line.rstrip("\r\n"))
+        if args.verbose or line.startswith(("not ok", "Bail out!")):
+            print(f"        {line.rstrip()}", flush=True)
+    status = process.wait()
+    reader.join()
+    ours = [line for line in said if line.startswith("run: ")]
+    problem = ours[-1].removeprefix("run: ") if ours else tally.problem(status)
+    if problem:
+        for line in said[-40:]:
+            print(f"        {line}")
+    return tally, problem
+
+
+def boot_tell(n_cpus, tally, problem, seconds):
+    good = not problem and not tally.failed
+    skipped = f", {tally.skipped} skipped" if tally.skipped else ""
+    print(f"  {'ok  ' if good else 'FAIL'}  guest tests on {n_cpus} CPU{'s' * (n_cpus > 1)}: "
+          f"{tally.passed} passed, {tally.failed} failed{skipped} ({seconds:.0f} s)")
+    for name in tally.failures:
+        print(f"        not ok - {name}")
+    if problem:
+        print(f"        {problem}")
+    sys.stdout.flush()
+
+
+def main():
+    args = arguments()
+    passed, failed = (0, 0) if args.no_check else checks_run()
+    for n_cpus in map(int, args.smp.split(",")):
+        started = time.monotonic()
+        tally, problem = boot_run(args, n_cpus)
+        boot_tell(n_cpus, tally, problem, time.monotonic() - started)
+        passed += tally.passed
+        failed += tally.failed + bool(problem)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+/* sched, sched NAME, sched NAME=VALUE: the scheduler's parameters, which are the files of sys:sched: all
+ * with their values, one, or set one while the system runs. docs/tuning.md says what they trade. */
+#include <dirent.h>
+#include <err.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib.h"
+
+#define DIRECTORY "sys:/sched"
+
+/* Prints "name value", or the value alone. */
+static int show(const char *name, bool with_name) {
+  char value[256];
+  char *path = path_join(DIRECTORY, name);
+  int fd = open(path, O_RDONLY);
+  ssize_t n = fd < 0 ? -1 : read(fd, value, sizeof value - 1);
+  if (n < 0) {
+    warn("%s", path);
+  } else {
+    value[n] = '\0';
+    value[strcspn(value, "\n")] = '\0';
+    printf(with_name ? "%-24s %s\n" : "%.0s%s\n", name, value);
+  }
+  if (fd >= 0) {
+    close(fd);
+  }
+  free(path);
+  return n < 0 ? 1 : 0;
+}
+
+static int show_all(void) {
+  struct dirent **entries;
+  int status = 0, n = scandir(DIRECTORY, &entries, NULL, alphasort);
+  if (n < 0) {
+    err(1, DIRECTORY);
+  }
+  for (int i = 0; i < n; i++) {
+    if (entries[i]->d_name[0] != '.') {
+      status |= show(entries[i]->d_name, true);
+    }
+    free(entries[i]);
+  }
+  free(entries);
+  return status;
+}
+
+static int set(const char *name, const char *value) {
+  char *path = path_join(DIRECTORY, name);
+  int fd = open(path, O_WRONLY);
+  bool good = fd >= 0 && write_all(fd, value, strlen(value));
+  if (!good) {
+    warn("%s=%s", name, value);
+  }
+  if (fd >= 0) {
+    close(fd);
+  }
+  free(path);
+  return good ? 0 : 1;
+}
+
+int main(int argc, char **argv) {
+  int status = argc > 1 ? 0 : show_all();
+  for (int i = 1; i < argc; i++) {
+    char *equals = strchr(argv[i], '=');
+    if (equals) {
+      *equals = '\0';
+      status |= set(argv[i], equals + 1);
+    } else {
+      status |= show(argv[i], argc > 2);
+    }
+  }
+  return finish(status);
+}

@@ -1,0 +1,306 @@
+/* Descriptors: reading, writing, duplicating, flags. A descriptor is the kernel's own number. */
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <sys/uio.h>
+
+#include "lib/bits.h"
+#include "posix/posix.h"
+#include "runtime/process.h"
+
+#define BOUNCE 4096u /* scattered input up to this size comes in one read */
+
+/* The flags that open files have here. O_LARGEFILE, O_NOCTTY and the like mean nothing. */
+#define OPEN_FLAGS                                                                                 \
+  (O_ABI_ACCMODE | O_ABI_CREAT | O_ABI_EXCL | O_ABI_TRUNC | O_ABI_APPEND | O_ABI_NONBLOCK |        \
+   O_ABI_DIRECTORY | O_ABI_NOFOLLOW | O_ABI_CLOEXEC | O_ABI_PATH)
+
+/* ---- open, close -------------------------------------------------------------------------- */
+
+long call_openat(int dir, const char *user_path, int flags, unsigned mode) {
+  struct posix_path path;
+  int64_t result = posix_path_take(dir, user_path, &path);
+  if (result < 0) {
+    return result;
+  }
+  uint32_t abi_flags = (uint32_t)flags & OPEN_FLAGS;
+  if (path.directory) {
+    if (flags & O_CREAT) {
+      return -ABI_EISDIR;
+    }
+    abi_flags |= O_ABI_DIRECTORY;
+  }
+  return posix_path_open(&path, abi_flags, mode & 07777 & ~posix_umask());
+}
+
+long call_open(const char *path, int flags, unsigned mode) {
+  return call_openat(AT_FDCWD, path, flags, mode);
+}
+
+long call_creat(const char *path, unsigned mode) {
+  return call_openat(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode);
+}
+
+/* Programs may not reach the runtime's descriptors, nor the namespace by its number. */
+static bool fd_valid(int fd) {
+  return fd >= 0 && fd < FD_UPPER;
+}
+
+long call_close(int fd) {
+  return fd_valid(fd) ? sys_close(fd) : -ABI_EBADF;
+}
+
+/* ---- read, write -------------------------------------------------------------------------- */
+
+/* A writer into a pipe that nobody reads gets SIGPIPE, then the error. */
+static long write_result(int64_t result) {
+  if (result == -ABI_EPIPE) {
+    struct proc_op op = {.code = PROC_SIGNAL_THREAD, .a = SIGPIPE};
+    (void)rt_apply(FD_SELF, &op, 1); /* to ourselves: cannot fail */
+  }
+  return result;
+}
+
+long call_read(int fd, void *buf, size_t len) {
+  return fd_valid(fd) ? posix_retry(SYS_NR_read, (uint64_t)fd, (uint64_t)buf, len, 0, 0, 0)
+                      : -ABI_EBADF;
+}
+
+long call_write(int fd, const void *buf, size_t len) {
+  return fd_valid(fd)
+             ? write_result(posix_retry(SYS_NR_write, (uint64_t)fd, (uint64_t)buf, len, 0, 0, 0))
+             : -ABI_EBADF;
+}
+
+long call_pread64(int fd, void *buf, size_t len, long offset) {
+  if (offset < 0) {
+    return -ABI_EINVAL;
+  }
+  return fd_valid(fd)
+             ? posix_retry(SYS_NR_pread, (uint64_t)fd, (uint64_t)buf, len, (uint64_t)offset, 0, 0)
+             : -ABI_EBADF;
+}
+
+long call_pwrite64(int fd, const void *buf, size_t len, long offset) {
+  if (offset < 0) {
+    return -ABI_EINVAL;
+  }
+  return fd_valid(fd) ? write_result(posix_retry(SYS_NR_pwrite, (uint64_t)fd, (uint64_t)buf, len,
+                                                 (uint64_t)offset, 0, 0))
+                      : -ABI_EBADF;
+}
+
+/* ---- scattered and gathered --------------------------------------------------------------- */
+
+struct vector {
+  struct iovec parts[IOV_MAX];
+  int n; /* without empty parts */
+  size_t total;
+};
+
+static int64_t vector_take(struct vector *v, const struct iovec *iov, int n) {
+  v->n = 0;
+  v->total = 0;
+  if (n < 0 || n > IOV_MAX) {
+    return -ABI_EINVAL;
+  }
+  for (int i = 0; i < n; i++) {
+    struct iovec part;
+    if (user_get(&part, &iov[i], sizeof(part)) < 0) {
+      return -ABI_EFAULT;
+    }
+    if (part.iov_len > SSIZE_MAX - v->total) {
+      return -ABI_EINVAL;
+    }
+    v->total += part.iov_len;
+    if (part.iov_len != 0) {
+      v->parts[v->n++] = part;
+    }
+  }
+  return 0;
+}
+
+/* One transfer of one part; offset < 0: at the file's position. */
+static long part_move(int fd, const struct iovec *part, long offset, bool out) {
+  if (out) {
+    return offset < 0 ? call_write(fd, part->iov_base, part->iov_len)
+                      : call_pwrite64(fd, part->iov_base, part->iov_len, offset);
+  }
+  return offset < 0 ? call_read(fd, part->iov_base, part->iov_len)
+                    : call_pread64(fd, part->iov_base, part->iov_len, offset);
+}
+
+static int64_t scatter(const struct vector *v, const char *from, size_t len) {
+  for (int i = 0; i < v->n && len != 0; i++) {
+    size_t n = MIN(len, v->parts[i].iov_len);
+    if (user_put(v->parts[i].iov_base, from, n) < 0) {
+      return -ABI_EFAULT;
+    }
+    from += n;
+    len -= n;
+  }
+  return 0;
+}
+
+static int64_t gather(const struct vector *v, char *to) {
+  for (int i = 0; i < v->n; i++) {
+    if (user_get(to, v->parts[i].iov_base, v->parts[i].iov_len) < 0) {
+      return -ABI_EFAULT;
+    }
+    to += v->parts[i].iov_len;
+  }
+  return 0;
+}
+
+/* Small vectors in one transfer: what comes from a pipe at once is read at once, and what goes out
+ * is not torn apart. */
+static long vector_bounce(int fd, const struct vector *v, long offset, bool out) {
+  char bounce[BOUNCE];
+  struct iovec whole = {bounce, v->total};
+  if (out && gather(v, bounce) < 0) {
+    return -ABI_EFAULT;
+  }
+  long moved = part_move(fd, &whole, offset, out);
+  return moved > 0 && !out && scatter(v, bounce, (size_t)moved) < 0 ? -ABI_EFAULT : moved;
+}
+
+static bool readable_now(int fd) {
+  struct poll_fd poll = {fd, POLL_ABI_IN, 0};
+  return sys_poll(&poll, 1, 0) > 0;
+}
+
+/* Part by part until one is short. After the first, no read waits for more. */
+static long vector_parts(int fd, const struct vector *v, long offset, bool out) {
+  long done = 0;
+  for (int i = 0; i < v->n; i++) {
+    if (i != 0 && !out && !readable_now(fd)) {
+      break;
+    }
+    long moved = part_move(fd, &v->parts[i], offset < 0 ? offset : offset + done, out);
+    if (moved < 0) {
+      return done != 0 ? done : moved;
+    }
+    done += moved;
+    if ((size_t)moved < v->parts[i].iov_len) {
+      break;
+    }
+  }
+  return done;
+}
+
+static long vector_move(int fd, const struct iovec *iov, int n, long offset, bool out) {
+  struct vector v;
+  int64_t result = vector_take(&v, iov, n);
+  if (result < 0) {
+    return result;
+  }
+  if (v.n <= 1) {
+    struct iovec none = {NULL, 0};
+    return part_move(fd, v.n == 1 ? v.parts : &none, offset, out);
+  }
+  return v.total <= BOUNCE ? vector_bounce(fd, &v, offset, out) : vector_parts(fd, &v, offset, out);
+}
+
+long call_readv(int fd, const struct iovec *iov, int n) {
+  return vector_move(fd, iov, n, -1, false);
+}
+
+long call_writev(int fd, const struct iovec *iov, int n) {
+  return vector_move(fd, iov, n, -1, true);
+}
+
+long call_preadv(int fd, const struct iovec *iov, int n, long offset, long high) {
+  (void)high; /* the upper half where long is 32 bits */
+  return offset < 0 ? -ABI_EINVAL : vector_move(fd, iov, n, offset, false);
+}
+
+long call_pwritev(int fd, const struct iovec *iov, int n, long offset, long high) {
+  (void)high;
+  return offset < 0 ? -ABI_EINVAL : vector_move(fd, iov, n, offset, true);
+}
+
+/* ---- position, duplicates, flags ---------------------------------------------------------- */
+
+long call_lseek(int fd, long offset, int whence) {
+  if (whence < 0 || whence > SEEK_ABI_END) {
+    return -ABI_EINVAL;
+  }
+  return fd_valid(fd) ? sys_seek(fd, offset, (uint64_t)whence) : -ABI_EBADF;
+}
+
+long call_dup(int fd) {
+  return fd_valid(fd) ? sys_dup_into(fd, 0, 0) : -ABI_EBADF;
+}
+
+long call_dup3(int fd, int target, int flags) {
+  if (fd == target || (flags & ~O_CLOEXEC)) {
+    return -ABI_EINVAL;
+  }
+  return fd_valid(fd) && fd_valid(target)
+             ? sys_dup_into(fd, (uint64_t)target, DUP_EXACT | ((uint32_t)flags & O_ABI_CLOEXEC))
+             : -ABI_EBADF;
+}
+
+long call_dup2(int fd, int target) {
+  if (fd == target) {
+    int64_t flags = fd_valid(fd) ? sys_fdctl(fd, FDCTL_GET_FD, 0) : -ABI_EBADF;
+    return flags < 0 ? flags : fd;
+  }
+  return call_dup3(fd, target, 0);
+}
+
+static long fcntl_dup(int fd, unsigned long least, uint32_t flags) {
+  return least >= FD_UPPER ? -ABI_EINVAL : sys_dup_into(fd, least, flags);
+}
+
+long call_fcntl(int fd, int op, unsigned long arg) {
+  if (!fd_valid(fd)) {
+    return -ABI_EBADF;
+  }
+  int64_t flags;
+  switch (op) {
+  case F_DUPFD:
+    return fcntl_dup(fd, arg, 0);
+  case F_DUPFD_CLOEXEC:
+    return fcntl_dup(fd, arg, O_ABI_CLOEXEC);
+  case F_GETFD:
+    flags = sys_fdctl(fd, FDCTL_GET_FD, 0);
+    return flags < 0 ? flags : (flags & O_ABI_CLOEXEC) ? FD_CLOEXEC : 0;
+  case F_SETFD:
+    return sys_fdctl(fd, FDCTL_SET_FD, arg & FD_CLOEXEC ? O_ABI_CLOEXEC : 0);
+  case F_GETFL:
+    return sys_fdctl(fd, FDCTL_GET_FILE, 0);
+  case F_SETFL:
+    return sys_fdctl(fd, FDCTL_SET_FILE, arg & (O_ABI_APPEND | O_ABI_NONBLOCK));
+  default:
+    return -ABI_EINVAL;
+  }
+}
+
+/* ---- pipes -------------------------------------------------------------------------------- */
+
+/* Opening pipe: makes one and answers its read end; the write end is derived from it. */
+long call_pipe2(int *user_fds, int flags) {
+  uint32_t abi_flags = (uint32_t)flags & (O_ABI_CLOEXEC | O_ABI_NONBLOCK);
+  if (flags & ~(O_CLOEXEC | O_NONBLOCK)) {
+    return -ABI_EINVAL;
+  }
+  int64_t in = sys_openat(FD_NS, "pipe:/", 6, abi_flags | O_ABI_RDONLY, 0);
+  if (in < 0) {
+    return in;
+  }
+  int64_t out = sys_dup((int)in, "write", 5, abi_flags | O_ABI_WRONLY);
+  int fds[2] = {(int)in, (int)out};
+  int64_t result = out < 0 ? out : user_put(user_fds, fds, sizeof(fds));
+  if (result < 0) {
+    (void)sys_close((int)in);
+    if (out >= 0) {
+      (void)sys_close((int)out);
+    }
+  }
+  return result;
+}
+
+long call_pipe(int *user_fds) {
+  return call_pipe2(user_fds, 0);
+}

@@ -1,0 +1,83 @@
+/* Memory: the kernel's calls take Linux's flags, so what is left is which of them exist here. There
+ * is no brk: libc's allocator then maps instead. */
+#include <sys/mman.h>
+
+#include "posix/posix.h"
+
+#define MAP_KNOWN                                                                                  \
+  (MAP_ABI_SHARED | MAP_ABI_PRIVATE | MAP_ABI_FIXED | MAP_ABI_ANONYMOUS | MAP_ABI_POPULATE |       \
+   MAP_ABI_FIXED_NOREPLACE)
+#define PROT_KNOWN (PROT_ABI_READ | PROT_ABI_WRITE | PROT_ABI_EXEC)
+#define REMAP_MAY_MOVE 1u
+#define ADVISE_DONTNEED 4u
+
+static bool page_aligned(unsigned long x) {
+  return x % ABI_PAGE_SIZE == 0;
+}
+
+/* MAP_SHARED_VALIDATE is both type bits. Flags that are only hints are dropped. */
+long call_mmap(unsigned long addr, size_t len, int prot, int flags, int fd, long offset) {
+  uint32_t abi_flags = (uint32_t)flags & MAP_KNOWN;
+  uint32_t type = abi_flags & (MAP_ABI_SHARED | MAP_ABI_PRIVATE);
+  if (len == 0 || type == 0 || !page_aligned((unsigned long)offset) ||
+      ((flags & (MAP_FIXED | MAP_FIXED_NOREPLACE)) && !page_aligned(addr))) {
+    return -ABI_EINVAL;
+  }
+  if (type == (MAP_ABI_SHARED | MAP_ABI_PRIVATE)) {
+    abi_flags &= ~MAP_ABI_PRIVATE;
+  }
+  return sys_mmap(addr, len, (uint32_t)prot & PROT_KNOWN, abi_flags,
+                  flags & MAP_ANONYMOUS ? FD_NONE : fd, offset);
+}
+
+long call_munmap(unsigned long addr, size_t len) {
+  return len == 0 || !page_aligned(addr) ? -ABI_EINVAL : sys_munmap(addr, len);
+}
+
+long call_mprotect(unsigned long addr, size_t len, int prot) {
+  return !page_aligned(addr) ? -ABI_EINVAL
+         : len == 0          ? 0
+                             : sys_mprotect(addr, len, (uint32_t)prot & PROT_KNOWN);
+}
+
+static int64_t space_apply(struct space_op *op, size_t out) {
+  int64_t done = sys_call(FD_SELF, OP_SPACE_APPLY, op, sizeof(*op), out, 0);
+  return done < 0 ? done : done == 1 ? 0 : -ABI_EINVAL;
+}
+
+/* A move to a place that the caller chooses (MREMAP_FIXED) is not offered. */
+long call_mremap(unsigned long addr, size_t old_len, size_t new_len, int flags,
+                 unsigned long new_addr) {
+  (void)new_addr;
+  if ((flags & ~MREMAP_MAYMOVE) || !page_aligned(addr) || new_len == 0 || old_len == 0) {
+    return -ABI_EINVAL;
+  }
+  struct space_op op = {
+      .code = SPACE_REMAP,
+      .fd = FD_NONE,
+      .flags = flags & MREMAP_MAYMOVE ? REMAP_MAY_MOVE : 0,
+      .addr = addr,
+      .len = old_len,
+      .off = new_len,
+  };
+  int64_t result = space_apply(&op, sizeof(op));
+  return result < 0 ? result : (long)op.addr;
+}
+
+/* Shared mappings are the file's own pages: there is nothing to write back. */
+long call_msync(unsigned long addr, size_t len, int flags) {
+  (void)len;
+  return !page_aligned(addr) || (flags & ~(MS_ASYNC | MS_SYNC | MS_INVALIDATE)) ? -ABI_EINVAL : 0;
+}
+
+long call_madvise(unsigned long addr, size_t len, int advice) {
+  if (!page_aligned(addr) || advice < 0) {
+    return -ABI_EINVAL;
+  }
+  if (advice != MADV_DONTNEED) { /* all others are hints */
+    return 0;
+  }
+  struct space_op op = {
+      .code = SPACE_ADVISE, .fd = FD_NONE, .flags = ADVISE_DONTNEED, .addr = addr, .len = len};
+  return len == 0 ? 0 : space_apply(&op, 0);
+}

@@ -1,0 +1,8 @@
+# Lines of musl that are edited, in the two files that user.mk names.
+#
+# env/__init_tls.c: room in .bss for libc's own thread-local block, so that an ordinary program starts
+# without a mapping for it.
+s/void \*space\[16\]/void *space[64]/
+# thread/pthread_create.c: the kernel wakes the word that ends a thread's life as a private one.
+s/\(__wait(&__thread_list_lock, &tl_lock_waiters, val\), 0)/\1, 1)/
+s/__wake(&__thread_list_lock, 1, 0)/__wake(\&__thread_list_lock, 1, 1)/

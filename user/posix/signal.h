@@ -1,0 +1,27 @@
+/* Between signal.c, which delivers, and sigcalls.c, which has libc's calls. */
+#ifndef CATHODE_POSIX_SIGNAL_H
+#define CATHODE_POSIX_SIGNAL_H
+
+#include <stdint.h>
+
+/* What libc hands to rt_sigaction. */
+struct k_sigaction {
+  void (*handler)(int);
+  unsigned long flags;
+  void (*restorer)(void);
+  uint64_t mask;
+};
+
+static inline uint64_t signal_bit(unsigned sig) {
+  return 1ull << (sig - 1);
+}
+
+/* Read the action, and with `act` change it. Fails as the kernel does. */
+[[nodiscard]] int64_t signal_set_action(unsigned sig, const struct k_sigaction *act,
+                                        struct k_sigaction *old);
+
+/* While sigtimedwait() runs, threads are diverted for these, too, whatever their action. */
+[[nodiscard]] int64_t signal_wait_begin(uint64_t set);
+void signal_wait_end(uint64_t set);
+
+#endif

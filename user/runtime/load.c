@@ -1,0 +1,279 @@
+/* From a file to an address space that is ready to run: scripts, ELF segments, stack. See
+ * process.h.
+ *
+ * The file is read once, its first page; everything else is mapped. The new space is filled by one
+ * batch: per segment a mapping of the file, the zeroing of what follows in its last page and an
+ * anonymous mapping for the rest; then guard, stack, and the stack's first bytes. */
+#include "lib/bits.h"
+#include "lib/rng.h"
+#include "lib/string.h"
+#include "runtime/elf.h"
+#include "runtime/path.h"
+#include "runtime/process_priv.h"
+#include "runtime/script.h"
+#include "runtime/stack_image.h"
+#include "runtime/syscall.h"
+
+#define STACK_SIZE (8ull << 20)
+#define STACK_GUARD (64ull << 10)
+#define STACK_TOP (ABI_USER_END - ABI_PAGE_SIZE)
+#define STACK_RANDOM_PAGES 0x1fffull
+#define HEAD_MOST (1 + 3 * SCRIPT_DEPTH)
+#define SPACE_STEPS (4 * ELF_SEGMENTS + 4)
+#define IMAGE_SMALL 2048u
+
+_Static_assert(SPACE_STEPS <= SPACE_OPS_MAX, "one batch");
+
+/* A load in progress. */
+struct load {
+  const struct rt_program *program;
+  int fd;
+  const char *path; /* of `fd`, canonical: the program's, or `interpreter` */
+  char interpreter[ABI_PATH_MAX];
+  uint8_t page[ABI_PAGE_SIZE];
+  size_t page_len;
+  struct elf_image elf;
+  struct script scripts[SCRIPT_DEPTH];
+  const char *head[HEAD_MOST]; /* arguments that scripts have put before the rest */
+  size_t n_head;
+  struct space_op steps[SPACE_STEPS];
+  size_t n_steps;
+};
+
+/* ---- the file ----------------------------------------------------------------------------- */
+
+/* The x bit that is meant for us; root needs any. */
+static bool may_execute(const struct abi_stat *st, const struct rt_ids *ids) {
+  uint32_t bits = st->uid == ids->euid ? 0100 : st->gid == ids->egid ? 0010 : 0001;
+  return (st->mode & (ids->euid == 0 ? 0111 : bits)) != 0;
+}
+
+static int file_open(struct load *load, uint64_t *size) {
+  struct abi_stat st;
+  if (load->fd == FD_NONE) {
+    int64_t fd = sys_openat(FD_NS, load->path, strlen(load->path), RT_PRIVATE | O_ABI_RDONLY, 0);
+    if (fd < 0) {
+      return fd == -ABI_EISDIR ? -ABI_EACCES : (int)fd;
+    }
+    load->fd = (int)fd;
+  }
+  int64_t got = sys_call(load->fd, OP_STAT, &st, 0, sizeof(st), 0);
+  if (got < 0) {
+    return (int)got;
+  }
+  *size = st.size;
+  return (st.mode & S_ABI_IFMT) == S_ABI_IFREG && may_execute(&st, &load->program->start->ids)
+             ? 0
+             : -ABI_EACCES;
+}
+
+static int file_read(struct load *load) {
+  int64_t got = sys_pread(load->fd, load->page, sizeof(load->page), 0);
+  load->page_len = got < 0 ? 0 : (size_t)got;
+  return got < 0 ? (int)got : 0;
+}
+
+static void file_close(struct load *load) {
+  if (load->fd != FD_NONE && load->fd != load->program->fd) {
+    (void)sys_close(load->fd);
+  }
+  load->fd = FD_NONE;
+}
+
+/* `interpreter [argument] script` take the place of the first argument. */
+static int script_enter(struct load *load, const struct script *script) {
+  size_t extra = script->argument ? 3 : 2, keep = load->n_head == 0 ? 0 : load->n_head - 1;
+  const char *name = load->n_head == 0 ? load->program->name : load->head[0];
+  memmove(load->head + extra, load->head + 1, keep * sizeof(load->head[0]));
+  load->head[0] = script->interpreter;
+  if (script->argument) {
+    load->head[1] = script->argument;
+  }
+  load->head[extra - 1] = name;
+  load->n_head = extra + keep;
+  file_close(load);
+  load->path = load->interpreter;
+  int64_t n = path_resolve(load->program->cwd, script->interpreter, load->interpreter,
+                           sizeof(load->interpreter));
+  return n < 0 ? (int)n : 0;
+}
+
+/* Opens files until one is no script; that one is parsed as ELF. */
+static int load_find(struct load *load) {
+  for (unsigned depth = 0;; depth++) {
+    uint64_t size = 0;
+    int result = file_open(load, &size);
+    result = result < 0 ? result : file_read(load);
+    if (result < 0) {
+      return result;
+    }
+    struct script *script = &load->scripts[depth < SCRIPT_DEPTH ? depth : 0];
+    result = (load->page[0] != '#' || load->page_len < 2) ? 0
+             : depth == SCRIPT_DEPTH
+                 ? -ABI_ELOOP
+                 : script_parse((const char *)load->page, load->page_len, script);
+    if (result == 0) {
+      return elf_parse(load->page, load->page_len, size, &load->elf);
+    }
+    result = result < 0 ? result : script_enter(load, script);
+    if (result < 0) {
+      return result;
+    }
+  }
+}
+
+/* ---- the steps ---------------------------------------------------------------------------- */
+
+static void step_map(struct load *load, int fd, uint64_t addr, uint64_t end, uint32_t prot,
+                     uint64_t off) {
+  uint32_t flags = MAP_ABI_PRIVATE | MAP_ABI_FIXED | (fd == FD_NONE ? MAP_ABI_ANONYMOUS : 0);
+  if (addr < end) {
+    load->steps[load->n_steps++] = (struct space_op){.code = SPACE_MAP,
+                                                     .fd = fd,
+                                                     .prot = prot,
+                                                     .flags = flags,
+                                                     .addr = addr,
+                                                     .len = end - addr,
+                                                     .off = off};
+  }
+}
+
+static void step_segment(struct load *load, const struct elf_segment *s, uint64_t base) {
+  uint64_t addr = base + s->addr, file_end = addr + s->file_size, end = addr + s->mem_size;
+  uint64_t low = ALIGN_DOWN(addr, ABI_PAGE_SIZE), high = ALIGN_UP(file_end, ABI_PAGE_SIZE);
+  if (s->file_size == 0) {
+    high = low;
+  }
+  step_map(load, load->fd, low, high, s->prot, ALIGN_DOWN(s->offset, ABI_PAGE_SIZE));
+  if (file_end < high && file_end < end) {
+    uint64_t zero_end = MIN(high, end);
+    load->steps[load->n_steps++] = (struct space_op){
+        .code = SPACE_ZERO, .fd = FD_NONE, .addr = file_end, .len = zero_end - file_end};
+  }
+  step_map(load, FD_NONE, high, ALIGN_UP(end, ABI_PAGE_SIZE), s->prot, 0);
+}
+
+static void step_stack(struct load *load, uint64_t top, const uint8_t *image, size_t size) {
+  uint64_t low = top - STACK_SIZE;
+  step_map(load, FD_NONE, low - STACK_GUARD, low, 0, 0);
+  step_map(load, FD_NONE, low, top, PROT_ABI_READ | PROT_ABI_WRITE, 0);
+  load->steps[load->n_steps++] = (struct space_op){
+      .code = SPACE_WRITE, .fd = FD_NONE, .addr = top - size, .len = size, .off = (uint64_t)image};
+}
+
+static int load_apply(struct load *load, struct rt_loaded *loaded) {
+  /* Not close-on-exec: the commit sweeps before it enters the space and closes the descriptor. */
+  int64_t space = sys_dup(FD_SELF, "addrspace/empty", 15, O_ABI_UPPER | O_ABI_CLOFORK);
+  if (space < 0) {
+    return (int)space;
+  }
+  int64_t done = sys_call((int)space, OP_SPACE_APPLY, load->steps,
+                          load->n_steps * sizeof(load->steps[0]), 0, 0);
+  if (done != (int64_t)load->n_steps) {
+    (void)sys_close((int)space);
+    return done < 0 ? (int)done : -ABI_ENOMEM;
+  }
+  loaded->space = (int)space;
+  return 0;
+}
+
+/* ---- the stack ---------------------------------------------------------------------------- */
+
+static size_t count(const char *const *strings) {
+  size_t n = 0;
+  while (strings && strings[n]) {
+    n++;
+  }
+  return n;
+}
+
+static void plan_fill(const struct load *load, uint64_t base, struct stack_plan *plan) {
+  const struct rt_program *p = load->program;
+  const struct elf_image *elf = &load->elf;
+  size_t n_argv = count(p->argv), replaced = load->n_head != 0 && n_argv != 0;
+  *plan = (struct stack_plan){
+      .head = load->head,
+      .n_head = load->n_head,
+      .argv = p->argv + replaced,
+      .n_argv = n_argv - replaced,
+      .envp = p->envp,
+      .n_envp = count(p->envp),
+      .execfn = p->name,
+      .cwd = p->cwd,
+      .start = p->start,
+      .entry = base + elf->entry,
+      .phdr_addr = elf->phdr_addr == 0 ? 0 : base + elf->phdr_addr,
+      .n_phdrs = elf->n_phdrs,
+      .base = 0,
+  };
+}
+
+static bool signals_cross(const struct rt_start *start) {
+  return (start->signals.blocked | start->signals.pending) != 0;
+}
+
+/* Lays out everything for an image at `out`, and does it. */
+static int load_build(struct load *load, const struct stack_plan *plan, uint64_t base, uint8_t *out,
+                      size_t size, struct rt_loaded *loaded) {
+  uint64_t top = STACK_TOP - (plan->start->block.seed[1] & STACK_RANDOM_PAGES) * ABI_PAGE_SIZE;
+  uint64_t sp = stack_image_build(plan, out, size, top);
+  if (sp == 0) {
+    return -ABI_EFAULT;
+  }
+  for (uint32_t i = 0; i < load->elf.n_segments; i++) {
+    step_segment(load, &load->elf.segments[i], base);
+  }
+  step_stack(load, top, out, size);
+  loaded->ip = plan->entry;
+  loaded->sp = sp;
+  loaded->signals = signals_cross(plan->start)
+                        ? stack_image_start(plan, sp) + offsetof(struct rt_start, signals)
+                        : 0;
+  return load_apply(load, loaded);
+}
+
+static int load_big(struct load *load, const struct stack_plan *plan, uint64_t base, size_t size,
+                    struct rt_loaded *loaded) {
+  int64_t memory = sys_mmap(0, size, PROT_ABI_READ | PROT_ABI_WRITE,
+                            MAP_ABI_PRIVATE | MAP_ABI_ANONYMOUS, FD_NONE, 0);
+  if (memory < 0) {
+    return (int)memory;
+  }
+  int result = load_build(load, plan, base, (uint8_t *)memory, size, loaded);
+  (void)sys_munmap((uint64_t)memory, size);
+  return result;
+}
+
+static int load_space(struct load *load, struct rt_loaded *loaded) {
+  uint8_t small[IMAGE_SMALL];
+  struct stack_plan plan;
+  uint64_t base = elf_base(&load->elf, load->program->start->block.seed[0]);
+  plan_fill(load, base, &plan);
+  size_t size = stack_image_size(&plan);
+  if (size > STACK_IMAGE_MOST) {
+    return -ABI_E2BIG;
+  }
+  return size <= sizeof(small) ? load_build(load, &plan, base, small, size, loaded)
+                               : load_big(load, &plan, base, size, loaded);
+}
+
+static void name_copy(const char *path, char *name, size_t cap) {
+  const char *last = path;
+  for (const char *p = path; *p; p++) {
+    last = p[0] == '/' && p[1] ? p + 1 : last;
+  }
+  (void)strlcpy(name, last, cap); /* cut when it is long */
+}
+
+int rt_load(const struct rt_program *program, struct rt_loaded *loaded) {
+  struct load load;
+  load.program = program;
+  load.fd = program->fd;
+  load.path = program->path;
+  load.n_head = load.n_steps = 0;
+  int result = load_find(&load);
+  result = result < 0 ? result : load_space(&load, loaded);
+  name_copy(program->name, loaded->name, sizeof(loaded->name));
+  file_close(&load);
+  return result;
+}

@@ -1,0 +1,162 @@
+# What is compiled for Cathode: the runtime, libc, the servers and every program.
+#
+#   build/user/runtime.a       the native library: no libc, for bootstrap and servers
+#   build/sysroot              musl with user/posix below it: headers, libc.a, crt1.o, rcrt1.o
+#   build/sdk/bin/cathode-cc   the compiler that uses it
+#   build/user/bin/NAME        one program for each user/bin/NAME.c and user/tests/NAME.c, and for each
+#                              directory user/servers/NAME, user/init and user/sh with all its files
+#
+# A libc program's sources may include "abi/abi.h" and "runtime/syscall.h".
+
+U := $(B)/user
+SYSROOT := $(B)/sysroot
+MUSL := $(B)/musl/tree
+SDK_CC := $(B)/sdk/bin/cathode-cc
+
+USER_INCLUDE := -Iuser -Ikernel
+USER_CFLAGS := $(STD) -O2 -g $(WARNINGS) $(USER_INCLUDE) -fPIE -ffreestanding -fno-stack-protector \
+  -fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns
+# Below libc: musl's public headers, and nothing of the host's.
+POSIX_CFLAGS = $(filter-out -ffreestanding,$(USER_CFLAGS)) -D_GNU_SOURCE -nostdinc -isystem $(MUSL_INCLUDE) \
+  -isystem $(shell $(CC) -print-file-name=include) -I$(MUSL)/src/process -fno-builtin
+MUSL_INCLUDE := $(SYSROOT)/include
+
+# ---- the runtime ----------------------------------------------------------------------------------
+
+RUNTIME_SRC := $(filter-out %_test.c,$(wildcard user/runtime/*.c))
+RUNTIME_OBJ := $(RUNTIME_SRC:user/%.c=$(U)/obj/%.o) $(U)/obj/runtime/entry.o
+# Programs without libc also need these; state-free, shared with the kernel.
+RUNTIME_LIB := $(U)/obj/lib/string.o $(U)/obj/lib/fmt.o
+
+$(U)/obj/runtime/%.o: user/runtime/%.c
+	@mkdir -p $(@D)
+	$(call run,CC,$<)$(CC) $(USER_CFLAGS) $(DEPFLAGS) -c -o $@ $<
+
+$(U)/obj/runtime/%.o: user/runtime/%.asm
+	@mkdir -p $(@D)
+	$(call run,NASM,$<)$(NASM) -f elf64 -Werror -o $@ $<
+
+$(U)/obj/lib/%.o: kernel/lib/%.c
+	@mkdir -p $(@D)
+	$(call run,CC,$<)$(CC) $(USER_CFLAGS) $(DEPFLAGS) -c -o $@ $<
+
+$(U)/runtime.a: $(RUNTIME_OBJ) $(RUNTIME_LIB)
+	@rm -f $@
+	$(call run,AR,$@)$(AR) rcs $@ $^
+
+# ---- musl -----------------------------------------------------------------------------------------
+# The fetched tree is copied; our files replace its own, the parts that user/posix takes over go away,
+# and a few lines are edited. It is configured and built by its own makefile; -fPIE objects serve
+# static and static-PIE programs.
+
+MUSL_OVERLAY := $(shell find user/posix/musl -type f)
+MUSL_CFLAGS := -O2 -fPIE -fno-stack-protector -I$(CURDIR)/user/posix
+
+$(MUSL)/.stamp: $(B)/musl/src/.stamp $(MUSL_OVERLAY)
+	$(call run,MUSL,$(MUSL))rm -rf $(MUSL) && cp -R $(B)/musl/src $(MUSL) && \
+	  cp -R user/posix/musl/overlay/. $(MUSL)/ && \
+	  (cd $(MUSL) && rm $$(cat $(CURDIR)/user/posix/musl/removed.txt) && \
+	    sed -i -f $(CURDIR)/user/posix/musl/edits.sed src/env/__init_tls.c src/thread/pthread_create.c && \
+	    CC=$(CC) CFLAGS='$(MUSL_CFLAGS)' ./configure --disable-shared \
+	      --enable-optimize=no --prefix=/ >configure.log 2>&1 && \
+    echo 'AOBJS = $$(LIBC_OBJS)' >>config.mak) && touch $@
+
+$(SYSROOT)/.headers: $(MUSL)/.stamp
+	@mkdir -p $(SYSROOT)
+	$(call quiet,$(MAKE) -s -C $(MUSL) install-headers DESTDIR=$(CURDIR)/$(SYSROOT) >/dev/null && touch $@)
+
+$(MUSL)/lib/libc.a: $(MUSL)/.stamp user/posix/calls.def user/posix/calls.h
+	$(call run,MUSL,$@)rm -rf $(MUSL)/obj/src && $(MAKE) -C $(MUSL) lib/libc.a lib/crt1.o lib/rcrt1.o lib/crti.o lib/crtn.o \
+	  lib/Scrt1.o >$(MUSL)/build.log 2>&1 || { tail -20 $(MUSL)/build.log >&2; exit 1; }
+	@touch $@
+
+# ---- libc -----------------------------------------------------------------------------------------
+# Everything of ours becomes one object, in which only the names that musl uses are left global: a
+# program may call its own functions what it likes.
+
+POSIX_SRC := $(filter-out %_test.c,$(wildcard user/posix/*.c))
+POSIX_OBJ := $(POSIX_SRC:user/%.c=$(U)/obj/%.o) $(U)/obj/posix/trampoline.o
+LIBC_RUNTIME := $(filter-out $(U)/obj/runtime/server% $(U)/obj/runtime/start%,$(RUNTIME_OBJ)) $(U)/obj/lib/fmt.o
+LIBC_NAMES := __cathode_* __clone __unmapself __set_thread_area __syscall_cp_asm __cp_begin \
+  __cp_end __cp_cancel __restore __restore_rt posix_spawn
+
+$(U)/obj/posix/%.o: user/posix/%.c $(SYSROOT)/.headers
+	@mkdir -p $(@D)
+	$(call run,CC,$<)$(CC) $(POSIX_CFLAGS) $(DEPFLAGS) -c -o $@ $<
+
+$(U)/obj/posix/%.o: user/posix/%.S
+	@mkdir -p $(@D)
+	$(call run,AS,$<)$(CC) $(DEPFLAGS) -c -o $@ $<
+
+$(U)/obj/cathode.o: $(POSIX_OBJ) $(LIBC_RUNTIME)
+	$(call run,LD,$@)$(LD) -r -o $@.tmp $^ && objcopy --wildcard \
+	  $(foreach name,$(LIBC_NAMES),--keep-global-symbol='$(name)') $@.tmp $@ && rm $@.tmp
+
+$(SYSROOT)/.stamp: $(SYSROOT)/.headers $(MUSL)/lib/libc.a $(U)/obj/cathode.o
+	@mkdir -p $(SYSROOT)/lib
+	$(call run,AR,$(SYSROOT)/lib/libc.a)cp $(MUSL)/lib/*.o $(MUSL)/lib/libc.a $(SYSROOT)/lib/ && \
+	  $(AR) rs $(SYSROOT)/lib/libc.a $(U)/obj/cathode.o 2>/dev/null && \
+	  for name in m rt pthread dl util crypt; do $(AR) rc $(SYSROOT)/lib/lib$$name.a; done && \
+	  mkdir -p $(SYSROOT)/include/cathode && cp -R kernel/abi $(SYSROOT)/include/cathode/ && touch $@
+
+$(B)/sdk/bin/cathode.specs: tools/cathode.specs
+	@mkdir -p $(@D)
+	$(call quiet,cp $< $@)
+
+$(SDK_CC): tools/cathode-cc.in $(B)/sdk/bin/cathode.specs $(SYSROOT)/.stamp
+	@mkdir -p $(@D)
+	$(call run,SDK,$@)sed 's|@CC@|$(CC)|' $< >$@ && chmod +x $@
+
+sdk: $(SDK_CC) ## the compiler for programs: build/sdk/bin/cathode-cc
+
+# ---- programs -------------------------------------------------------------------------------------
+
+PROGRAM_CFLAGS := $(STD) -O2 -g $(WARNINGS) $(USER_INCLUDE)
+
+$(U)/prog/%.o: user/%.c | $(SDK_CC)
+	@mkdir -p $(@D)
+	$(call run,CC,$<)$(SDK_CC) $(PROGRAM_CFLAGS) $(DEPFLAGS) -c -o $@ $<
+
+# Tests do on purpose what the compiler warns about.
+$(U)/prog/tests/%.o: PROGRAM_CFLAGS += -Wno-format-truncation -Wno-infinite-recursion -Wno-nonnull
+
+# What several programs of user/bin share.
+BIN_SHARED := $(patsubst user/%.c,$(U)/prog/%.o,$(wildcard user/bin/lib*.c))
+BIN_NAMES := $(patsubst user/bin/%.c,%,$(filter-out user/bin/lib%,$(wildcard user/bin/*.c)))
+TEST_NAMES := $(patsubst user/tests/%.c,%,$(filter-out user/tests/lib%,$(wildcard user/tests/*.c)))
+# A directory is one program of its name, from all its files.
+DIR_NAMES := sh init ramfs tty
+DIR_OF_sh := user/sh
+DIR_OF_init := user/init
+DIR_OF_ramfs := user/servers/ramfs
+DIR_OF_tty := user/servers/tty
+# Servers that are linked with the native server library beside libc.
+NATIVE_OF_ramfs := $(wildcard user/runtime/server*.c)
+NATIVE_OF_tty := $(NATIVE_OF_ramfs)
+
+BIN_PROGRAMS := $(BIN_NAMES:%=$(U)/bin/%)
+TEST_PROGRAMS := $(TEST_NAMES:%=$(U)/bin/%)
+DIR_PROGRAMS := $(foreach name,$(DIR_NAMES),$(if $(wildcard $(DIR_OF_$(name))/*.c),$(U)/bin/$(name)))
+
+$(BIN_PROGRAMS): $(U)/bin/%: $(U)/prog/bin/%.o $(BIN_SHARED) $(SYSROOT)/.stamp
+	@mkdir -p $(@D)
+	$(call run,LD,$@)$(SDK_CC) -Wl,--gc-sections -o $@ $(filter %.o,$^)
+
+$(TEST_PROGRAMS): $(U)/bin/%: $(U)/prog/tests/%.o $(SYSROOT)/.stamp
+	@mkdir -p $(@D)
+	$(call run,LD,$@)$(SDK_CC) -o $@ $(filter %.o,$^) -lm -pthread
+
+define dir_program
+$(U)/bin/$(1): $(patsubst user/%.c,$(U)/prog/%.o,$(filter-out %_test.c,\
+  $(wildcard $(DIR_OF_$(1))/*.c) $(NATIVE_OF_$(1)))) $(SYSROOT)/.stamp
+	@mkdir -p $$(@D)
+	$$(call run,LD,$$@)$$(SDK_CC) -Wl,--gc-sections -o $$@ $$(filter %.o,$$^) -pthread
+endef
+$(U)/bin/sh: $(BIN_SHARED)
+$(foreach name,$(DIR_NAMES),$(eval $(call dir_program,$(name))))
+
+IMAGE_BIN += $(BIN_PROGRAMS) $(DIR_PROGRAMS)
+TEST_BIN += $(TEST_PROGRAMS)
+
+-include user/bootstrap/bootstrap.mk
+-include $(wildcard $(U)/obj/*/*.d $(U)/prog/*/*.d $(U)/prog/*/*/*.d)
