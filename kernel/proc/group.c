@@ -1,5 +1,6 @@
 /* Processes: their contexts, their end, who is told. */
 #include "base/clock.h"
+#include "base/panic.h"
 #include "lib/string.h"
 #include "proc/proc_priv.h"
 
@@ -122,6 +123,9 @@ void group_leave(struct context *c) {
     waitq_wake(&g->status); /* context_be_alone() */
   }
   spin_unlock(&g->lock);
+  if (last && g->pid == 1) {
+    panic("the first process has ended, status 0x%x", (unsigned)g->wstatus);
+  }
   if (last) {
     group_end(g, ran);
   }

@@ -16,10 +16,10 @@
 /* ---- open files --------------------------------------------------------------------------- */
 struct file;
 
-/* A call system call, decoded; the buffer is user memory of the caller. */
+/* A call system call, decoded; in and out are user memory of the caller, and usually the same. */
 struct file_call {
   uint32_t op; /* enum scheme_op */
-  uaddr_t buf;
+  uaddr_t in, out;
   size_t in_len, out_cap;
   uint64_t arg;
 };

@@ -25,7 +25,7 @@ static int64_t space_apply(struct space *s, const struct file_call *c) {
   }
   for (size_t i = 0; i < n; i++) {
     struct space_op op;
-    uaddr_t at = uaddr_add(c->buf, i * sizeof(op));
+    uaddr_t at = uaddr_add(c->in, i * sizeof(op));
     int64_t r = -(int64_t)user_copy_in(&op, at, sizeof(op));
     r = r == 0 ? space_step(s, context_current()->files, &op) : r;
     if (r == 0 && c->out_cap >= c->in_len && (op.code == SPACE_MAP || op.code == SPACE_REMAP)) {
@@ -45,7 +45,7 @@ static int64_t grants_describe(struct space *s, const struct file_call *c) {
     return -ABI_ENOMEM;
   }
   size_t len = space_describe(s, direct_map(pa), DESCRIBE_SIZE);
-  int64_t r = text_read(direct_map(pa), len, c->buf, c->out_cap, 0);
+  int64_t r = text_read(direct_map(pa), len, c->out, c->out_cap, 0);
   frame_free(pa);
   return r;
 }
@@ -138,7 +138,7 @@ static int64_t attr_read(struct context *t, const struct file_call *c) {
   a.state = g->state;
   memcpy(a.name, g->name, sizeof(a.name));
   spin_unlock(&g->lock);
-  enum abi_error e = user_copy_out(c->buf, &a, sizeof(a));
+  enum abi_error e = user_copy_out(c->out, &a, sizeof(a));
   return e == OK ? (int64_t)sizeof(a) : -(int64_t)e;
 }
 
@@ -161,7 +161,7 @@ static int64_t steps_apply(struct context *target, struct file *f, const struct 
   }
   for (size_t i = 0; i < n; i++) {
     struct proc_op op;
-    int64_t r = -(int64_t)user_copy_in(&op, uaddr_add(c->buf, i * sizeof(op)), sizeof(op));
+    int64_t r = -(int64_t)user_copy_in(&op, uaddr_add(c->in, i * sizeof(op)), sizeof(op));
     if (r == 0 && op.code == PROC_WATCH) {
       r = f != NULL ? step_watch(f, &op) : -ABI_EINVAL;
     } else if (r == 0) {

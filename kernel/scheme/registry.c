@@ -139,6 +139,6 @@ int64_t stat_out(const struct file_call *c, uint32_t mode, uint64_t ino, uint64_
   if (c->out_cap < sizeof(st)) {
     return -ABI_EINVAL;
   }
-  enum abi_error e = user_copy_out(c->buf, &st, sizeof(st));
+  enum abi_error e = user_copy_out(c->out, &st, sizeof(st));
   return e == OK ? (int64_t)sizeof(st) : -(int64_t)e;
 }

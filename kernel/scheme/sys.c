@@ -129,7 +129,7 @@ static int64_t root_getdents(const struct file_call *c) {
     if (done + d.head.reclen > c->out_cap) {
       break;
     }
-    enum abi_error err = user_copy_out(uaddr_add(c->buf, done), &d, d.head.reclen);
+    enum abi_error err = user_copy_out(uaddr_add(c->out, done), &d, d.head.reclen);
     if (err != OK) {
       return -(int64_t)err;
     }

@@ -100,7 +100,7 @@ static int64_t user_file_call(struct file *f, const struct file_call *call) {
   if (op_is_internal(call->op)) {
     return -ABI_EINVAL;
   }
-  struct user_call c = {.op = call->op, .file = id, .arg = call->arg, .in = call->buf, .out = call->buf};
+  struct user_call c = {.op = call->op, .file = id, .arg = call->arg, .in = call->in, .out = call->out};
   c.in_len = call->in_len;
   c.out_cap = MIN(call->out_cap, (size_t)RING_SLOT_SIZE);
   return user_call(s, &c);

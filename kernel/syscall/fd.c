@@ -299,14 +299,14 @@ static int64_t call_by_name(struct file_call c) {
     return -ABI_EBADF;
   }
   size_t n = MIN(c.in_len, sizeof(head));
-  enum abi_error e = user_copy_in(head, c.buf, n);
+  enum abi_error e = user_copy_in(head, c.in, n);
   struct file *root;
   size_t used;
   e = e == OK ? scheme_find(head, n, &root, &used) : e;
   if (e != OK) {
     return -(int64_t)e;
   }
-  c.buf = uaddr_add(c.buf, used);
+  c.in = uaddr_add(c.in, used);
   c.in_len -= used;
   if (c.op == OP_RENAMEAT || c.op == OP_LINKAT || c.op == OP_SYMLINKAT) {
     c.arg -= MIN(used, c.arg);
@@ -322,7 +322,7 @@ static int64_t call_getdents(struct file *f, struct file_call *c) {
   int64_t r = file_op(f, c);
   struct abi_dirent head;
   for (int64_t at = 0; at + (int64_t)ABI_DIRENT_HEAD <= r; at += head.reclen) {
-    enum abi_error e = user_copy_in(&head, uaddr_add(c->buf, (uint64_t)at), ABI_DIRENT_HEAD);
+    enum abi_error e = user_copy_in(&head, uaddr_add(c->out, (uint64_t)at), ABI_DIRENT_HEAD);
     if (e != OK) {
       return -(int64_t)e;
     }
@@ -335,7 +335,7 @@ static int64_t call_getdents(struct file *f, struct file_call *c) {
 }
 
 int64_t sys_call(int fd, uint64_t op, uaddr_t buf, size_t in_len, size_t out_cap, uint64_t arg) {
-  struct file_call c = {.op = (uint32_t)op, .buf = buf, .in_len = in_len, .out_cap = out_cap, .arg = arg};
+  struct file_call c = {.op = (uint32_t)op, .in = buf, .out = buf, .in_len = in_len, .out_cap = out_cap, .arg = arg};
   size_t most = MAX(in_len, out_cap);
   if (op > UINT32_MAX || (most > 0 && !user_range_ok(buf, most))) {
     return op > UINT32_MAX ? -ABI_ENOTTY : -ABI_EFAULT;

@@ -135,11 +135,12 @@ static int change_nice(void *arg) {
 
 static void test_policies(void) {
   struct sched_param param = {0};
-  is(sched_getscheduler(0), SCHED_OTHER, "the policy at first");
+  int policy = -1;
+  is(pthread_getschedparam(pthread_self(), &policy, &param), 0, "pthread_getschedparam");
+  is(policy, SCHED_OTHER, "the policy at first");
+  is(param.sched_priority, 0, "no priority without real time");
   is(sched_get_priority_max(SCHED_FIFO), 99, "the highest real-time priority");
   is(sched_get_priority_min(SCHED_RR), 1, "the lowest");
-  is(sched_getparam(0, &param), 0, "sched_getparam");
-  is(param.sched_priority, 0, "no priority without real time");
   is(child_exit(change_nice, NULL), 0, "nice");
   is(getpriority(PRIO_PROCESS, 0), 0, "a child's nice value is its own");
 }

@@ -229,6 +229,15 @@ static int divide_by_zero(void) {
   return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }
 
+/* Whether a write to p faults, with the address in siginfo. */
+static bool faults_at(volatile char *p) {
+  last = 0;
+  if (sigsetjmp(recover, 1) == 0) {
+    *p = 1;
+  }
+  return last == SIGSEGV && fault_address == p;
+}
+
 static void test_faults(void) {
   struct sigaction action = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO};
   sigemptyset(&action.sa_mask);
@@ -236,11 +245,7 @@ static void test_faults(void) {
   char *page = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   bool all = true;
   for (int i = 0; i < 20; i++) {
-    last = 0;
-    if (sigsetjmp(recover, 1) == 0) {
-      ((volatile char *)page)[i] = 1;
-    }
-    all = all && last == SIGSEGV && fault_address == page + i;
+    all = faults_at(page + i) && all;
   }
   ok(all, "twenty faults, each with its address, each recovered from");
   signal(SIGSEGV, SIG_DFL);

@@ -26,7 +26,8 @@ static void test_formats(void) {
   formats("0.1000000000000000055511151231257827", "%.34f", 0.1);
   formats("0x1.8p+0 3.14159", "%a %.5Lf", 1.5, 3.14159265358979L);
   formats("[   7][7   ]", "[%*d][%-*d]", 4, 7, 4, 7);
-  is(snprintf(text, 4, "abcdef"), 6, "snprintf answers the whole length");
+  volatile size_t room = 4; /* known only when it runs: compilers refuse to cut on purpose */
+  is(snprintf(text, room, "abcdef"), 6, "snprintf answers the whole length");
   is_str(text, "abc", "and cuts");
 }
 
