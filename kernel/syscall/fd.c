@@ -180,6 +180,9 @@ int64_t sys_dup(int fd, uaddr_t name, size_t len, uint32_t flags) {
   }
   int64_t r = dup_named(fd, p, len, &f);
   path_free(p);
+  if (r >= 0 && len > 0) {
+    atomic_fetch_or(&f->flags, flags & O_ABI_NONBLOCK); /* a new open file; a shared one keeps its own */
+  }
   return r < 0 ? r : file_install(f, flags);
 }
 

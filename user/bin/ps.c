@@ -1,13 +1,15 @@
-/* ps: the processes: the file sys:ps. */
+/* ps: the threads of all processes: the file sys:context. */
 #include <err.h>
 #include <fcntl.h>
 
 #include "lib.h"
 
 int main(void) {
-  int fd = open("sys:/ps", O_RDONLY);
+  puts("TID PID CPU STATE RUN_US NAME");
+  fflush(stdout);
+  int fd = open("sys:/context", O_RDONLY);
   if (fd < 0) {
-    err(1, "sys:/ps");
+    err(1, "sys:/context");
   }
-  return copy_fd(fd, 1, "sys:/ps");
+  return copy_fd(fd, 1, "sys:/context");
 }

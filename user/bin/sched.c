@@ -1,6 +1,6 @@
-/* sched, sched NAME, sched NAME=VALUE: the scheduler's parameters, which are the files of sys:sched: all
- * with their values, one, or set one while the system runs. docs/tuning.md says what they trade. */
-#include <dirent.h>
+/* sched, sched NAME, sched NAME=VALUE: the scheduler's parameters, which are the files of
+ * sys:sched: all with value, unit and limits; the value of one; or set one while the system runs.
+ */
 #include <err.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -31,20 +31,13 @@ static int show(const char *name, bool with_name) {
   return n < 0 ? 1 : 0;
 }
 
+/* name value unit least most */
 static int show_all(void) {
-  struct dirent **entries;
-  int status = 0, n = scandir(DIRECTORY, &entries, NULL, alphasort);
-  if (n < 0) {
+  int fd = open(DIRECTORY, O_RDONLY);
+  if (fd < 0) {
     err(1, DIRECTORY);
   }
-  for (int i = 0; i < n; i++) {
-    if (entries[i]->d_name[0] != '.') {
-      status |= show(entries[i]->d_name, true);
-    }
-    free(entries[i]);
-  }
-  free(entries);
-  return status;
+  return copy_fd(fd, 1, DIRECTORY);
 }
 
 static int set(const char *name, const char *value) {

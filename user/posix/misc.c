@@ -30,7 +30,7 @@ static struct rlimit limit_of(int which) {
   } else if (which == RLIMIT_CORE) {
     limit.rlim_cur = limit.rlim_max = 0;
   } else if (which == RLIMIT_NOFILE) {
-    limit.rlim_cur = limit.rlim_max = 65536;
+    limit.rlim_cur = limit.rlim_max = 4096;
   }
   return limit;
 }

@@ -92,9 +92,9 @@ static void test_vectors(void) {
 }
 
 static int exhaust(void *arg) {
-  int n = 0, fd = 0;
+  int n = 0, fd = open("/dev/null", O_RDONLY);
   (void)arg;
-  while (n < 1 << 20 && (fd = open("/dev/null", O_RDONLY)) >= 0) {
+  while (n < 1 << 20 && (fd = dup(0)) >= 0) {
     n++;
   }
   int error = errno, pipes[2];

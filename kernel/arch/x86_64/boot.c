@@ -8,7 +8,6 @@
 
 #define CMDLINE_MAX 2048u
 #define LOW_MEMORY_END 0x100000ul
-#define TRAMPOLINE_PAGE 0x8000ul
 #define PVH_MAGIC 0x336ec578u
 #define MEMORY_RAM 1u
 

@@ -77,6 +77,7 @@ void arch_boot_map(const struct boot_info *info, paddr_t (*alloc_page)(void)) {
     const struct boot_range *r = &info->memory[i];
     map_range(DIRECT_MAP_BASE + r->start, r->start, r->end - r->start, PTE_WRITE | nx, alloc_page);
   }
+  map_range(DIRECT_MAP_BASE + TRAMPOLINE_PAGE, TRAMPOLINE_PAGE, PAGE_SIZE, PTE_WRITE | nx, alloc_page);
   apic_map(alloc_page);
   table_below(&kernel_root[KSTACK_REGION_BASE >> 39 & (ENTRIES - 1)], alloc_page);
   arch_kernel_space.root = image_paddr(kernel_root);

@@ -131,6 +131,8 @@ static inline void cpu_pause(void) {
   __asm__ volatile("pause" ::: "memory");
 }
 
+#define TRAMPOLINE_PAGE 0x8000ul /* where starting CPUs begin: below 1 MiB, which is never allocated */
+
 /* start.asm */
 extern uint64_t boot_pml4[512];
 extern const uint8_t ap_trampoline[], ap_trampoline_end[];
