@@ -53,6 +53,16 @@ static const char *arguments_read(const char *line) {
 
 /* ---- the first context ----------------------------------------------------------------------- */
 
+/* What the boot loader brought is wrong: say so, and end with status 1. Our own mistakes panic. */
+_Noreturn static void boot_fail(const char *why) {
+  arch_port_write(ARCH_PORT_STDERR, "boot: ", 6);
+  arch_port_write(ARCH_PORT_STDERR, why, strlen(why));
+  arch_port_write(ARCH_PORT_STDERR, "\n", 1);
+  log_printf("boot: %s\n", why);
+  log_record("exit 1");
+  arch_power_off(false);
+}
+
 static void bootstrap_map(struct space *s, struct memobj *image, uint64_t at, uint64_t offset, uint64_t len,
                           uint32_t prot) {
   struct map_request r = {.addr = at,
@@ -63,7 +73,7 @@ static void bootstrap_map(struct space *s, struct memobj *image, uint64_t at, ui
                           .offset = offset};
   enum abi_error e = space_map(s, &r);
   if (e != OK) {
-    panic("cannot map the initfs image: error %d", e);
+    boot_fail("the initfs image cannot be mapped");
   }
 }
 
@@ -71,13 +81,13 @@ static void bootstrap_map(struct space *s, struct memobj *image, uint64_t at, ui
 static void image_read(uint64_t *offset, uint64_t *len) {
   uint64_t size = boot.module.end - boot.module.start;
   if (boot.module.end == 0 || size < PAGE_SIZE || boot.module.start % PAGE_SIZE != 0) {
-    panic("no initfs image: boot with -initrd build/initfs.img");
+    boot_fail("there is no initfs image: boot with -initrd build/initfs.img");
   }
   const uint64_t *words = direct_map((paddr_t){boot.module.start});
   *offset = words[1];
   *len = words[2];
   if (words[0] != IMAGE_MAGIC || *offset % PAGE_SIZE != 0 || *offset >= size || *len == 0 || *len > size - *offset) {
-    panic("the initfs image is malformed: make it with tools/mkinitfs.py");
+    boot_fail("the initfs image is malformed: make it with tools/mkinitfs.py");
   }
 }
 

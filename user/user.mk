@@ -45,30 +45,11 @@ $(U)/runtime.a: $(RUNTIME_OBJ) $(RUNTIME_LIB)
 	$(call run,AR,$@)$(AR) rcs $@ $^
 
 # ---- musl -----------------------------------------------------------------------------------------
-# The fetched tree is copied; our files replace its own, the parts that user/posix takes over go away,
-# and a few lines are edited. It is configured and built by its own makefile; -fPIE objects serve
-# static and static-PIE programs.
 
-MUSL_OVERLAY := $(shell find user/posix/musl -type f)
-MUSL_CFLAGS := -O2 -fPIE -fno-stack-protector -I$(CURDIR)/user/posix
-
-$(MUSL)/.stamp: $(B)/musl/src/.stamp $(MUSL_OVERLAY)
-	$(call run,MUSL,$(MUSL))rm -rf $(MUSL) && cp -R $(B)/musl/src $(MUSL) && \
-	  cp -R user/posix/musl/overlay/. $(MUSL)/ && \
-	  (cd $(MUSL) && rm $$(cat $(CURDIR)/user/posix/musl/removed.txt) && \
-	    sed -i -f $(CURDIR)/user/posix/musl/edits.sed src/env/__init_tls.c src/thread/pthread_create.c && \
-	    CC=$(CC) CFLAGS='$(MUSL_CFLAGS)' ./configure --disable-shared \
-	      --enable-optimize=no --prefix=/ >configure.log 2>&1 && \
-    echo 'AOBJS = $$(LIBC_OBJS)' >>config.mak) && touch $@
-
-$(SYSROOT)/.headers: $(MUSL)/.stamp
-	@mkdir -p $(SYSROOT)
-	$(call quiet,$(MAKE) -s -C $(MUSL) install-headers DESTDIR=$(CURDIR)/$(SYSROOT) >/dev/null && touch $@)
-
-$(MUSL)/lib/libc.a: $(MUSL)/.stamp user/posix/calls.def user/posix/calls.h
-	$(call run,MUSL,$@)rm -rf $(MUSL)/obj/src && $(MAKE) -C $(MUSL) lib/libc.a lib/crt1.o lib/rcrt1.o lib/crti.o lib/crtn.o \
-	  lib/Scrt1.o >$(MUSL)/build.log 2>&1 || { tail -20 $(MUSL)/build.log >&2; exit 1; }
-	@touch $@
+$(SYSROOT)/.musl: $(B)/musl/src/.stamp user/posix/calls.def user/posix/calls.h \
+  $(shell find user/posix/musl -type f)
+	$(call run,MUSL,$(SYSROOT)/musl.a)CC=$(CC) MAKE='$(MAKE)' user/posix/musl/build.sh $(B)/musl/src \
+	  $(MUSL) $(SYSROOT) && touch $@
 
 # ---- libc -----------------------------------------------------------------------------------------
 # Everything of ours becomes one object, in which only the names that musl uses are left global: a
@@ -80,7 +61,7 @@ LIBC_RUNTIME := $(filter-out $(U)/obj/runtime/server% $(U)/obj/runtime/start%,$(
 LIBC_NAMES := __cathode_* __clone __unmapself __set_thread_area __syscall_cp_asm __cp_begin \
   __cp_end __cp_cancel __restore __restore_rt posix_spawn
 
-$(U)/obj/posix/%.o: user/posix/%.c $(SYSROOT)/.headers
+$(U)/obj/posix/%.o: user/posix/%.c | $(SYSROOT)/.musl
 	@mkdir -p $(@D)
 	$(call run,CC,$<)$(CC) $(POSIX_CFLAGS) $(DEPFLAGS) -c -o $@ $<
 
@@ -92,12 +73,12 @@ $(U)/obj/cathode.o: $(POSIX_OBJ) $(LIBC_RUNTIME)
 	$(call run,LD,$@)$(LD) -r -o $@.tmp $^ && objcopy --wildcard \
 	  $(foreach name,$(LIBC_NAMES),--keep-global-symbol='$(name)') $@.tmp $@ && rm $@.tmp
 
-$(SYSROOT)/.stamp: $(SYSROOT)/.headers $(MUSL)/lib/libc.a $(U)/obj/cathode.o
-	@mkdir -p $(SYSROOT)/lib
-	$(call run,AR,$(SYSROOT)/lib/libc.a)cp $(MUSL)/lib/*.o $(MUSL)/lib/libc.a $(SYSROOT)/lib/ && \
-	  $(AR) rs $(SYSROOT)/lib/libc.a $(U)/obj/cathode.o 2>/dev/null && \
-	  for name in m rt pthread dl util crypt; do $(AR) rc $(SYSROOT)/lib/lib$$name.a; done && \
-	  mkdir -p $(SYSROOT)/include/cathode && cp -R kernel/abi $(SYSROOT)/include/cathode/ && touch $@
+# Put in place whole: whoever links meanwhile has the old one.
+$(SYSROOT)/.stamp: $(SYSROOT)/.musl $(U)/obj/cathode.o $(wildcard kernel/abi/*)
+	$(call run,AR,$(SYSROOT)/lib/libc.a)cd $(SYSROOT) && cp musl.a libc.new.a && \
+	  $(AR) rs libc.new.a $(CURDIR)/$(U)/obj/cathode.o 2>/dev/null && mv libc.new.a lib/libc.a && \
+	  for name in m rt pthread dl util crypt; do $(AR) rc lib/lib$$name.a; done && \
+	  mkdir -p include/cathode && cp -R $(CURDIR)/kernel/abi include/cathode/ && touch .stamp
 
 $(B)/sdk/bin/cathode.specs: tools/cathode.specs
 	@mkdir -p $(@D)

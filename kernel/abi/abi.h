@@ -121,6 +121,7 @@ struct abi_dirent {
 #define ABI_PATH_MAX 4096u
 
 #define POLL_ABI_IN 0x01u
+#define POLL_ABI_PRI 0x02u /* a context: it is stopped */
 #define POLL_ABI_OUT 0x04u
 #define POLL_ABI_ERR 0x08u
 #define POLL_ABI_HUP 0x10u
@@ -205,9 +206,9 @@ struct ring_sqe {
   uint64_t reserved;
 };
 
-/* `extra` of an answer to OPEN or DUP: the file tells its readiness by CQE_EVENT (its whole level each time it
- * changes); other files count as always ready. */
-#define CQE_EXTRA_POLLABLE 1u
+/* `extra` of an answer to OPEN or DUP: with this bit the file tells its readiness, its level now in the other bits
+ * (POLL_ABI_*) and later by CQE_EVENT, each time the whole level; other files count as always ready. */
+#define CQE_EXTRA_POLLABLE 0x8000u
 
 enum ring_cqe_kind {
   CQE_DONE = 0,  /* result: bytes in the slot or a value, or a negated error */

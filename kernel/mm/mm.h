@@ -126,6 +126,9 @@ struct map_request {
 [[nodiscard]] enum abi_error space_object_at(struct space *s, uint64_t addr, uint64_t len, struct memobj **obj,
                                              uint64_t *offset);
 
+/* The object of a shared mapping at this page, if it is one: what names a futex word in shared memory. */
+[[nodiscard]] enum abi_error space_shared_at(struct space *s, uint64_t page, struct memobj **obj, uint64_t *offset);
+
 /* Resolve a page fault. ABI_EFAULT: no grant there, or not these rights. ABI_ENOMEM. */
 [[nodiscard]] enum abi_error space_fault(struct space *s, uint64_t addr, bool write, bool exec);
 /* Bytes into a space that need not be the loaded one; rights are not asked for (exec). src NULL: zeros. */

@@ -354,11 +354,13 @@ enum abi_error space_clone(struct space *src, struct space **out) {
 
 /* ---- looking ------------------------------------------------------------------------------ */
 
-enum abi_error space_object_at(struct space *s, uint64_t addr, uint64_t len, struct memobj **obj, uint64_t *offset) {
+static enum abi_error object_at(struct space *s, uint64_t addr, uint64_t len, bool shared_only, struct memobj **obj,
+                                uint64_t *offset) {
   enum abi_error e = ABI_EINVAL;
   rw_lock_shared(&s->lock);
   struct gnode *n = gtree_find(&s->grants, addr);
-  if (n != NULL && IS_ALIGNED(addr, PAGE_SIZE) && len <= n->end - addr && grant_of(n)->obj != NULL) {
+  if (n != NULL && IS_ALIGNED(addr, PAGE_SIZE) && len <= n->end - addr && grant_of(n)->obj != NULL &&
+      (grant_of(n)->shared || !shared_only)) {
     memobj_get(grant_of(n)->obj);
     *obj = grant_of(n)->obj;
     *offset = grant_of(n)->offset + (addr - n->start);
@@ -366,6 +368,14 @@ enum abi_error space_object_at(struct space *s, uint64_t addr, uint64_t len, str
   }
   rw_unlock_shared(&s->lock);
   return e;
+}
+
+enum abi_error space_object_at(struct space *s, uint64_t addr, uint64_t len, struct memobj **obj, uint64_t *offset) {
+  return object_at(s, addr, len, false, obj, offset);
+}
+
+enum abi_error space_shared_at(struct space *s, uint64_t page, struct memobj **obj, uint64_t *offset) {
+  return object_at(s, page, PAGE_SIZE, true, obj, offset);
 }
 
 size_t space_describe(struct space *s, char *out, size_t cap) {

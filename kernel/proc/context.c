@@ -189,6 +189,7 @@ enum abi_error context_start(struct context *c) {
   bool ok = c->state == PROC_STATE_NEW && ready;
   if (ok) {
     c->state = PROC_STATE_RUNNING;
+    c->group->state = c->group->state == PROC_STATE_NEW ? PROC_STATE_RUNNING : c->group->state;
   }
   bool dying = c->group->dying;
   spin_unlock(&c->group->lock);

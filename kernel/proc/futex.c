@@ -50,7 +50,7 @@ static enum abi_error key_make(struct space *s, uaddr_t word, bool shared, struc
   struct memobj *obj;
   uint64_t offset;
   uint64_t page = ALIGN_DOWN(word.v, PAGE_SIZE);
-  if (shared && space_object_at(s, page, PAGE_SIZE, &obj, &offset) == OK) {
+  if (shared && space_shared_at(s, page, &obj, &offset) == OK) {
     *key = (struct futex_key){(uint64_t)obj, offset + (word.v - page)};
     memobj_put(obj); /* the mapping keeps it; a key is only compared */
   }

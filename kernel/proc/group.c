@@ -102,7 +102,7 @@ static void group_end(struct group *g, bool ran) {
   spin_unlock(&g->lock);
   waitq_wake(&g->status);
   if (parent != NULL && ran) {
-    enum abi_error e = signal_post(parent, SIGNAL_CHLD);
+    enum abi_error e = signal_post(parent, SIGNAL_CHLD, g->pid);
     (void)e; /* a dead parent does not mind */
   }
   group_put(parent);
@@ -113,7 +113,7 @@ void group_leave(struct context *c) {
   spin_lock(&g->lock);
   list_remove(&c->group_node);
   g->n_contexts--;
-  g->run_ns += c->thread.run_ns;
+  g->run_ns += thread_run_ns(&c->thread);
   bool ran = c->state != PROC_STATE_NEW;
   c->state = PROC_STATE_DEAD;
   bool last = g->n_contexts == 0;
@@ -150,30 +150,61 @@ void group_status_read(struct group *g, struct proc_status *st) {
   spin_lock(&g->lock);
   uint64_t ns = g->run_ns;
   list_for_each(pos, &g->contexts) {
-    ns += CONTAINER_OF(pos, struct context, group_node)->thread.run_ns;
+    ns += thread_run_ns(&CONTAINER_OF(pos, struct context, group_node)->thread);
   }
   *st = (struct proc_status){.pid = g->pid, .state = g->state, .wstatus = g->wstatus, .user_ns = ns};
   spin_unlock(&g->lock);
 }
 
-void group_stop(struct group *g) {
+/* Stopped or running again: tell who waits for it, and the parent. */
+static void group_state_tell(struct group *g) {
+  waitq_wake(&g->status);
   spin_lock(&g->lock);
-  list_for_each(pos, &g->contexts) {
-    thread_set_work(&CONTAINER_OF(pos, struct context, group_node)->thread, ARCH_WORK_STOP);
+  struct group *parent = g->parent;
+  if (parent != NULL) {
+    group_get(parent);
   }
   spin_unlock(&g->lock);
+  if (parent != NULL) {
+    enum abi_error e = signal_post(parent, SIGNAL_CHLD, g->pid);
+    (void)e; /* a dead parent does not mind */
+    group_put(parent);
+  }
 }
 
-void group_continue(struct group *g) {
+/* Between RUNNING and STOPPED; false when it is not in `from`. */
+static bool group_state_change(struct group *g, enum proc_state from, enum proc_state to) {
   spin_lock(&g->lock);
+  bool changes = g->state == from && !g->dying;
+  if (changes) {
+    g->state = to;
+  }
   list_for_each(pos, &g->contexts) {
     struct context *c = CONTAINER_OF(pos, struct context, group_node);
-    atomic_fetch_and(&c->thread.arch.work, ~ARCH_WORK_STOP);
-    if (c->state != PROC_STATE_NEW) {
+    if (c->state == PROC_STATE_NEW || !changes) { /* a new one must not be woken before it is started */
+      continue;
+    }
+    if (to == PROC_STATE_STOPPED) {
+      thread_set_work(&c->thread, ARCH_WORK_STOP);
+    } else {
+      atomic_fetch_and(&c->thread.arch.work, ~ARCH_WORK_STOP);
       sched_unpark(&c->thread);
     }
   }
   spin_unlock(&g->lock);
+  return changes;
+}
+
+void group_stop(struct group *g) {
+  if (group_state_change(g, PROC_STATE_RUNNING, PROC_STATE_STOPPED)) {
+    group_state_tell(g);
+  }
+}
+
+void group_continue(struct group *g) {
+  if (group_state_change(g, PROC_STATE_STOPPED, PROC_STATE_RUNNING)) {
+    group_state_tell(g);
+  }
 }
 
 bool group_may_control(const struct context *c, const struct group *g) {

@@ -125,7 +125,8 @@ struct group {
   struct group *parent;       /* [L] holds a reference; NULL: orphan */
   uint32_t pgid, sid;         /* [L/r] */
   uint32_t uid, gid, euid, egid;
-  _Atomic uint64_t sig_pending;
+  _Atomic uint64_t sig_pending; /* [a] */
+  uint32_t sig_sender[64];      /* [GROUP/r] pid of who last sent signal n, at n - 1 */
   struct waitq status;        /* woken when it has died */
   uint64_t run_ns;            /* [L/r] of its dead contexts */
   uint64_t start_ns;          /* [c] */
@@ -137,9 +138,10 @@ void group_put(struct group *g);
 /* All contexts die; the first status stays. */
 void group_kill(struct group *g, int32_t wstatus);
 void group_status_read(struct group *g, struct proc_status *st);
-[[nodiscard]] enum abi_error signal_post(struct group *g, uint32_t signo);
+/* sender: a pid, 0 for the kernel. */
+[[nodiscard]] enum abi_error signal_post(struct group *g, uint32_t signo, uint32_t sender);
 struct context;
-[[nodiscard]] enum abi_error signal_post_thread(struct context *c, uint32_t signo);
+[[nodiscard]] enum abi_error signal_post_thread(struct context *c, uint32_t signo, uint32_t sender);
 [[nodiscard]] int64_t signal_post_pgid(const struct context *sender, uint32_t pgid, uint32_t signo);
 void group_stop(struct group *g);
 void group_continue(struct group *g);

@@ -35,7 +35,7 @@ static uint64_t ignored_by(const struct actions *a) {
 
 /* ---- posting ------------------------------------------------------------------------------ */
 
-enum abi_error signal_post(struct group *g, uint32_t signo) {
+enum abi_error signal_post(struct group *g, uint32_t signo, uint32_t sender) {
   if (signo > SIGNAL_MAX) {
     return ABI_EINVAL;
   }
@@ -49,6 +49,7 @@ enum abi_error signal_post(struct group *g, uint32_t signo) {
   if (signo == SIGNAL_CONT) {
     group_continue(g);
   }
+  g->sig_sender[signo - 1] = sender;
   atomic_fetch_or(&g->sig_pending, SIG_BIT(signo));
   spin_lock(&g->lock);
   list_for_each(pos, &g->contexts) {
@@ -61,16 +62,17 @@ enum abi_error signal_post(struct group *g, uint32_t signo) {
   return OK;
 }
 
-enum abi_error signal_post_thread(struct context *c, uint32_t signo) {
+enum abi_error signal_post_thread(struct context *c, uint32_t signo, uint32_t sender) {
   if (signo > SIGNAL_MAX) {
     return ABI_EINVAL;
   }
   if (signo == SIGNAL_KILL || signo == SIGNAL_CONT || signo == SIGNAL_STOP) {
-    return signal_post(c->group, signo);
+    return signal_post(c->group, signo, sender);
   }
   if (signo == 0) {
     return OK;
   }
+  c->group->sig_sender[signo - 1] = sender;
   atomic_fetch_or(&c->sig_pending, SIG_BIT(signo));
   spin_lock(&c->group->lock);
   if (c->state != PROC_STATE_NEW && c->state != PROC_STATE_DEAD) {
@@ -93,7 +95,7 @@ static void pgid_visit(struct context *c, void *arg) {
     return;
   }
   p->n_found++;
-  if (group_may_control(p->sender, c->group) && signal_post(c->group, p->signo) == OK) {
+  if (group_may_control(p->sender, c->group) && signal_post(c->group, p->signo, p->sender->group->pid) == OK) {
     p->n_sent++;
   }
 }
@@ -170,6 +172,7 @@ static void divert(struct context *c, struct sig_control *control, uint32_t sign
   control->saved_rflags = frame->rflags;
   control->fault_addr = c->forced.signo == signo ? c->forced.addr : 0;
   control->code = c->forced.signo == signo ? c->forced.code : 0;
+  control->sender_pid = c->forced.signo == signo ? 0 : c->group->sig_sender[signo - 1];
   control->pending |= pending_of(c);
   c->forced.signo = 0;
   if (control->entry >= ABI_USER_END || user_copy_out((uaddr_t){c->sigctl}, control, sizeof(*control)) != OK) {

@@ -71,6 +71,11 @@ void thread_init(struct thread *t, uint64_t stack_top, void *fpu, void (*entry)(
   atomic_store_explicit(&t->park, THREAD_PARKED, memory_order_relaxed);
 }
 
+uint64_t thread_run_ns(const struct thread *t) {
+  uint64_t now = clock_now(), since = t->since_ns;
+  return t->run_ns + (atomic_load_explicit(&t->on_cpu, memory_order_relaxed) && now > since ? now - since : 0);
+}
+
 /* ---- the switch --------------------------------------------------------------------------- */
 
 /* What is left to do for the thread that was switched from; first thing on the next one's stack. */

@@ -74,6 +74,9 @@ static inline struct thread *thread_current(void) {
   return t;
 }
 
+/* CPU time so far, with what it has used since it last got its CPU. */
+uint64_t thread_run_ns(const struct thread *t);
+
 /* Ask a thread to do something before it next enters ring 3, and make it come there soon. */
 void thread_set_work(struct thread *t, uint32_t work);
 

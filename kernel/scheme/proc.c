@@ -107,7 +107,9 @@ static int64_t context_read(struct file *f, uaddr_t buf, size_t len, uint64_t of
 }
 
 static uint32_t context_poll(struct file *f, uint32_t events) {
-  return process_is_dead(((struct context *)f->object)->group) ? events & POLL_ABI_IN : 0;
+  const struct group *g = ((struct context *)f->object)->group;
+  uint32_t state = __atomic_load_n(&g->state, __ATOMIC_ACQUIRE);
+  return events & (state == PROC_STATE_DEAD ? POLL_ABI_IN : state == PROC_STATE_STOPPED ? POLL_ABI_PRI : 0);
 }
 
 static struct waitq *context_waitq(struct file *f) {

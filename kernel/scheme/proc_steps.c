@@ -9,6 +9,10 @@ static int64_t status(enum abi_error e) {
   return -(int64_t)e;
 }
 
+static uint32_t own_pid(void) {
+  return context_current()->group->pid;
+}
+
 /* The context that step fd names; a reference. */
 static enum abi_error source_get(int32_t fd, struct context **out) {
   struct context *self = context_current();
@@ -75,7 +79,7 @@ _Noreturn static void space_enter(struct context *self, struct space *s, int32_t
   if (filetable_close(self->files, fd) < 0) {
     group_kill(self->group, SIGNAL_KILL); /* closed under us by a thread that is gone now: still ours to end */
   }
-  self->sigctl = self->cleartid = 0;
+  self->cleartid = 0;
   context_set_space(self, s);
   arch_fpu_init_area(self->thread.arch.fpu);
   arch_user_enter(&self->regs);
@@ -256,11 +260,11 @@ static int64_t step_resignal(struct context *t, const struct proc_op *op) {
 }
 
 static int64_t step_signal(struct context *t, const struct proc_op *op) {
-  return op->a > SIGNAL_MAX ? -ABI_EINVAL : status(signal_post(t->group, (uint32_t)op->a));
+  return op->a > SIGNAL_MAX ? -ABI_EINVAL : status(signal_post(t->group, (uint32_t)op->a, own_pid()));
 }
 
 static int64_t step_signal_thread(struct context *t, const struct proc_op *op) {
-  return op->a > SIGNAL_MAX ? -ABI_EINVAL : status(signal_post_thread(t, (uint32_t)op->a));
+  return op->a > SIGNAL_MAX ? -ABI_EINVAL : status(signal_post_thread(t, (uint32_t)op->a, own_pid()));
 }
 
 static int64_t step_signal_group(struct context *t, const struct proc_op *op) {
@@ -311,7 +315,10 @@ static int64_t step_start(struct context *t, const struct proc_op *op) {
   if (t->state == PROC_STATE_NEW) {
     return status(context_start(t));
   }
-  return status(signal_post(t->group, SIGNAL_CONT));
+  if (t->state == PROC_STATE_DEAD) {
+    return -ABI_ESRCH;
+  }
+  return status(signal_post(t->group, SIGNAL_CONT, own_pid()));
 }
 
 static int64_t step_stop(struct context *t, const struct proc_op *op) {

@@ -16,6 +16,8 @@
 #include "lib/string.h"
 #include "scheme/user_priv.h"
 
+#define ERROR_MOST 4095 /* results below are no errors */
+
 static struct kcache user_file_cache = KCACHE_OF(struct user_file, "user_file");
 
 /* ---- the ring ----------------------------------------------------------------------------- */
@@ -70,6 +72,8 @@ static enum abi_error tag_get(struct server *s, uint32_t *tag) {
 
 /* With s->lock held. Files that could not be closed for want of a tag go first. */
 static void tag_put(struct server *s, uint32_t tag) {
+  user_file_discard(s->requests[tag].opened);
+  s->requests[tag].opened = NULL;
   s->requests[tag].state = REQUEST_FREE;
   struct list *node = s->dead ? NULL : list_pop_front(&s->closing);
   if (node == NULL) {
@@ -153,9 +157,18 @@ static enum abi_error slot_empty(struct server *s, uint32_t tag, const struct us
   return OK;
 }
 
+static bool op_opens(uint32_t op) {
+  return op == OP_OPEN || op == OP_DUP;
+}
+
+/* A new file of the server's; it must be closed again if its client has left. */
+static bool answer_is_file(const struct request *r) {
+  return op_opens(r->op) && r->result > 0 && r->answer.file == NULL;
+}
+
 /* ---- the client's side ---------------------------------------------------------------------- */
 
-static void request_send(struct server *s, uint32_t tag, const struct user_call *c) {
+static void request_send(struct server *s, uint32_t tag, struct user_call *c) {
   const struct context *self = context_current();
   struct ring_sqe sqe = {.op = c->op,
                          .tag = tag,
@@ -174,6 +187,8 @@ static void request_send(struct server *s, uint32_t tag, const struct user_call 
   } else {
     s->requests[tag].op = c->op;
     s->requests[tag].length = c->arg2;
+    s->requests[tag].opened = c->opened;
+    c->opened = NULL;
     submit(s, &sqe);
   }
   spin_unlock(&s->lock);
@@ -225,7 +240,10 @@ int64_t user_call(struct server *s, struct user_call *c) {
   struct request *r = &s->requests[tag];
   int64_t result = r->result;
   c->answer = r->answer;
-  c->extra = r->extra;
+  if (answer_is_file(r)) {
+    c->opened = r->opened;
+    r->opened = NULL;
+  }
   if (result > 0 && c->out_cap > 0) {
     result = MIN(result, (int64_t)c->out_cap);
     e = slot_empty(s, tag, c, (size_t)result);
@@ -237,12 +255,14 @@ int64_t user_call(struct server *s, struct user_call *c) {
 
 /* ---- the server's side ---------------------------------------------------------------------- */
 
-/* What an answer refers to is resolved here, in the server's context. */
+/* What an answer refers to is resolved here, in the server's context. An answer of the wrong kind, or a number
+ * that is neither a result nor an error, becomes EIO [U1]. */
 static void answer_resolve(struct request *r, const struct ring_cqe *cqe) {
   struct context *server = context_current();
-  r->result = cqe->result;
-  r->extra = cqe->extra;
-  if (cqe->kind == CQE_FD && cqe->result >= 0) {
+  r->result = cqe->result < -ERROR_MOST ? -ABI_EIO : cqe->result;
+  if (cqe->kind == CQE_FD && !op_opens(r->op)) {
+    r->result = -ABI_EIO;
+  } else if (cqe->kind == CQE_FD && cqe->result >= 0) {
     struct fd_ref ref;
     enum abi_error e = cqe->result <= INT32_MAX ? fd_get(server->files, (int)cqe->result, &ref) : ABI_EBADF;
     r->result = -(int64_t)(e == OK ? OK : ABI_EIO);
@@ -266,9 +286,13 @@ static void answer_drop(const struct request *r) {
   }
 }
 
-/* A file opened for a client that has left must be closed again. */
-static bool orphan_needs_close(const struct request *r) {
-  return (r->op == OP_OPEN || r->op == OP_DUP) && r->result > 0 && r->answer.file == NULL;
+/* With s->lock held. The record is among the files before anything can be told of it: no event is lost. */
+static void opened_publish(struct server *s, struct request *r, const struct ring_cqe *cqe) {
+  struct user_file *uf = r->opened;
+  uf->id = (uint64_t)r->result;
+  uf->pollable = cqe->extra & CQE_EXTRA_POLLABLE;
+  uf->ready = cqe->extra & ~CQE_EXTRA_POLLABLE;
+  list_push_back(&s->files[hash_u64(uf->id) % SERVER_BUCKETS], &uf->node);
 }
 
 static void complete(struct server *s, const struct ring_cqe *cqe) {
@@ -282,12 +306,14 @@ static void complete(struct server *s, const struct ring_cqe *cqe) {
   uint32_t state = r->state;
   if (state == REQUEST_SENT) {
     r->result = answer.result;
-    r->extra = answer.extra;
     r->answer = answer.answer;
+    if (answer_is_file(&answer)) {
+      opened_publish(s, r, cqe);
+    }
     struct thread *client = r->client;
     __atomic_store_n(&r->state, REQUEST_DONE, __ATOMIC_RELEASE);
     sched_unpark(client);
-  } else if (state == REQUEST_ORPHAN && orphan_needs_close(&answer)) {
+  } else if (state == REQUEST_ORPHAN && answer_is_file(&answer)) {
     r->op = OP_CLOSE;
     struct ring_sqe sqe = {.op = OP_CLOSE, .tag = cqe->tag, .file = (uint64_t)answer.result};
     submit(s, &sqe);
@@ -384,20 +410,26 @@ void server_die(struct server *s) {
 
 /* ---- files -------------------------------------------------------------------------------- */
 
-struct user_file *user_file_create(struct server *s, uint64_t id) {
+struct user_file *user_file_create(struct server *s) {
   struct user_file *uf = kcache_alloc_zeroed(&user_file_cache);
   if (uf == NULL) {
     return NULL;
   }
   uf->server = s;
-  uf->id = id;
   waitq_init(&uf->waitq);
+  list_init(&uf->node);
   list_init(&uf->closing);
   server_get(s);
-  spin_lock(&s->lock);
-  list_push_back(&s->files[hash_u64(id) % SERVER_BUCKETS], &uf->node);
-  spin_unlock(&s->lock);
   return uf;
+}
+
+/* A record that was never opened. Its server is alive: somebody else holds a reference. */
+void user_file_discard(struct user_file *uf) {
+  if (uf != NULL) {
+    bool last = refcount_put(&uf->server->refs);
+    kassert(!last);
+    kcache_free(&user_file_cache, uf);
+  }
 }
 
 /* The record itself waits in s->closing when no tag is free. */

@@ -52,20 +52,21 @@ static int64_t user_write(struct file *f, uaddr_t buf, size_t len, uint64_t offs
   return transfer(f, buf, len, offset, true);
 }
 
-/* The new open file of an answer to OPEN or DUP: the server's own descriptor, or an id. */
-static int64_t answer_to_file(struct server *s, struct user_call *c, int64_t result, uint32_t flags, struct file **out) {
+/* OPEN or DUP: the answer is one of the server's own descriptors, or a new file of its own. */
+static int64_t open_call(struct server *s, struct user_call *c, uint32_t flags, struct file **out) {
+  struct user_file *uf = c->opened = user_file_create(s);
+  if (uf == NULL) {
+    return -ABI_ENOMEM;
+  }
+  int64_t result = user_call(s, c);
   if (c->answer.file != NULL) {
     *out = c->answer.file;
     return 0;
   }
-  if (result <= 0) {
+  if (result <= 0 || c->opened == NULL) {
+    user_file_discard(c->opened);
     return result < 0 ? result : -ABI_EIO;
   }
-  struct user_file *uf = user_file_create(s, (uint64_t)result);
-  if (uf == NULL) {
-    return -ABI_ENOMEM;
-  }
-  uf->pollable = c->extra & CQE_EXTRA_POLLABLE;
   *out = file_create(&user_ops, flags, uf, uf->id);
   if (*out == NULL) {
     user_file_close(uf);
@@ -79,14 +80,14 @@ static int64_t user_open(struct file *dir, const char *path, size_t len, uint32_
   uint64_t id;
   struct server *s = server_of(dir, &id);
   struct user_call c = {.op = OP_OPEN, .file = id, .arg = flags | (uint64_t)mode << 32, .path = path, .in_len = len};
-  return answer_to_file(s, &c, user_call(s, &c), flags, out);
+  return open_call(s, &c, flags, out);
 }
 
 static int64_t user_dup(struct file *f, const char *name, size_t len, struct file **out) {
   uint64_t id;
   struct server *s = server_of(f, &id);
   struct user_call c = {.op = OP_DUP, .file = id, .path = name, .in_len = len};
-  return answer_to_file(s, &c, user_call(s, &c), atomic_load(&f->flags), out);
+  return open_call(s, &c, atomic_load(&f->flags), out);
 }
 
 /* Operations that only the kernel itself may send. */

@@ -5,7 +5,9 @@
 
 #include "scheme/scheme.h"
 
-#define RING_SQES (2 * RING_TAGS) /* a request and its CANCEL */
+/* A tag has at most three entries that the server has not taken: a CANCEL that it did not read before it
+ * answered, the tag's next request, and that one's CANCEL. */
+#define RING_SQES (4 * RING_TAGS)
 #define RING_CQES 256u
 #define RING_SQ_OFFSET PAGE_SIZE
 #define RING_CQ_OFFSET (RING_SQ_OFFSET + RING_SQES * sizeof(struct ring_sqe))
@@ -28,11 +30,11 @@ struct user_answer {
 struct request {
   uint32_t state; /* [RING/r] enum request_state */
   uint32_t op;
-  uint32_t extra;
   struct thread *client;
   int64_t result;
   uint64_t length; /* MMAP */
   struct user_answer answer;
+  struct user_file *opened; /* OPEN, DUP: the record that a good answer puts among the files */
 };
 
 struct server {
@@ -71,7 +73,7 @@ struct user_call {
   uaddr_t in, out;
   size_t in_len, out_cap; /* at most RING_SLOT_SIZE */
   struct user_answer answer; /* result; the caller owns it */
-  uint32_t extra;            /* result: the answer's `extra` */
+  struct user_file *opened;  /* OPEN, DUP: a fresh record, which the call uses up; NULL again unless it is open */
 };
 
 int64_t user_call(struct server *s, struct user_call *c);
@@ -79,7 +81,9 @@ void server_die(struct server *s);
 void server_get(struct server *s);
 void server_put(struct server *s);
 struct server *server_of_ring(struct file *f); /* NULL: not a ring's descriptor */
-struct user_file *user_file_create(struct server *s, uint64_t id);
+/* A record for a file that is about to be opened; user_call() gives it its id and makes it known. */
+struct user_file *user_file_create(struct server *s);
+void user_file_discard(struct user_file *uf); /* one that never came to be open; NULL is fine */
 void user_file_close(struct user_file *uf);
 
 /* Entries by free-running index. A page holds a power of two of them. */

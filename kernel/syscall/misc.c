@@ -13,6 +13,9 @@ int64_t sys_yield(void) {
 
 int64_t sys_mmap(uint64_t addr, size_t len, uint32_t prot, uint32_t flags, int fd, int64_t offset) {
   struct context *c = context_current();
+  if (!(flags & MAP_ABI_ANONYMOUS) && fd < 0) {
+    return -ABI_EBADF;
+  }
   struct space_op op = {
       .code = SPACE_MAP, .fd = fd, .prot = prot, .flags = flags, .addr = addr, .len = len, .off = (uint64_t)offset};
   int64_t r = space_step(c->space, c->files, &op);
@@ -62,10 +65,10 @@ int64_t sys_clock(uint64_t which) {
   case CLOCK_ID_REALTIME:
     return (int64_t)clock_now() + clock_abi.realtime_offset_ns;
   case CLOCK_ID_CPU_CONTEXT:
-    return (int64_t)(c->thread.run_ns + (clock_now() - c->thread.since_ns));
+    return (int64_t)thread_run_ns(&c->thread);
   case CLOCK_ID_CPU_GROUP:
     group_status_read(c->group, &st);
-    return (int64_t)(st.user_ns + (clock_now() - c->thread.since_ns));
+    return (int64_t)st.user_ns;
   default:
     return -ABI_EINVAL;
   }

@@ -6,8 +6,8 @@
  *     spawn initfs:/bin/ramfs, which serves file:
  *     exec initfs:/bin/init
  * A server says that it serves by one byte into a pipe; one that dies first closes it, which is the
- * other answer. Everything that goes wrong is said on debug:log, and then the first process ends,
- * which the kernel reports. */
+ * other answer. Whatever goes wrong before init runs is said on debug:log and debug:stderr, and
+ * then the machine is switched off with status 1. */
 #include "abi/abi.h"
 #include "lib/fmt.h"
 #include "lib/string.h"
@@ -43,11 +43,22 @@ static const char *error_text(int64_t error) {
   }
 }
 
-static _Noreturn void die(const char *step, const char *why) {
+/* On the log, and where the runner looks for what goes wrong. Nothing is left to try when that
+ * fails. */
+static void complain(const char *step, const char *why) {
+  static const char place[] = "debug:/stderr";
   char line[160];
   size_t n = fmt_snprintf(line, sizeof(line), "bootstrap: %s: %s\n", step, why);
-  (void)sys_write(LOG_FD, line,
-                  n < sizeof(line) ? n : sizeof(line) - 1); /* no other place to tell */
+  n = n < sizeof(line) ? n : sizeof(line) - 1;
+  (void)sys_write(LOG_FD, line, n);
+  (void)sys_write((int)sys_openat(FD_NS, place, sizeof(place) - 1, O_ABI_WRONLY, 0), line, n);
+}
+
+/* The end of a machine that cannot start: the kernel ends it inside the write. */
+static _Noreturn void die(const char *step, const char *why) {
+  static const char place[] = "sys:/power";
+  complain(step, why);
+  (void)sys_write((int)sys_openat(FD_NS, place, sizeof(place) - 1, O_ABI_WRONLY, 0), "exit 1", 6);
   rt_exit(1 << 8);
 }
 
@@ -96,6 +107,9 @@ static void ready_say(void *context) {
 
 static _Noreturn void initfs_run(const void *base, size_t len, struct ready_pipe *ready) {
   static struct initfs initfs;
+  static const char name[] = "initfs";
+  struct proc_op rename = {.code = PROC_NAME, .a = (uint64_t)name, .b = sizeof(name) - 1};
+  must(rt_apply(FD_SELF, &rename, 1), "initfs: taking its name");
   (void)sys_close(ready->read);
   const char *wrong = image_check(&initfs.image, base, len);
   if (!wrong) {
@@ -109,7 +123,9 @@ static _Noreturn void initfs_run(const void *base, size_t len, struct ready_pipe
     die("malformed initfs image", wrong);
   }
   int error = initfs_serve(&initfs, "initfs", ready_say, ready);
-  die("initfs: serving ended", error_text(error));
+  complain("initfs: serving ended",
+           error_text(error)); /* clients get errors, nobody else is hurt */
+  rt_exit(1 << 8);
 }
 
 static void initfs_start(const void *base, size_t len) {

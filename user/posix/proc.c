@@ -9,6 +9,7 @@
 #include "runtime/process.h"
 
 #define NS_PER_SECOND 1000000000ull
+#define LEVEL_MOST 63 /* real-time priorities above count as this one */
 
 enum { SCHED_WHICH_AFFINITY = 1, SCHED_WHICH_NICE = 2, SCHED_WHICH_POLICY = 4 };
 
@@ -313,7 +314,7 @@ static bool policy_is_realtime(int policy) {
 }
 
 long call_sched_get_priority_max(int policy) {
-  return policy_is_realtime(policy) ? 63 : policy == SCHED_OTHER ? 0 : -ABI_EINVAL;
+  return policy_is_realtime(policy) ? 99 : policy == SCHED_OTHER ? 0 : -ABI_EINVAL;
 }
 
 long call_sched_get_priority_min(int policy) {
@@ -330,8 +331,9 @@ long call_sched_setscheduler(int pid, int policy, const struct sched_param *user
       param.sched_priority > call_sched_get_priority_max(policy)) {
     return -ABI_EINVAL;
   }
-  return sched_step(pid, SCHED_WHICH_POLICY, 0, 0,
-                    (uint32_t)policy | (uint64_t)param.sched_priority << 32);
+  uint64_t level =
+      (uint64_t)(param.sched_priority < LEVEL_MOST ? param.sched_priority : LEVEL_MOST);
+  return sched_step(pid, SCHED_WHICH_POLICY, 0, 0, (uint32_t)policy | level << 32);
 }
 
 long call_sched_getscheduler(int pid) {

@@ -140,8 +140,9 @@ long call_fork(void) {
   if (pid == 0) {
     self->tid = born.tid;
     if (__atomic_exchange_n(&self->control.pending, 0, __ATOMIC_ACQ_REL) != 0) {
-      struct proc_op op = {.code = PROC_RESIGNAL}; /* the notes were the parent's, or already ours */
-      (void)rt_apply(FD_SELF, &op, 1);             /* of our own signals: cannot fail */
+      struct proc_op op = {.code =
+                               PROC_RESIGNAL}; /* the notes were the parent's, or already ours */
+      (void)rt_apply(FD_SELF, &op, 1);         /* of our own signals: cannot fail */
     }
     timer_forget();
   }

@@ -68,6 +68,7 @@ int server_open(struct server *server, const char *scheme, const struct server_o
   struct ring_header *ring = (struct ring_header *)base;
   *server = (struct server){
       .fd = (int)fd,
+      .given = FD_NONE,
       .ops = ops,
       .context = context,
       .ring = ring,
@@ -136,20 +137,13 @@ static int64_t default_answer(const struct ring_sqe *sqe) {
   }
 }
 
-/* [V5] A descriptor that was given away is the client's once the kernel has seen the answer. */
-static void answer_hand_in(struct server *server, const struct ring_cqe *cqe) {
-  (void)server_enter(server, 0, NO_DEADLINE); /* a ring that has ended says so at the next wait */
-  if (cqe->kind == CQE_FD) {
-    (void)sys_close((int)cqe->result); /* ours: cannot fail */
-  }
-}
-
-static void request_serve(struct server *server, struct server_request *request) {
+/* Serve one request; true when its answer must reach the kernel before the next is served [V5]. */
+static bool request_serve(struct server *server, struct server_request *request) {
   const struct ring_sqe *sqe = &request->sqe;
   server_handler *handler = sqe->op < SERVER_N_OPS ? server->ops->on[sqe->op] : NULL;
   int64_t result = handler ? handler(server, request) : default_answer(sqe);
   if (result == SERVER_LATER || sqe->op == OP_CANCEL) {
-    return; /* [V1] */
+    return false; /* [V1] */
   }
   struct ring_cqe cqe = {.tag = sqe->tag, .result = result};
   if (result >= 0) {
@@ -157,19 +151,30 @@ static void request_serve(struct server *server, struct server_request *request)
     cqe.extra = request->extra;
   }
   completion_put(server, cqe);
-  if (cqe.kind == CQE_FD || sqe->op == OP_MMAP) {
-    answer_hand_in(server, &cqe);
+  if (cqe.kind == CQE_FD) {
+    server->given = (int)result;
+  }
+  return cqe.kind == CQE_FD || sqe->op == OP_MMAP;
+}
+
+/* A descriptor that was given away is the client's, now that the kernel has seen the answer. */
+static void given_close(struct server *server) {
+  if (server->given != FD_NONE) {
+    (void)sys_close(server->given); /* ours: cannot fail */
+    server->given = FD_NONE;
   }
 }
 
 bool server_drain(struct server *server) {
   bool any = false;
+  bool stop = false;
   struct server_request request;
-  while (submission_take(server, &request.sqe)) {
+  given_close(server);
+  while (!stop && submission_take(server, &request.sqe)) {
     request.slot = server->slots + (size_t)(request.sqe.tag % RING_TAGS) * RING_SLOT_SIZE;
     request.kind = CQE_DONE;
     request.extra = 0;
-    request_serve(server, &request);
+    stop = request_serve(server, &request);
     any = true;
   }
   return any;

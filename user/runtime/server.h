@@ -8,8 +8,8 @@
  *   [V2] A tag belongs to the server from its submission to its completion, and with it the slot.
  *   [V3] A submission is copied out of the ring before its entry is given back to the kernel.
  *   [V4] A completion is written in full before the tail that shows it (release, acquire).
- *   [V5] An answer that names the server's memory (MMAP) or descriptor (CQE_FD) is handed in before
- *        the next request is served: what it names cannot become something else meanwhile.
+ *   [V5] An answer that names the server's memory (MMAP) or descriptor (CQE_FD) is the last of its
+ *        batch: what it names cannot become something else before the kernel has seen it.
  * Memory: the ring's mapping and nothing else. No libc, no locks: one ring belongs to one thread.
  * Lengths in submissions were checked by the kernel; ids, paths and offsets are a client's word. */
 #ifndef CATHODE_RUNTIME_SERVER_H
@@ -27,7 +27,7 @@ struct server;
 struct server_request {
   struct ring_sqe sqe;
   uint8_t *slot;  /* sqe.in_len bytes in, room for sqe.out_cap bytes out */
-  uint16_t kind;  /* CQE_DONE; a handler that gives a descriptor away makes it CQE_FD */
+  uint16_t kind;  /* CQE_DONE; CQE_FD: the result is a descriptor that is given away */
   uint16_t extra; /* 0; an open whose readiness server_event() tells: CQE_EXTRA_POLLABLE */
 };
 
@@ -55,6 +55,7 @@ struct server {
   struct ring_cqe *cqes;
   uint8_t *slots;
   uint32_t sq_head, cq_tail; /* our indices, ahead of or equal to the ring's */
+  int given; /* descriptor to close once the kernel has seen the answer that gives it away */
 };
 
 /* Register `scheme` and map its ring. Fails: EEXIST when the name is taken, ENOMEM, EIO when the
@@ -62,7 +63,8 @@ struct server {
 [[nodiscard]] int server_open(struct server *server, const char *scheme,
                               const struct server_ops *ops, void *context);
 
-/* Answer what is in the ring now, without waiting; true when there was something. */
+/* Answer what is in the ring now, or the first part of it [V5], without waiting; true when there
+ * was something. server_enter() must come next. */
 bool server_drain(struct server *server);
 
 /* Hand in completions and, with RING_WAIT, wait for submissions until `deadline_ns`. */

@@ -3,16 +3,17 @@
  * A child is its context descriptor, in the upper file table: reading it waits for its death. A
  * wait for any child reads the only child's descriptor, or, from the second child on, an event
  * queue in which every child is registered; it is opened when first needed, so a process that waits
- * for one child at a time never has one. Limits: a wait for a process group looks at its first
- * WAIT_GROUP_MOST members; a thread that waits for "any" while there is one child does not notice
- * one that is born meanwhile. */
+ * for one child at a time never has one. A wait for a process group or for stops polls the children
+ * that it is for. Limits: it looks at the first WAIT_SOME_MOST of them; every stop is reported as
+ * one by SIGSTOP; a thread that waits for "any" while there is one child does not notice one that
+ * is born meanwhile. */
 #include "lib/string.h"
 #include "runtime/children.h"
 #include "runtime/lock.h"
 #include "runtime/process_priv.h"
 #include "runtime/syscall.h"
 
-#define WAIT_GROUP_MOST 128u
+#define WAIT_SOME_MOST 64u
 
 static struct rt_lock lock;
 static struct children children;    /* [lock] */
@@ -100,8 +101,8 @@ static bool child_ready(const struct child *child) {
   return sys_poll(&poll, 1, 0) > 0;
 }
 
-/* Answers true once for each stop. */
-static bool child_stopped(const struct child *copy, struct proc_status *status) {
+/* Answers true once for each stop; *known says whether it is stopped. */
+static bool child_stopped(const struct child *copy, struct proc_status *status, bool *known) {
   struct proc_attr attr;
   int64_t done = sys_call(copy->fd, OP_PROC_ATTR, &attr, 0, sizeof(attr), 0);
   bool stopped = done >= 0 && attr.state == PROC_STATE_STOPPED, report = false;
@@ -112,6 +113,7 @@ static bool child_stopped(const struct child *copy, struct proc_status *status) 
     child->stopped = stopped;
   }
   children_unlock();
+  *known = stopped;
   if (report) {
     *status = (struct proc_status){.pid = copy->pid, .state = attr.state, .wstatus = 0x137f};
   }
@@ -120,9 +122,6 @@ static bool child_stopped(const struct child *copy, struct proc_status *status) 
 
 static int child_wait(const struct child *child, uint32_t flags, const volatile uint64_t *stop,
                       struct proc_status *status) {
-  if ((flags & RT_WAIT_STOPPED) && child_stopped(child, status)) {
-    return (int)child->pid;
-  }
   if ((flags & RT_WAIT_NOHANG) && !child_ready(child)) {
     return 0;
   }
@@ -186,35 +185,12 @@ static int queue_read(uint32_t flags, const volatile uint64_t *stop) {
   return got < 0 ? (int)got : (int)ready.data;
 }
 
-/* The first child that has stopped and was not reported, else 0. */
-static int any_stopped(struct proc_status *status) {
-  size_t cursor = 0;
-  for (;;) {
-    children_lock();
-    struct child *next = children_next(&children, &cursor), child;
-    child = next ? *next : (struct child){0};
-    children_unlock();
-    if (!next) {
-      return 0;
-    }
-    if (child_stopped(&child, status)) {
-      return (int)child.pid;
-    }
-  }
-}
-
 static int wait_any(uint32_t flags, const volatile uint64_t *stop, struct proc_status *status) {
   struct child only;
   for (;;) {
     int result = any_prepare(&only);
     if (result == 1) {
       return child_wait(&only, flags, stop, status);
-    }
-    if (result == 0 && (flags & RT_WAIT_STOPPED)) {
-      result = any_stopped(status);
-      if (result != 0) {
-        return result;
-      }
     }
     int pid = result < 0 ? result : queue_read(flags, stop);
     if (pid <= 0) {
@@ -227,39 +203,87 @@ static int wait_any(uint32_t flags, const volatile uint64_t *stop, struct proc_s
   }
 }
 
-/* ---- a group ------------------------------------------------------------------------------ */
+/* ---- some of them ------------------------------------------------------------------------- */
 
-/* The children in process group `pgid`. */
-static size_t group_collect(uint32_t pgid, struct poll_fd *polls, uint32_t *pids) {
-  size_t n = 0, cursor = 0;
+/* Which children a wait is for: one pid, one process group, or all when both are 0. */
+struct filter {
+  uint32_t pid, pgid;
+};
+
+struct candidates {
+  struct child children[WAIT_SOME_MOST];
+  struct poll_fd polls[WAIT_SOME_MOST];
+  size_t n;
+};
+
+static bool filter_accepts(const struct filter *filter, const struct child *child) {
   struct proc_attr attr;
+  if (filter->pid != 0) {
+    return child->pid == filter->pid;
+  }
+  return filter->pgid == 0 || (sys_call(child->fd, OP_PROC_ATTR, &attr, 0, sizeof(attr), 0) >= 0 &&
+                               attr.pgid == filter->pgid);
+}
+
+static void candidates_collect(struct candidates *some, const struct filter *filter) {
+  size_t cursor = 0;
+  some->n = 0;
   children_lock();
-  for (struct child *c; n < WAIT_GROUP_MOST && (c = children_next(&children, &cursor));) {
-    if (sys_call(c->fd, OP_PROC_ATTR, &attr, 0, sizeof(attr), 0) >= 0 && attr.pgid == pgid) {
-      polls[n] = (struct poll_fd){c->fd, POLL_ABI_IN, 0};
-      pids[n++] = c->pid;
+  for (struct child *c; some->n < WAIT_SOME_MOST && (c = children_next(&children, &cursor));) {
+    if (filter_accepts(filter, c)) {
+      some->children[some->n++] = *c;
     }
   }
   children_unlock();
-  return n;
 }
 
-static int wait_group(uint32_t pgid, uint32_t flags, const volatile uint64_t *stop,
-                      struct proc_status *status) {
-  struct poll_fd polls[WAIT_GROUP_MOST];
-  uint32_t pids[WAIT_GROUP_MOST];
-  size_t n = group_collect(pgid, polls, pids);
-  if (n == 0) {
-    return -ABI_ECHILD;
+/* A child that has stopped and was not reported, else 0. One whose stop is known already is watched
+ * for its end only: a stop lasts, and would be reported over and over. */
+static int candidates_stopped(struct candidates *some, uint32_t flags, struct proc_status *status) {
+  for (size_t i = 0; i < some->n; i++) {
+    bool wanted = flags & RT_WAIT_STOPPED, known = false;
+    if (wanted && child_stopped(&some->children[i], status, &known)) {
+      return (int)some->children[i].pid;
+    }
+    uint16_t events = wanted && !known ? POLL_ABI_IN | POLL_ABI_PRI : POLL_ABI_IN;
+    some->polls[i] = (struct poll_fd){some->children[i].fd, events, 0};
   }
-  uint64_t deadline = flags & RT_WAIT_NOHANG ? 0 : NO_DEADLINE;
-  int64_t ready = rt_block(stop, SYS_NR_poll, (uint64_t)polls, n, deadline, 0, 0, 0);
-  for (size_t i = 0; ready > 0 && i < n; i++) {
-    if (polls[i].revents) {
-      return wait_pid(pids[i], flags, stop, status);
+  return 0;
+}
+
+/* One that has ended, 0 when another thread was faster or it only stopped. */
+static int candidates_reap(const struct candidates *some, uint32_t flags,
+                           const volatile uint64_t *stop, struct proc_status *status) {
+  for (size_t i = 0; i < some->n; i++) {
+    if (some->polls[i].revents & POLL_ABI_IN) {
+      int result = wait_pid(some->children[i].pid, flags | RT_WAIT_NOHANG, stop, status);
+      if (result != 0 && result != -ABI_ECHILD) {
+        return result;
+      }
     }
   }
-  return (int)ready;
+  return 0;
+}
+
+static int wait_some(const struct filter *filter, uint32_t flags, const volatile uint64_t *stop,
+                     struct proc_status *status) {
+  struct candidates some;
+  for (;;) {
+    candidates_collect(&some, filter);
+    if (some.n == 0) {
+      return -ABI_ECHILD;
+    }
+    int result = candidates_stopped(&some, flags, status);
+    if (result != 0) {
+      return result;
+    }
+    uint64_t deadline = flags & RT_WAIT_NOHANG ? 0 : NO_DEADLINE;
+    int64_t ready = rt_block(stop, SYS_NR_poll, (uint64_t)some.polls, some.n, deadline, 0, 0, 0);
+    result = ready <= 0 ? (int)ready : candidates_reap(&some, flags, stop, status);
+    if (ready <= 0 || result != 0) {
+      return result;
+    }
+  }
 }
 
 static uint32_t own_group(void) {
@@ -270,11 +294,15 @@ static uint32_t own_group(void) {
 
 int rt_wait(int pid, uint32_t flags, const volatile uint64_t *stop, struct proc_status *status) {
   stop = stop ? stop : &no_stop;
-  if (pid > 0) {
+  if (!(flags & RT_WAIT_STOPPED) && pid > 0) {
     return wait_pid((uint32_t)pid, flags, stop, status);
   }
-  if (pid == -1) {
+  if (!(flags & RT_WAIT_STOPPED) && pid == -1) {
     return wait_any(flags, stop, status);
   }
-  return wait_group(pid == 0 ? own_group() : (uint32_t)-pid, flags, stop, status);
+  struct filter filter = {.pid = pid > 0 ? (uint32_t)pid : 0,
+                          .pgid = pid == 0   ? own_group()
+                                  : pid < -1 ? (uint32_t)-pid
+                                             : 0};
+  return wait_some(&filter, flags, stop, status);
 }

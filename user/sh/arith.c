@@ -1,6 +1,6 @@
 /* Arithmetic expansion: the integer expressions of C with assignment, on long long, by precedence
- * climbing. Names are variables; unset and empty ones are 0. Overflow wraps. Operands that C would not
- * evaluate are parsed with `dry` > 0: they cause neither assignments nor division by zero. */
+ * climbing. Names are variables; unset and empty ones are 0. Overflow wraps. Operands that C would
+ * not evaluate are parsed with `dry` > 0: they cause neither assignments nor division by zero. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>

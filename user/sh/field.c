@@ -10,7 +10,7 @@
 /* The field under construction: plain, and as a pattern in which what is quoted is escaped. */
 struct field {
   struct text plain, pattern;
-  bool exists, has_magic;
+  bool exists, has_bracket, has_magic; /* a [ is magic only with a ] after it */
 };
 
 static void field_add(struct field *field, struct element e) {
@@ -19,7 +19,8 @@ static void field_add(struct field *field, struct element e) {
     return;
   }
   bool active = e.kind != ELEMENT_QUOTED && strchr("*?[", e.c);
-  field->has_magic |= active;
+  field->has_bracket |= active && e.c == '[';
+  field->has_magic |= (active && e.c != '[') || (field->has_bracket && e.c == ']');
   if (!active && strchr("*?[]\\-!", e.c) && (e.kind == ELEMENT_QUOTED || e.c == '\\')) {
     text_add(&field->pattern, '\\');
   }
@@ -45,7 +46,7 @@ static void field_end(struct field *field, struct vector *fields) {
     vector_add(fields, arena_string(&shell.temp, field->plain.bytes, field->plain.n));
   }
   field->plain.n = field->pattern.n = 0;
-  field->exists = field->has_magic = false;
+  field->exists = field->has_bracket = field->has_magic = false;
 }
 
 /* One character that IFS holds. White space around another separator belongs to it. */

@@ -1,6 +1,6 @@
-/* Line editing on a terminal in raw mode: cursor keys, Home, End, Delete, ^A ^E ^B ^F ^K ^U ^W ^L, and
- * a history of the last lines. One line of the screen is enough: the text scrolls sideways in it. The
- * escape sequences are those of every ANSI terminal. */
+/* Line editing on a terminal in raw mode: cursor keys, Home, End, Delete, ^A ^E ^B ^F ^K ^U ^W ^L,
+ * and a history of the last lines. One line of the screen is enough: the text scrolls sideways in
+ * it. The escape sequences are those of every ANSI terminal. */
 #include "lineedit.h"
 
 #include <errno.h>
@@ -192,11 +192,24 @@ static void move_or_erase(struct editor *e, int key) {
   }
 }
 
+/* Inserts a character. True when it could be drawn by itself, as at the end of a line that fits. */
+static bool type(struct editor *e, char c) {
+  bool simple = e->cursor == e->text.n && strlen(e->prompt) + e->text.n + 2 < screen_width();
+  insert(e, c);
+  if (simple) {
+    write_all(1, &c, 1);
+  }
+  return simple;
+}
+
 /* False at the end of the input. */
 static bool edit(struct editor *e) {
-  for (;;) {
-    redraw(e);
+  for (bool drawn = false;;) {
+    if (!drawn) {
+      redraw(e);
+    }
     int key = read_key();
+    drawn = false;
     if (key == KEY_END_OF_INPUT || (key == control('D') && e->text.n == 0)) {
       return false;
     }
@@ -208,7 +221,7 @@ static bool edit(struct editor *e) {
       return true;
     }
     if (key >= ' ' && key < 256 && key != 127) {
-      insert(e, (char)key);
+      drawn = type(e, (char)key);
     } else {
       move_or_erase(e, key);
     }

@@ -3,9 +3,9 @@
  *   sh [-aefnuvxi] [-o OPTION] [-c COMMANDS [NAME [ARG...]] | FILE [ARG...] | -s]
  *
  * One command at a time goes through: input.c (characters) -> lexer.c, lex_word.c (tokens, words)
- * -> parser.c (a tree, in an arena of its own) -> exec.c, command.c (execution) -> expand.c, field.c,
- * arith.c (words to strings) -> redirect.c, launch.c (files and processes).
- * Limits: no aliases, no job control (background commands stay in the shell's process group). */
+ * -> parser.c (a tree, in an arena of its own) -> exec.c, command.c (execution) -> expand.c,
+ * field.c, arith.c (words to strings) -> redirect.c, launch.c (files and processes). Limits: no
+ * aliases, no job control (background commands stay in the shell's process group). */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>

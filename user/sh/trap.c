@@ -1,4 +1,5 @@
-/* Traps: see trap.h. The handler only notes the signal; commands run between commands of the shell. */
+/* Traps: see trap.h. The handler only notes the signal; commands run between commands of the shell.
+ */
 #include "trap.h"
 
 #include <stdlib.h>

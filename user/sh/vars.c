@@ -1,5 +1,5 @@
-/* Variables, their scopes, and functions: see vars.h. A hash table with chains; scopes are a stack of
- * saved copies. */
+/* Variables, their scopes, and functions: see vars.h. A hash table with chains; scopes are a stack
+ * of saved copies. */
 #include "vars.h"
 
 #include <err.h>

@@ -1,0 +1,336 @@
+/* Contexts and address spaces by hand: making them, never starting them, starting them on nonsense,
+ * steps in the wrong order or with garbage, and handles of the dead. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <signal.h>
+
+#include "runtime/syscall.h"
+#include "tap.h"
+
+enum { LARGEST_ERROR = 4095 };
+
+static int64_t create(struct proc_op *steps, size_t n) {
+  return sys_call(FD_SELF, OP_PROC_CREATE, steps, n * sizeof *steps, 0, O_ABI_CLOEXEC);
+}
+
+static int64_t apply(int64_t fd, struct proc_op step) {
+  return sys_call((int)fd, OP_PROC_APPLY, &step, sizeof step, 0, 0);
+}
+
+static int64_t space_new(void) {
+  return sys_dup(FD_SELF, "addrspace/empty", 15, O_ABI_CLOEXEC);
+}
+
+static int64_t space_apply(int64_t fd, struct space_op step) {
+  return sys_call((int)fd, OP_SPACE_APPLY, &step, sizeof step, sizeof step, 0);
+}
+
+/* The wait status of a process by its handle. */
+static int handle_wait(int64_t fd) {
+  struct proc_status status = {0};
+  return sys_read((int)fd, &status, sizeof status) == sizeof status ? status.wstatus : -1;
+}
+
+static void test_never_started(void) {
+  int64_t fd = create(NULL, 0);
+  struct proc_attr attr;
+  ok(fd >= 0, "a context with nothing");
+  is(sys_call((int)fd, OP_PROC_ATTR, &attr, 0, sizeof attr, 0), sizeof attr, "its attributes");
+  ok(attr.state == PROC_STATE_NEW && attr.pid != 0, "say that it is new");
+  struct proc_status status;
+  ok(sys_fdctl((int)fd, FDCTL_SET_FILE, O_ABI_NONBLOCK) == 0 &&
+         sys_read((int)fd, &status, sizeof status) == -ABI_EAGAIN,
+     "it has not ended");
+  is(sys_close((int)fd), 0, "closing the handle ends what never ran");
+  bool all = true;
+  for (int i = 0; i < 100; i++) {
+    fd = create(NULL, 0);
+    all = fd >= 0 && sys_close((int)fd) == 0 && all;
+  }
+  ok(all, "a hundred times");
+  fd = create(NULL, 0);
+  ok(apply(fd, (struct proc_op){.code = PROC_START}) < 0, "without a space it cannot start");
+  is(apply(fd, (struct proc_op){.code = PROC_SIGNAL, .a = SIGKILL}), 1, "but be killed");
+  sys_close((int)fd);
+}
+
+/* A process in an empty space, started at an address where nothing is. */
+static void test_started_on_nothing(void) {
+  int64_t space = space_new();
+  ok(space >= 0, "an empty space");
+  struct proc_op steps[] = {
+      {.code = PROC_SPACE_SET, .fd = (int)space, .a = 0x400000, .b = 0x500000},
+      {.code = PROC_FILES_COPY, .fd = FD_SELF},
+      {.code = PROC_ACTIONS_COPY, .fd = FD_SELF},
+      {.code = PROC_START}};
+  int64_t fd = create(steps, 4);
+  ok(fd >= 0, "a process in it");
+  is(fd >= 0 ? handle_wait(fd) : 0, SIGSEGV, "dies of a fault at its first instruction");
+  is(handle_wait(fd), SIGSEGV, "a handle tells the status again");
+  ok(apply(fd, (struct proc_op){.code = PROC_START}) < 0, "the dead do not start");
+  ok(apply(fd, (struct proc_op){.code = PROC_REGS, .a = 0x400000}) < 0, "nor get registers");
+  struct proc_attr attr;
+  ok(sys_call((int)fd, OP_PROC_ATTR, &attr, 0, sizeof attr, 0) == sizeof attr &&
+         attr.state == PROC_STATE_DEAD,
+     "their attributes say so");
+  sys_close((int)fd);
+  steps[0].a = 0xffffffff80000000; /* an instruction pointer in the kernel's half */
+  fd = create(steps, 4);
+  ok(fd < 0 || handle_wait(fd) == SIGSEGV, "started in the kernel's half: refused, or a fault");
+  sys_close((int)fd);
+  steps[0].a = 0x8000000000000000; /* SYSRET must never see this one */
+  fd = create(steps, 4);
+  ok(fd < 0 || handle_wait(fd) == SIGSEGV, "started at no canonical address: likewise");
+  sys_close((int)fd);
+  sys_close((int)space);
+}
+
+/* mov $60..., that is: the child calls exit by the kernel's own call. */
+static const unsigned char exit_code[] = {
+    0xb8,
+    SYS_NR_call,
+    0,
+    0,
+    0, /* mov eax, call */
+    0x48,
+    0xc7,
+    0xc7,
+    0x9b,
+    0xff,
+    0xff,
+    0xff, /* mov rdi, FD_SELF */
+    0xbe,
+    OP_PROC_APPLY,
+    0,
+    0,
+    0, /* mov esi, OP_PROC_APPLY */
+    0x48,
+    0x89,
+    0xe2, /* mov rdx, rsp: one step lies there */
+    0x41,
+    0xba,
+    sizeof(struct proc_op),
+    0,
+    0,
+    0, /* mov r10d, its size */
+    0x45,
+    0x31,
+    0xc0,
+    0x45,
+    0x31,
+    0xc9, /* xor r8d, r8d; xor r9d, r9d */
+    0x0f,
+    0x05,
+    0x0f,
+    0x0b, /* syscall; ud2 */
+};
+
+/* A whole program built by hand: one page of code, one of stack. */
+static void test_hand_made_program(void) {
+  int64_t space = space_new();
+  struct proc_op exit_step = {.code = PROC_EXIT, .fd = FD_SELF, .a = 33 << 8};
+  struct space_op steps[] = {
+      {.code = SPACE_MAP,
+       .fd = FD_NONE,
+       .prot = PROT_ABI_READ | PROT_ABI_EXEC,
+       .flags = MAP_ABI_PRIVATE | MAP_ABI_ANONYMOUS | MAP_ABI_FIXED,
+       .addr = 0x400000,
+       .len = 4096},
+      {.code = SPACE_MAP,
+       .fd = FD_NONE,
+       .prot = PROT_ABI_READ | PROT_ABI_WRITE,
+       .flags = MAP_ABI_PRIVATE | MAP_ABI_ANONYMOUS | MAP_ABI_FIXED,
+       .addr = 0x500000,
+       .len = 4096},
+      {.code = SPACE_WRITE, .addr = 0x400000, .len = sizeof exit_code, .off = (uintptr_t)exit_code},
+      {.code = SPACE_WRITE,
+       .addr = 0x500800,
+       .len = sizeof exit_step,
+       .off = (uintptr_t)&exit_step}};
+  is(sys_call((int)space, OP_SPACE_APPLY, steps, sizeof steps, sizeof steps, 0), 4,
+     "a space of two pages");
+  struct proc_op start[] = {
+      {.code = PROC_SPACE_SET, .fd = (int)space, .a = 0x400000, .b = 0x500800},
+      {.code = PROC_FILES_COPY, .fd = FD_SELF},
+      {.code = PROC_ACTIONS_COPY, .fd = FD_SELF},
+      {.code = PROC_START}};
+  int64_t fd = create(start, 4);
+  is(fd >= 0 ? handle_wait(fd) : -1, 33 << 8, "a program of 45 bytes runs and exits");
+  sys_close((int)fd);
+  sys_close((int)space);
+}
+
+static void test_space_errors(void) {
+  int64_t space = space_new();
+  const uint32_t anonymous = MAP_ABI_PRIVATE | MAP_ABI_ANONYMOUS | MAP_ABI_FIXED;
+  static const uint64_t addresses[] = {
+      0, 0x1000, 0x7ffffffff000, 0x800000000000, 0xffff800000000000, 0xfffffffffffff000, 0x400001};
+  bool all = true;
+  for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++) {
+    struct space_op map = {.code = SPACE_MAP,
+                           .fd = FD_NONE,
+                           .prot = PROT_ABI_READ,
+                           .flags = anonymous,
+                           .addr = addresses[i],
+                           .len = 4096};
+    all = space_apply(space, map) < 0 && all;
+  }
+  ok(all, "mappings outside user memory are refused");
+  struct space_op map = {.code = SPACE_MAP,
+                         .fd = FD_NONE,
+                         .prot = PROT_ABI_READ,
+                         .flags = anonymous,
+                         .addr = 0x400000,
+                         .len = ~0ull - 4095};
+  ok(space_apply(space, map) < 0, "a length that wraps");
+  map.len = 4096;
+  map.fd = 4000;
+  map.flags = MAP_ABI_PRIVATE | MAP_ABI_FIXED;
+  is(space_apply(space, map), -ABI_EBADF, "a bad descriptor");
+  struct space_op write = {
+      .code = SPACE_WRITE, .addr = 0x600000, .len = 16, .off = (uintptr_t)&map};
+  ok(space_apply(space, write) < 0, "writing where nothing is mapped");
+  write.off = 8;
+  ok(space_apply(space, write) < 0, "writing from a wild address");
+  write.addr = 0xffffffff80000000;
+  ok(space_apply(space, write) < 0, "writing to the kernel's half");
+  struct space_op transfer = {
+      .code = SPACE_TRANSFER, .addr = 0x400000, .len = 1ull << 46, .off = 0x10000};
+  ok(space_apply(space, transfer) < 0, "transferring what is not there");
+  ok(space_apply(space, (struct space_op){.code = 999}) < 0, "an unknown step");
+  ok(sys_call((int)space, OP_SPACE_APPLY, &map, 7, 7, 0) < 0, "a piece of a step");
+  ok(sys_call((int)space, OP_PROC_APPLY, &map, 0, 0, 0) < 0, "a space is no context");
+  sys_close((int)space);
+}
+
+static void test_apply_errors(void) {
+  struct proc_op steps[PROC_OPS_MAX + 1] = {{0}};
+  int64_t fd = create(NULL, 0);
+  is(sys_call((int)fd, OP_PROC_APPLY, steps, sizeof steps, 0, 0), -ABI_EINVAL, "too many steps");
+  is(sys_call((int)fd, OP_PROC_APPLY, steps, 13, 0, 0), -ABI_EINVAL, "a piece of a step");
+  ok(apply(fd, (struct proc_op){.code = 999}) < 0, "an unknown step");
+  ok(apply(fd, (struct proc_op){.code = 0}) < 0, "step 0");
+  ok(apply(fd, (struct proc_op){.code = PROC_SPACE_SHARE, .fd = 4000}) < 0, "a bad descriptor");
+  int pipe_fds[2];
+  if (pipe(pipe_fds) != 0) {
+    bail_out("pipe");
+  }
+  ok(apply(fd, (struct proc_op){.code = PROC_SPACE_SET, .fd = pipe_fds[0]}) < 0,
+     "a pipe as a space");
+  ok(apply(fd, (struct proc_op){.code = PROC_FILES_COPY, .fd = pipe_fds[0]}) < 0,
+     "a pipe as a context");
+  ok(apply(fd, (struct proc_op){.code = PROC_WATCH, .fd = pipe_fds[0]}) < 0, "a pipe as a queue");
+  ok(apply(fd, (struct proc_op){.code = PROC_FILES_PUT, .fd = pipe_fds[0], .a = 0}) < 0,
+     "a descriptor for one without a file table");
+  ok(apply(fd, (struct proc_op){.code = PROC_SIGNAL, .a = 65}) < 0, "signal 65");
+  ok(apply(fd, (struct proc_op){.code = PROC_NAME, .a = 8, .b = 10}) < 0,
+     "a name at a wild address");
+  ok(apply(fd, (struct proc_op){.code = PROC_SCHED, .a = 1, .b = 0}) < 0, "no CPU at all");
+  ok(apply(fd, (struct proc_op){.code = PROC_SCHED, .a = 2, .c = 1000}) < 0, "nice 1000");
+  close(pipe_fds[0]);
+  close(pipe_fds[1]);
+  sys_close((int)fd);
+  is(apply(fd, (struct proc_op){.code = PROC_START}), -ABI_EBADF, "a closed handle");
+}
+
+/* A batch that fails in the middle leaves nothing of the new process. */
+static void test_failing_batch(void) {
+  struct proc_op steps[] = {{.code = PROC_SPACE_CLONE, .fd = FD_SELF},
+                            {.code = PROC_FILES_COPY, .fd = FD_SELF},
+                            {.code = PROC_ACTIONS_COPY, .fd = FD_SELF},
+                            {.code = 999},
+                            {.code = PROC_START}};
+  bool all = true;
+  for (int i = 0; i < 50; i++) {
+    all = create(steps, 5) < 0 && all;
+  }
+  ok(all, "fifty processes whose fourth step fails");
+  steps[3] = (struct proc_op){.code = PROC_FILES_PUT, .fd = 4000, .a = 1};
+  is(create(steps, 5), -ABI_EBADF, "the first error is the answer");
+}
+
+/* ---- garbage ---- */
+
+static struct proc_op random_step(uint64_t *state) {
+  struct proc_op step = {.code = (uint32_t)(random_next(state) % 34),
+                         .fd = (int)(random_next(state) % 12)};
+  if (random_next(state) % 3 == 0) {
+    step.fd = FD_SELF;
+  }
+  uint64_t *fields[] = {&step.a, &step.b, &step.c, &step.d, &step.e};
+  for (int i = 0; i < 5; i++) {
+    uint64_t r = random_next(state);
+    *fields[i] = r % 4 == 0 ? r >> 8 : r % 4 == 1 ? r % 64 : r % 4 == 2 ? 0x400000 + r % 8192 : 0;
+  }
+  if (step.code == PROC_SIGNAL_GROUP) {
+    step.b = 0; /* its own group: no others must suffer */
+  }
+  return step;
+}
+
+static void make_garbage(uint64_t seed) {
+  setsid();
+  (void)space_new();
+  (void)create(NULL, 0);
+  (void)sys_openat(FD_NS, "event:", 6, O_ABI_NONBLOCK, 0);
+  for (int i = 0; i < 40; i++) {
+    struct proc_op steps[4];
+    for (int j = 0; j < 4; j++) {
+      steps[j] = random_step(&seed);
+    }
+    int64_t fd = random_next(&seed) % 2 ? create(steps, 4)
+                                        : sys_call((int)(random_next(&seed) % 12), OP_PROC_APPLY,
+                                                   steps, sizeof steps, 0, 0);
+    if (fd < -LARGEST_ERROR) {
+      _exit(66);
+    }
+    struct space_op map = {.code = (uint32_t)(random_next(&seed) % 10),
+                           .fd = FD_NONE,
+                           .prot = 3,
+                           .flags = (uint32_t)random_next(&seed) % 64,
+                           .addr = (random_next(&seed) % 64) << 12 | 0x400000,
+                           .len = random_next(&seed) % 100000,
+                           .off = random_next(&seed) % 8192};
+    if (space_apply((int64_t)(random_next(&seed) % 12), map) < -LARGEST_ERROR) {
+      _exit(66);
+    }
+  }
+  _exit(0);
+}
+
+static int end_child(pid_t pid) {
+  int status = -1;
+  for (int i = 0; i < 40; i++) {
+    if (waitpid(pid, &status, WNOHANG) == pid) {
+      return status;
+    }
+    sleep_ms(1);
+  }
+  kill(pid, SIGKILL);
+  waitpid(pid, &status, 0);
+  return status;
+}
+
+static void test_garbage(void) {
+  int wrong = 0;
+  for (uint64_t i = 0; i < 50; i++) {
+    pid_t pid = fork();
+    if (pid == 0) {
+      make_garbage(0x2545f4914f6cdd1du * (i + 3));
+    }
+    int status = end_child(pid);
+    wrong += WIFEXITED(status) && WEXITSTATUS(status) == 66;
+  }
+  is(wrong, 0, "fifty children apply random steps to random things");
+}
+
+int main(void) {
+  test_never_started();
+  test_started_on_nothing();
+  test_hand_made_program();
+  test_space_errors();
+  test_apply_errors();
+  test_failing_batch();
+  test_garbage();
+  return tap_done();
+}
