@@ -188,17 +188,18 @@ enum abi_error context_start(struct context *c) {
   bool ready = c->space != NULL && c->files != NULL && c->actions != NULL && arch_user_regs_valid(&c->regs);
   bool ok = c->state == PROC_STATE_NEW && ready;
   if (ok) {
+    context_get(c); /* its own, given back by context_reap(): before anybody can wake and end it */
     c->state = PROC_STATE_RUNNING;
     c->group->state = c->group->state == PROC_STATE_NEW ? PROC_STATE_RUNNING : c->group->state;
   }
-  bool dying = c->group->dying;
+  uint32_t work = (c->group->dying ? ARCH_WORK_DIE : 0) | (c->group->state == PROC_STATE_STOPPED ? ARCH_WORK_STOP : 0) |
+                  ((atomic_load(&c->sig_pending) | atomic_load(&c->group->sig_pending)) != 0 ? ARCH_WORK_SIGNAL : 0);
+  if (ok) {
+    atomic_fetch_or(&c->thread.arch.work, work); /* what came while it was NEW */
+  }
   spin_unlock(&c->group->lock);
   if (!ok) {
     return ABI_EINVAL;
-  }
-  context_get(c); /* its own, given back by context_reap() */
-  if (dying) {
-    atomic_fetch_or(&c->thread.arch.work, ARCH_WORK_DIE);
   }
   sched_unpark(&c->thread);
   return OK;
@@ -212,7 +213,7 @@ static void cleartid_store(struct context *c) {
     return;
   }
   if (arch_store_user_u32(c->cleartid, 0)) {
-    futex_wake(c->space, (uaddr_t){c->cleartid}, UINT32_MAX, false);
+    futex_wake(c->space, (uaddr_t){c->cleartid}, UINT32_MAX, true);
   }
 }
 

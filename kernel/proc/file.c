@@ -17,6 +17,7 @@ struct file *file_create(const struct file_ops *ops, uint32_t flags, void *objec
   atomic_init(&f->flags, flags & (O_ABI_ACCMODE | O_ABI_APPEND | O_ABI_NONBLOCK | O_ABI_PATH | O_ABI_DIRECTORY));
   atomic_init(&f->pos, 0);
   list_init(&f->watches);
+  f->watched = false;
   return f;
 }
 
@@ -26,7 +27,7 @@ void file_get(struct file *f) {
 
 void file_put(struct file *f) {
   if (refcount_put(&f->refs)) {
-    if (!list_is_empty(&f->watches)) {
+    if (f->watched) {
       file_unwatch(f);
     }
     if (f->ops->close != NULL) {

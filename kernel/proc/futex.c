@@ -138,7 +138,10 @@ int64_t futex_wake(struct space *s, uaddr_t word, uint32_t n, bool shared) {
   spin_lock(&b->lock);
   list_for_each_safe(pos, &b->waiters) {
     struct futex_waiter *w = (struct futex_waiter *)pos;
-    if (woken < n && key_equal(&w->key, &key)) {
+    if (woken == n) {
+      break;
+    }
+    if (key_equal(&w->key, &key)) {
       waiter_wake(w);
       woken++;
     }

@@ -48,6 +48,7 @@ struct file {
   void *object;               /* [c] the scheme's */
   uint64_t id;                /* [c] the scheme's */
   struct list watches;        /* [WATCH] of event queues, which hold no reference */
+  bool watched;               /* [o] by whoever holds a reference: it ever had one */
 };
 
 /* Set by the event scheme: the last reference to a watched file has gone. */

@@ -20,12 +20,10 @@ static uint64_t pending_of(const struct context *c) {
   return atomic_load(&c->sig_pending) | atomic_load(&c->group->sig_pending);
 }
 
-static void pending_clear(struct context *c, uint32_t signo) {
-  if (atomic_load(&c->sig_pending) & SIG_BIT(signo)) {
-    atomic_fetch_and(&c->sig_pending, ~SIG_BIT(signo));
-  } else {
-    atomic_fetch_and(&c->group->sig_pending, ~SIG_BIT(signo));
-  }
+/* Take one pending signal; false when another thread of the process was quicker. */
+static bool pending_claim(struct context *c, uint32_t signo) {
+  uint64_t bit = SIG_BIT(signo);
+  return (atomic_fetch_and(&c->sig_pending, ~bit) & bit) || (atomic_fetch_and(&c->group->sig_pending, ~bit) & bit);
 }
 
 static uint64_t ignored_by(const struct actions *a) {
@@ -34,6 +32,16 @@ static uint64_t ignored_by(const struct actions *a) {
 }
 
 /* ---- posting ------------------------------------------------------------------------------ */
+
+/* A stop and a continuation undo each other while they are pending (POSIX, signal concepts). */
+static void pending_discard(struct group *g, uint64_t bits) {
+  atomic_fetch_and(&g->sig_pending, ~bits);
+  spin_lock(&g->lock);
+  list_for_each(pos, &g->contexts) {
+    atomic_fetch_and(&CONTAINER_OF(pos, struct context, group_node)->sig_pending, ~bits);
+  }
+  spin_unlock(&g->lock);
+}
 
 enum abi_error signal_post(struct group *g, uint32_t signo, uint32_t sender) {
   if (signo > SIGNAL_MAX) {
@@ -47,7 +55,10 @@ enum abi_error signal_post(struct group *g, uint32_t signo, uint32_t sender) {
     return OK;
   }
   if (signo == SIGNAL_CONT) {
+    pending_discard(g, DEFAULT_STOP);
     group_continue(g);
+  } else if (SIG_BIT(signo) & DEFAULT_STOP) {
+    pending_discard(g, SIG_BIT(SIGNAL_CONT));
   }
   g->sig_sender[signo - 1] = sender;
   atomic_fetch_or(&g->sig_pending, SIG_BIT(signo));
@@ -146,9 +157,13 @@ bool signal_is_due(struct context *c) {
   bool has = control_read(c, &control);
   atomic_fetch_and(&c->thread.arch.work, ~ARCH_WORK_SIGNAL);
   uint64_t bits = due(c, has ? &control : NULL);
-  if (bits != 0 || c->forced.signo != 0) {
-    atomic_fetch_or(&c->thread.arch.work, ARCH_WORK_SIGNAL);
-    return true;
+  for (; bits != 0; bits &= bits - 1) {
+    uint32_t signo = bit_first(bits) + 1;
+    if (pending_claim(c, signo)) { /* ours from now on: no other thread's call ends for it */
+      atomic_fetch_or(&c->sig_pending, SIG_BIT(signo));
+      atomic_fetch_or(&c->thread.arch.work, ARCH_WORK_SIGNAL);
+      return true;
+    }
   }
   if (has) {
     note_blocked(c, &control, pending_of(c));
@@ -221,11 +236,13 @@ void signal_deliver(struct context *c, struct arch_user_frame *frame) {
     return;
   }
   uint32_t signo = bit_first(bits) + 1;
-  pending_clear(c, signo);
-  if (bits & (bits - 1)) {
-    atomic_fetch_or(&c->thread.arch.work, ARCH_WORK_SIGNAL);
+  bool claimed = pending_claim(c, signo);
+  if (!claimed || (bits & (bits - 1)) != 0) {
+    atomic_fetch_or(&c->thread.arch.work, ARCH_WORK_SIGNAL); /* look again */
   }
-  deliver_one(c, control, signo, frame);
+  if (claimed) {
+    deliver_one(c, control, signo, frame);
+  }
 }
 
 /* ---- faults ------------------------------------------------------------------------------- */

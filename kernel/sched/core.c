@@ -97,8 +97,8 @@ static void switch_to(struct cpu_sched *cs, struct thread *prev, struct thread *
   counter_add(COUNTER_SWITCHES, 1);
   cs->current = next;
   cs->from = prev;
-  atomic_store_explicit(&next->on_cpu, 1, memory_order_relaxed);
   atomic_store_explicit(&next->cpu, cpu_id(), memory_order_relaxed);
+  atomic_exchange(&next->on_cpu, 1); /* before it looks at its work: thread_set_work() sets that, then looks here */
   if (next->space != NULL && next->space != arch_cpu_self()->space) {
     counter_add(COUNTER_SWITCH_SPACE, 1);
     arch_space_enter(next->space);
@@ -171,7 +171,7 @@ void sched_park(uint64_t deadline_ns) {
   struct thread *t = thread_current();
   if (deadline_ns != NO_DEADLINE) {
     if (deadline_ns <= clock_now()) {
-      atomic_store_explicit(&t->park, THREAD_RUNNING, memory_order_relaxed);
+      atomic_exchange(&t->park, THREAD_RUNNING);
       return;
     }
     timer_arm(&t->timer, deadline_ns);
@@ -180,7 +180,9 @@ void sched_park(uint64_t deadline_ns) {
   if (atomic_compare_exchange_strong(&t->park, &running, THREAD_PARKED)) {
     schedule(WHY_PARK);
   } else {
-    atomic_store_explicit(&t->park, THREAD_RUNNING, memory_order_release); /* the token is spent */
+    /* The token is spent. A full barrier: the caller's next look at its condition must not pass it, or a waker
+     * that still saw the token would be missed (store buffering, SDM vol. 3A 8.2.3.4). */
+    atomic_exchange(&t->park, THREAD_RUNNING);
   }
   if (deadline_ns != NO_DEADLINE) {
     timer_cancel(&t->timer);

@@ -46,17 +46,14 @@ static int64_t debug_read(struct file *f, uaddr_t buf, size_t len, uint64_t offs
   if (f->id != ARCH_PORT_CONSOLE) {
     return 0;
   }
-  if (!input_is_ready(NULL)) {
-    if (file_is_nonblock(f)) {
-      return -ABI_EAGAIN;
-    }
-    enum abi_error e = wait_until(&input_waitq, input_is_ready, NULL, NO_DEADLINE);
+  size_t n;
+  while ((n = input_take(chunk, MIN(len, sizeof(chunk)))) == 0 && len > 0) {
+    enum abi_error e = file_is_nonblock(f) ? ABI_EAGAIN : wait_until(&input_waitq, input_is_ready, NULL, NO_DEADLINE);
     if (e != OK) {
       return -(int64_t)e;
     }
   }
-  size_t n = input_take(chunk, MIN(len, sizeof(chunk)));
-  input_poll(); /* the device may hold more than fitted */
+  upcall_irq_serial(); /* the device may hold more than fitted */
   enum abi_error e = user_copy_out(buf, chunk, n);
   return e == OK ? (int64_t)n : -(int64_t)e;
 }

@@ -74,10 +74,10 @@ static void watch_destroy(struct watch *w) {
   struct event_queue *q = w->queue;
   struct spinlock *file_lock = watch_lock_of(w->file);
   list_remove(&w->node);
-  spin_lock(file_lock);
-  list_remove(&w->of_file);
-  spin_unlock(file_lock);
   waitq_remove(w->file->ops->waitq(w->file), &w->waiter);
+  spin_lock(file_lock);
+  list_remove(&w->of_file); /* last: from here on the file's closer does not wait for us */
+  spin_unlock(file_lock);
   spin_lock(&q->ready_lock);
   list_remove(&w->ready);
   spin_unlock(&q->ready_lock);
@@ -143,6 +143,7 @@ enum abi_error event_watch_add(struct file *queue, struct file *f, uint32_t even
   w->events = events;
   w->data = data;
   list_init(&w->ready);
+  f->watched = true;
   spin_lock(&q->lock);
   list_push_back(&q->watches, &w->node);
   spin_lock(watch_lock_of(f));
@@ -170,6 +171,15 @@ static bool queue_is_ready(void *arg) {
   return ready;
 }
 
+/* A wake-up may have listed it again meanwhile; then it stays where it is. */
+static void seen_push(struct event_queue *q, struct list *seen, struct watch *w) {
+  spin_lock(&q->ready_lock);
+  if (!list_is_linked(&w->ready)) {
+    list_push_back(seen, &w->ready);
+  }
+  spin_unlock(&q->ready_lock);
+}
+
 /* Up to n records of what holds now; what no longer holds leaves the list. */
 static size_t queue_collect(struct event_queue *q, struct event_ready *out, size_t n) {
   struct list seen;
@@ -187,7 +197,7 @@ static size_t queue_collect(struct event_queue *q, struct event_ready *out, size
     uint32_t events = w->file->ops->poll(w->file, w->events);
     if (events != 0) {
       out[found++] = (struct event_ready){.data = w->data, .events = events};
-      list_push_back(&seen, &w->ready);
+      seen_push(q, &seen, w);
     }
   }
   spin_lock(&q->ready_lock);

@@ -144,7 +144,7 @@ static int64_t pipe_write(struct file *f, uaddr_t buf, size_t len, uint64_t offs
     if (e == OK && p->n_readers == 0) {
       side_give(p, &p->writing, &p->tail, 0);
       e = signal_post_thread(context_current(), SIGNAL_PIPE, 0);
-      return -ABI_EPIPE;
+      return done > 0 ? (int64_t)done : -ABI_EPIPE;
     }
     int64_t n = e == OK ? pipe_fill(p, uaddr_add(buf, done), len - done) : -(int64_t)e;
     if (n < 0) {

@@ -166,6 +166,8 @@ static int64_t steps_apply(struct context *target, struct file *f, const struct 
     int64_t r = -(int64_t)user_copy_in(&op, uaddr_add(c->in, i * sizeof(op)), sizeof(op));
     if (r == 0 && op.code == PROC_WATCH) {
       r = f != NULL ? step_watch(f, &op) : -ABI_EINVAL;
+    } else if (r == 0 && f != NULL && proc_step_may_not_return(target, &op)) {
+      r = -ABI_EINVAL; /* on FD_SELF only: nothing is left to give the descriptor back */
     } else if (r == 0) {
       r = proc_step(target, &op);
     }
@@ -176,11 +178,22 @@ static int64_t steps_apply(struct context *target, struct file *f, const struct 
   return (int64_t)n;
 }
 
+/* A step may close the very descriptor that the call came through. */
+static int64_t context_apply(struct context *t, struct file *f, const struct file_call *c) {
+  if (!group_may_control(context_current(), t->group)) {
+    return -ABI_EPERM;
+  }
+  file_get(f);
+  int64_t r = steps_apply(t, f, c);
+  file_put(f);
+  return r;
+}
+
 static int64_t context_call(struct file *f, const struct file_call *c) {
   struct context *t = f->object;
   switch (c->op) {
   case OP_PROC_APPLY:
-    return group_may_control(context_current(), t->group) ? steps_apply(t, f, c) : -ABI_EPERM;
+    return context_apply(t, f, c);
   case OP_PROC_ATTR:
     return attr_read(t, c);
   case OP_STAT:

@@ -11,5 +11,7 @@ struct space *space_of_file(struct file *f);
 bool context_is_open(const struct context *c);
 /* One step; >= 0, or a negated error. WATCH is proc.c's: it needs the descriptor. */
 int64_t proc_step(struct context *target, const struct proc_op *op);
+/* EXIT, EXIT_THREAD, SPACE_SET of the caller itself. */
+bool proc_step_may_not_return(const struct context *target, const struct proc_op *op);
 
 #endif

@@ -461,6 +461,11 @@ bool context_is_open(const struct context *c) {
   return c == context_current() || c->state == PROC_STATE_NEW;
 }
 
+bool proc_step_may_not_return(const struct context *target, const struct proc_op *op) {
+  return target == context_current() &&
+         (op->code == PROC_EXIT || op->code == PROC_EXIT_THREAD || op->code == PROC_SPACE_SET);
+}
+
 int64_t proc_step(struct context *t, const struct proc_op *op) {
   if (op->code >= ARRAY_LEN(steps) || steps[op->code].run == NULL) {
     return -ABI_EINVAL;

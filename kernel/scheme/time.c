@@ -35,7 +35,8 @@ static uint64_t time_collect(struct time_file *tf) {
   if (n == 0 || tf->setting.interval_ns == 0) {
     return n;
   }
-  uint64_t late = clock_now() - tf->setting.first_ns;
+  uint64_t now = clock_now();
+  uint64_t late = now > tf->setting.first_ns ? now - tf->setting.first_ns : 0;
   n = 1 + late / tf->setting.interval_ns;
   tf->setting.first_ns += n * tf->setting.interval_ns;
   timer_arm(&tf->timer, tf->setting.first_ns);

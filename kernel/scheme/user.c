@@ -90,10 +90,14 @@ static void tag_put(struct server *s, uint32_t tag) {
 static void tag_release(struct server *s, uint32_t tag) {
   spin_lock(&s->lock);
   bool was_empty = s->free_tags == 0;
+  bool closes = !list_is_empty(&s->closing);
   tag_put(s, tag);
   spin_unlock(&s->lock);
   if (was_empty) {
     waitq_wake(&s->tags_waitq);
+  }
+  if (closes) {
+    waitq_wake(&s->server_waitq);
   }
 }
 
@@ -204,6 +208,8 @@ static bool request_wait(struct server *s, uint32_t tag) {
       bool sent = r->state == REQUEST_SENT;
       if (sent) {
         r->state = REQUEST_ORPHAN;
+        user_file_discard(r->opened);
+        r->opened = NULL;
         struct ring_sqe sqe = {.op = OP_CANCEL, .tag = tag, .arg = tag};
         submit(s, &sqe);
       }
@@ -304,6 +310,11 @@ static void complete(struct server *s, const struct ring_cqe *cqe) {
   answer_resolve(&answer, cqe); /* takes other locks: not under s->lock */
   spin_lock(&s->lock);
   uint32_t state = r->state;
+  bool stale = r->op != answer.op || (answer_is_file(&answer) && r->opened == NULL);
+  if (state == REQUEST_SENT && stale) {
+    answer_drop(&answer); /* a second answer to a tag that has been used again [U1] */
+    answer = (struct request){.result = -ABI_EIO};
+  }
   if (state == REQUEST_SENT) {
     r->result = answer.result;
     r->answer = answer.answer;
@@ -398,6 +409,11 @@ void server_die(struct server *s) {
       struct thread *client = r->client;
       __atomic_store_n(&r->state, REQUEST_DONE, __ATOMIC_RELEASE);
       sched_unpark(client);
+    }
+  }
+  for (uint32_t i = 0; i < SERVER_BUCKETS; i++) {
+    list_for_each(pos, &s->files[i]) {
+      waitq_wake(&CONTAINER_OF(pos, struct user_file, node)->waitq);
     }
   }
   spin_unlock(&s->lock);

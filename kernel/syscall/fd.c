@@ -322,7 +322,7 @@ static int64_t call_by_name(struct file_call c) {
 /* The position of a directory is the last record's `next`; it is the description's, as a file's is. */
 static int64_t call_getdents(struct file *f, struct file_call *c) {
   c->arg = atomic_load(&f->pos);
-  int64_t r = file_op(f, c);
+  int64_t r = MIN(file_op(f, c), (int64_t)c->out_cap);
   struct abi_dirent head;
   for (int64_t at = 0; at + (int64_t)ABI_DIRENT_HEAD <= r; at += head.reclen) {
     enum abi_error e = user_copy_in(&head, uaddr_add(c->out, (uint64_t)at), ABI_DIRENT_HEAD);

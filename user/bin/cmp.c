@@ -1,4 +1,5 @@
-/* cmp [-s] FILE1 FILE2: where two files first differ; -s: only the status: 0 same, 1 different, 2 error. */
+/* cmp [-s] FILE1 FILE2: where two files first differ; -s: only the status: 0 same, 1 different, 2
+ * error. */
 #include <err.h>
 #include <string.h>
 #include <unistd.h>

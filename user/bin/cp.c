@@ -1,5 +1,5 @@
-/* cp [-r] FROM... TO: copy files; -r: and directories, with symbolic links as links. Permissions are
- * copied; times and owners are new. */
+/* cp [-r] FROM... TO: copy files; -r: and directories, with symbolic links as links. Permissions
+ * are copied; times and owners are new. */
 #include <dirent.h>
 #include <err.h>
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* cut -c LIST | -b LIST | -f LIST [-d DELIMITER] [-s] [FILE...]: columns of lines. LIST: 1,3-5,7-. Lines
- * without the delimiter are printed whole, with -s not at all. Characters are bytes. */
+/* cut -c LIST | -b LIST | -f LIST [-d DELIMITER] [-s] [FILE...]: columns of lines. LIST: 1,3-5,7-.
+ * Lines without the delimiter are printed whole, with -s not at all. Characters are bytes. */
 #include <err.h>
 #include <limits.h>
 #include <stdlib.h>

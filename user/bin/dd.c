@@ -1,5 +1,5 @@
-/* dd [if=FILE] [of=FILE] [bs=SIZE] [count=N] [skip=N] [seek=N]: copy in blocks, and say how many, whole
- * and partial, and how fast. */
+/* dd [if=FILE] [of=FILE] [bs=SIZE] [count=N] [skip=N] [seek=N]: copy in blocks, and say how many,
+ * whole and partial, and how fast. */
 #include <err.h>
 #include <errno.h>
 #include <fcntl.h>

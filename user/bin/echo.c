@@ -1,4 +1,4 @@
-/* echo [-n] WORD...: print the words, separated by spaces. Backslash escapes are interpreted (XSI). */
+/* echo [-n] WORD...: print the words with spaces between. Backslash escapes are interpreted. */
 #include "lib.h"
 
 int main(int argc, char **argv) {

@@ -1,5 +1,5 @@
-/* env [-i] [NAME=VALUE...] [COMMAND [ARG...]]: run a command in a changed environment, or print it. -i:
- * starting from an empty one. */
+/* env [-i] [NAME=VALUE...] [COMMAND [ARG...]]: run a command in a changed environment, or print it.
+ * -i: starting from an empty one. */
 #include <err.h>
 #include <errno.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* find [PATH...] [-name PATTERN] [-type f|d|l] [-maxdepth N]: walk directories and print what matches
- * all conditions. Order: as in the directory, a directory before what is in it. */
+/* find [PATH...] [-name PATTERN] [-type f|d|l] [-maxdepth N]: walk directories and print what
+ * matches all conditions. Order: as in the directory, a directory before what is in it. */
 #include <dirent.h>
 #include <err.h>
 #include <fnmatch.h>

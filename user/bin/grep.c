@@ -1,6 +1,6 @@
 /* grep [-EFivcnqlh] PATTERN [FILE...]: lines that match. -E: extended expressions, -F: plain text,
  * -i: case does not matter, -v: lines that do not match, -c: their number, -n: with line numbers,
- * -q: only the status, -l: names of files, -h: never names. Status 0 found, 1 not found, 2 error. */
+ * -q: only the status, -l: names of files, -h: never names. Status 0 found, 1 not, 2 error. */
 #define _GNU_SOURCE
 #include <err.h>
 #include <regex.h>

@@ -1,5 +1,5 @@
-/* hexdump [FILE...]: sixteen bytes a line: offset, hexadecimal, characters (as hexdump -C). Repeated
- * lines are shown as one "*". */
+/* hexdump [FILE...]: sixteen bytes a line: offset, hexadecimal, characters (as hexdump -C).
+ * Repeated lines are shown as one "*". */
 #include <ctype.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* kill [-SIGNAL | -s SIGNAL] PID..., kill -l [STATUS]: send a signal (TERM) to processes, or to groups
- * when the number is negative; list the names of signals. */
+/* kill [-SIGNAL | -s SIGNAL] PID..., kill -l [STATUS]: send a signal (TERM) to processes, or to
+ * groups when the number is negative; list the names of signals. */
 #include <err.h>
 #include <limits.h>
 #include <signal.h>

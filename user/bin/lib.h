@@ -1,6 +1,6 @@
 /* What the small programs share. Messages come from <err.h>: "name: what: why" on stderr.
  *
- * Statuses follow the classic tools: 0 fine, 1 something failed (or: no match, differs), 2 usage. */
+ * Statuses follow the classic tools: 0 fine, 1 something failed (or no match, differs), 2 usage. */
 #ifndef BIN_LIB_H
 #define BIN_LIB_H
 
@@ -37,7 +37,8 @@ long long size_arg(const char *text);
 /* The last component of a path, in place: trailing slashes are cut off. "/" stays. */
 char *path_base(char *path);
 
-/* dir + "/" + name, or dir itself with the base of `name`; the caller frees. Exits when out of memory. */
+/* dir + "/" + name, or dir itself with the base of `name`; the caller frees. Exits when out of
+ * memory. */
 char *path_join(const char *dir, const char *name);
 
 /* True for an existing directory (symbolic links are followed). */

@@ -188,7 +188,7 @@ static bool print_conversion(struct job *job, char conversion) {
   return true;
 }
 
-/* Copies flags, width and precision after a `%` to spec. Answers what follows, NULL when too long. */
+/* Copies flags, width and precision after a `%` to spec. Answers what follows, or NULL. */
 static const char *spec_parse(struct job *job, const char *format) {
   size_t n = 0;
   job->spec[n++] = '%';

@@ -1,5 +1,5 @@
-/* The expressions of test(1). With up to four words POSIX fixes the meaning by their number, so that
- * operands may look like operators; beyond that a recursive descent reads -o, -a, !, ( ). */
+/* The expressions of test(1). With up to four words POSIX fixes the meaning by their number, so
+ * that operands may look like operators; beyond that a recursive descent reads -o, -a, !, ( ). */
 #define _GNU_SOURCE
 #include <err.h>
 #include <errno.h>

@@ -1,4 +1,5 @@
-/* ln [-sf] TARGET [NAME]: another name for a file; -s: a symbolic link; -f: replace an existing name. */
+/* ln [-sf] TARGET [NAME]: another name for a file; -s: a symbolic link; -f: replace an existing
+ * name. */
 #include <err.h>
 #include <stdlib.h>
 #include <string.h>

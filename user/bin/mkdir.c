@@ -1,4 +1,5 @@
-/* mkdir [-p] [-m MODE] DIRECTORY...: make directories; -p: with those above, existing ones are fine. */
+/* mkdir [-p] [-m MODE] DIRECTORY...: make directories; -p: with those above, existing ones are
+ * fine. */
 #include <err.h>
 #include <errno.h>
 #include <stdlib.h>

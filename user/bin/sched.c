@@ -1,6 +1,5 @@
 /* sched, sched NAME, sched NAME=VALUE: the scheduler's parameters, which are the files of
- * sys:sched: all with value, unit and limits; the value of one; or set one while the system runs.
- */
+ * sys:sched: all with value, unit and limits; the value of one; or set one as the system runs. */
 #include <err.h>
 #include <fcntl.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* seq [FIRST [STEP]] LAST: numbers, one a line. Whole numbers are exact; others have as many decimals as
- * FIRST or STEP. */
+/* seq [FIRST [STEP]] LAST: numbers, one a line. Whole numbers are exact; others have as many
+ * decimals as FIRST or STEP. */
 #include <err.h>
 #include <limits.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* sleep SECONDS...: wait that long, or the sum; fractions and suffixes s, m, h, d are understood. */
+/* sleep SECONDS...: wait that long, or the sum; fractions and suffixes s, m, h, d are fine. */
 #include <err.h>
 #include <errno.h>
 #include <stdlib.h>

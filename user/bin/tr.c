@@ -1,6 +1,6 @@
-/* tr [-cds] SET1 [SET2]: replace bytes of SET1 by those of SET2; -d: delete them; -s: of equal adjacent
- * ones (of the last set) keep one; -c: SET1 is what it does not contain. Sets know ranges a-z,
- * backslash escapes, and [:alpha:] and its like. */
+/* tr [-cds] SET1 [SET2]: replace bytes of SET1 by those of SET2; -d: delete them; -s: of equal
+ * adjacent ones (of the last set) keep one; -c: SET1 is what it does not contain. Sets know ranges
+ * a-z, backslash escapes, and [:alpha:] and its like. */
 #include <ctype.h>
 #include <err.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* uniq [-cdu] [FILE]: of adjacent equal lines print one; -c: with their number; -d: only repeated ones;
- * -u: only single ones. */
+/* uniq [-cdu] [FILE]: of adjacent equal lines print one; -c: with their number; -d: only repeated
+ * ones; -u: only single ones. */
 #include <string.h>
 #include <unistd.h>
 

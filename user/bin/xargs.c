@@ -1,6 +1,6 @@
-/* xargs [-n MAX] [-0] [COMMAND [ARG...]]: run a command (echo) with words from standard input as further
- * arguments. Words are separated by blanks and newlines (quotes and backslashes protect them), with -0
- * by NUL. Statuses: 123 when a command failed, 126 or 127 when it could not be run. */
+/* xargs [-n MAX] [-0] [COMMAND [ARG...]]: run a command (echo) with words from standard input as
+ * further arguments. Words are separated by blanks and newlines (quotes and backslashes protect
+ * them), with -0 by NUL. Statuses: 123 when a command failed, 126 or 127 when it could not run. */
 #define _GNU_SOURCE
 #include <err.h>
 #include <errno.h>

@@ -4,8 +4,8 @@
 
 #include <stdbool.h>
 
-/* Special builtins are found before functions, keep their assignments, and end a script when they are
- * misused. */
+/* Special builtins are found before functions, keep their assignments, and end a script when they
+ * are misused. */
 struct builtin {
   const char *name;
   int (*run)(int argc, char **argv);

@@ -14,8 +14,8 @@ int exec_node(const struct node *node, unsigned flags);
 
 int command_execute(const struct node *node, unsigned flags);
 
-/* Starts a plain program as a stage of a pipeline. False: it needs a forked shell instead. Otherwise
- * *pid is the process, or 0 when it could not be started and *status says why. */
+/* Starts a plain program as a stage of a pipeline. False: it needs a forked shell instead.
+ * Otherwise *pid is the process, or 0 when it could not be started and *status says why. */
 bool command_spawn_stage(const struct node *node, const struct stage *stage, pid_t *pid,
                          int *status);
 

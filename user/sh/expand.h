@@ -1,7 +1,7 @@
 /* From words to strings: parameters, substitutions, arithmetic, field splitting, file names.
  *
- * Results lie in shell.temp. On an error (an unset parameter under -u, bad arithmetic, ...) a message
- * has been printed, shell_abort() called, and the answer is false or NULL. */
+ * Results lie in shell.temp. On an error (an unset parameter under -u, bad arithmetic, ...) a
+ * message has been printed, shell_abort() called, and the answer is false or NULL. */
 #ifndef SH_EXPAND_H
 #define SH_EXPAND_H
 
@@ -18,7 +18,8 @@ char *expand_string(const struct word *word);
 /* One pattern for fnmatch(): what was quoted is escaped. */
 char *expand_pattern(const struct word *word);
 
-/* True when expanding may change the shell itself or needs another process: ${x=y}, $((...)), $(...). */
+/* True when expanding may change the shell itself or needs another process: ${x=y}, $((...)),
+ * $(...). */
 bool expand_has_effects(const struct word *words);
 
 /* $name as a string in shell.temp, or NULL when it is not set. Not for @ and *. */

@@ -13,7 +13,7 @@ void jobs_forget(void);
 /* The pid of "%n", "%%", "%+" or a number; -1 when there is no such job. */
 pid_t job_pid(const char *name);
 
-/* Waits for one job, or for all (status 0). 127: no such job; 128 + n: a trapped signal came first. */
+/* Waits for one job, or for all (status 0). 127: no such job; 128 + n: a trapped signal came. */
 int job_wait(pid_t pid);
 int jobs_wait_all(void);
 

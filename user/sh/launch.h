@@ -1,4 +1,4 @@
-/* Processes: posix_spawn for plain commands, fork for everything that needs the shell in the child. */
+/* Processes: posix_spawn for plain commands, fork for everything that needs the shell. */
 #ifndef SH_LAUNCH_H
 #define SH_LAUNCH_H
 
@@ -24,8 +24,8 @@ void launch_stage(const struct stage *stage);
 pid_t launch_spawn(const char *path, char **argv, const struct redirect_plan *plan,
                    const struct stage *stage);
 
-/* Replaces this process; only returns on failure, with errno set. Scripts without #! are run by this
- * shell. */
+/* Replaces this process; only returns on failure, with errno set. Scripts without #! are run by
+ * this shell. */
 void launch_exec(const char *path, char **argv);
 
 /* Waits for a child: its exit status, 128 + n when signal n ended it. */
@@ -36,7 +36,7 @@ int status_from_wait(int wstatus);
 /* Runs the list in a child and collects its output; answers its status. */
 int launch_substitution(const struct node *body, struct text *output);
 
-/* Finds a program in $PATH: its path in shell.temp, or NULL with *status 127 or 126 and errno set. */
+/* Finds a program in $PATH: its path in shell.temp, or NULL with *status 127 or 126 and errno. */
 char *launch_find(const char *name, int *status);
 
 #endif

@@ -1,8 +1,9 @@
 /* From characters to trees. The lexer and the parser call each other: a word may hold a command
  * substitution, and what is a reserved word depends on where it stands.
  *
- * Errors: the first one is reported on stderr and sets `failed`; from then on the lexer answers only
- * TOKEN_END, so that every loop of the parser ends by itself and no error needs to be passed up. */
+ * Errors: the first one is reported on stderr and sets `failed`; from then on the lexer answers
+ * only TOKEN_END, so that every loop of the parser ends by itself and no error needs to be passed
+ * up. */
 #ifndef SH_PARSER_H
 #define SH_PARSER_H
 

@@ -46,8 +46,7 @@ static bool open_file(struct redirect_step *step, enum redir_kind kind, const ch
   return step->owned;
 }
 
-/* A here-document lies in a file without a name, so that any length works without another process.
- */
+/* A here-document lies in a file without a name, so that any length works without a process. */
 static bool open_text(struct redirect_step *step, const char *text) {
   const char *dir = vars_get("TMPDIR");
   char path[256];

@@ -1,5 +1,5 @@
-/* Redirections in two steps: a plan opens every file (so that errors appear before anything changes),
- * then the plan is applied to this process, or handed to posix_spawn. */
+/* Redirections in two steps: a plan opens every file (so that errors appear before anything
+ * changes), then the plan is applied to this process, or handed to posix_spawn. */
 #ifndef SH_REDIRECT_H
 #define SH_REDIRECT_H
 

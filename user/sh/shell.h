@@ -61,7 +61,7 @@ __attribute__((format(printf, 1, 2))) void shell_warn(const char *format, ...);
 /* Replaces $1 and so on by copies. */
 void params_set(int n, char **value);
 
-/* An error that ends a script, but only the current command at a prompt. Answers the status given. */
+/* An error that ends a script, but only the current command at a prompt. Answers the status. */
 int shell_abort(int status);
 
 /* Executes all commands of a source; answers the last status. */

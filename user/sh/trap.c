@@ -1,5 +1,4 @@
-/* Traps: see trap.h. The handler only notes the signal; commands run between commands of the shell.
- */
+/* Traps: see trap.h. The handler only notes the signal; commands run between commands. */
 #include "trap.h"
 
 #include <stdlib.h>

@@ -1,7 +1,6 @@
 /* Wild pointers in every call: the answer is EFAULT (or another error that is found first), never a
  * death, and never a write outside the buffer. libc reads some arguments itself, so that the calls
- * are made with syscall(2); what this system does not have answers ENOSYS, which is fine as well.
- */
+ * are made with syscall(2); what this system does not have answers ENOSYS, which is fine. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <poll.h>
@@ -13,8 +12,7 @@
 
 #include "tap.h"
 
-/* Not mapped; the kernel's half; not canonical; the last page; one before the end of the numbers.
- */
+/* Not mapped; the kernel's half; not canonical; the last page; one at the end of all numbers. */
 static uintptr_t wild[7] = {
     8, 0xffffffff80000000,           0x8000000000000000, 0x7ffffffff000, ~0ull - 15,
     0, /* a page without rights */ 0 /* a read-only page */};

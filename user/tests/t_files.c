@@ -1,5 +1,4 @@
-/* Files and directories: open flags, positions, append, truncate, links, rename, directories, stat.
- */
+/* Files and directories: open flags, positions, append, truncate, links, rename, listing, stat. */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>

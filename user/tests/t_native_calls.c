@@ -263,17 +263,22 @@ static void random_calls(uint64_t seed, unsigned n) {
   _exit(0);
 }
 
-/* Waits a moment for a child, then ends it: it may sleep for ever, which is no fault. */
+/* Waits a moment for a child, then ends it and its session: they may sleep for ever, which is no
+ * fault. */
 static int end_child(pid_t pid) {
   int status = -1;
-  for (int i = 0; i < 40; i++) {
-    if (waitpid(pid, &status, WNOHANG) == pid) {
-      return status;
+  bool ended = false;
+  for (int i = 0; i < 40 && !ended; i++) {
+    ended = waitpid(pid, &status, WNOHANG) == pid;
+    if (!ended) {
+      sleep_ms(1);
     }
-    sleep_ms(1);
   }
-  kill(pid, SIGKILL);
-  waitpid(pid, &status, 0);
+  kill(-pid, SIGKILL);
+  if (!ended) {
+    kill(pid, SIGKILL);
+    waitpid(pid, &status, 0);
+  }
   return status;
 }
 

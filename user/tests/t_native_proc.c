@@ -262,13 +262,18 @@ static struct proc_op random_step(uint64_t *state) {
     uint64_t r = random_next(state);
     *fields[i] = r % 4 == 0 ? r >> 8 : r % 4 == 1 ? r % 64 : r % 4 == 2 ? 0x400000 + r % 8192 : 0;
   }
-  if (step.code == PROC_SIGNAL_GROUP) {
-    step.b = 0; /* its own group: no others must suffer */
+  if (step.code == PROC_SIGNAL_GROUP || step.code == PROC_SETPGID || step.code == PROC_SETSID) {
+    step.code = PROC_START; /* nobody outside must suffer, nobody inside get away */
   }
   return step;
 }
 
 static void make_garbage(uint64_t seed) {
+  int null = open("/dev/null", O_RDWR);
+  for (int fd = 0; fd < 3; fd++) {
+    dup2(null, fd);
+  }
+  close(null);
   setsid();
   (void)space_new();
   (void)create(NULL, 0);
@@ -298,16 +303,21 @@ static void make_garbage(uint64_t seed) {
   _exit(0);
 }
 
+/* Waits a moment for a child, then ends it and its session: what it made may run for ever. */
 static int end_child(pid_t pid) {
   int status = -1;
-  for (int i = 0; i < 40; i++) {
-    if (waitpid(pid, &status, WNOHANG) == pid) {
-      return status;
+  bool ended = false;
+  for (int i = 0; i < 40 && !ended; i++) {
+    ended = waitpid(pid, &status, WNOHANG) == pid;
+    if (!ended) {
+      sleep_ms(1);
     }
-    sleep_ms(1);
   }
-  kill(pid, SIGKILL);
-  waitpid(pid, &status, 0);
+  kill(-pid, SIGKILL);
+  if (!ended) {
+    kill(pid, SIGKILL);
+    waitpid(pid, &status, 0);
+  }
   return status;
 }
 

@@ -1,5 +1,4 @@
-/* posix_spawn: arguments, file actions, attributes, errors; and vfork. The program spawns itself.
- */
+/* posix_spawn: arguments, file actions, attributes, errors; and vfork. It spawns itself. */
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>

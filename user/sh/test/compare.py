@@ -16,6 +16,7 @@ import sys
 import tempfile
 
 TIME_LIMIT_S = 10
+KEPT = {name: value for name, value in os.environ.items() if name.startswith("ASAN_")}
 
 
 def read_cases(path):
@@ -29,7 +30,7 @@ def read_cases(path):
 
 def run(shell, programs, text, as_file):
     """How the shell ends on the text, given with -c or as a script."""
-    environment = {"PATH": programs + "/usr/bin:/bin", "HOME": "/home/user", "LC_ALL": "C",
+    environment = {**KEPT, "PATH": programs + "/usr/bin:/bin", "HOME": "/home/user", "LC_ALL": "C",
                    "TZ": "UTC0"}
     with tempfile.TemporaryDirectory() as directory:
         arguments = ["-c", text, "sh", "one", "two words"]

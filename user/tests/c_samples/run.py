@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Ordinary C programs with known answers: compiles each NAME.c here, runs it with NAME.in as standard
-input (if there is one), and compares its output and exit status with NAME.out. TAP on stdout.
+"""Ordinary C programs with known answers: compiles each NAME.c here, runs it with NAME.in as
+standard input (if there is one), and compares its output and exit status with NAME.out. TAP.
 
 usage: run.py --host          with the host's compiler, on the host: proves the answers
        run.py                 with build/sdk/bin/cathode-cc, in one boot of the guest
