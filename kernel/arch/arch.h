@@ -154,7 +154,7 @@ static inline struct arch_user_frame *arch_user_frame(struct arch_thread *t) {
 bool arch_user_regs_valid(const struct arch_user_regs *r);
 /* Start ring 3 with these; all other registers are zero. Does not return. */
 _Noreturn void arch_user_enter(const struct arch_user_regs *r);
-void arch_user_set_bases(struct arch_thread *t, bool self, uint64_t fs_base, uint64_t gs_base);
+void arch_user_set_fs(struct arch_thread *self, uint64_t fs_base); /* the calling thread's */
 bool arch_user_has_fsgsbase(void);
 
 /* ---- address spaces ----------------------------------------------------------------------- */

@@ -122,6 +122,9 @@ _Noreturn void panic(const char *format, ...) {
 
 /* One CPU prints at a time: an odd turn is free, an even one taken. */
 _Noreturn void upcall_nmi_stop(uint64_t rip, uint64_t rbp) {
+  if (atomic_load(&panic_owner) == 0) {
+    upcall_panic("an NMI that nobody sent", rip, rbp, 0);
+  }
   for (;;) {
     uint32_t turn = atomic_load(&stopped_turn);
     if (turn % 2 == 1 && atomic_compare_exchange_weak(&stopped_turn, &turn, turn + 1)) {

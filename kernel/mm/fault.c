@@ -9,6 +9,7 @@
  *   present, shared           (spurious)                    W */
 #include "base/panic.h"
 #include "mm/mm_priv.h"
+#include "sched/sched.h"
 
 static paddr_t zero_frame; /* [c] mapped read-only wherever anonymous memory was only read */
 
@@ -181,6 +182,7 @@ enum abi_error space_write_user(struct space *s, uint64_t addr, uaddr_t src, siz
     }
     addr += n;
     len -= n;
+    sched_point();
   }
   return OK;
 }

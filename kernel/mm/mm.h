@@ -103,10 +103,18 @@ void space_get(struct space *s);
 /* The last reference tears it down; the calling CPU leaves it first. */
 void space_put(struct space *s);
 
+/* Bytes of an object, with a reference on it. */
+struct object_ref {
+  struct memobj *obj; /* NULL: none */
+  uint64_t offset;
+  bool read_only; /* who got it this way may not write to it */
+};
+
 struct map_request {
   uint64_t addr; /* hint, or exact with MAP_ABI_FIXED; the result */
   uint64_t len;  /* bytes, rounded up to pages */
   uint32_t prot, flags;
+  bool read_only;     /* a shared mapping of obj may never be written through */
   struct memobj *obj; /* NULL: anonymous; a reference is taken on success */
   uint64_t offset;    /* into obj, page-aligned */
 };
@@ -123,11 +131,10 @@ struct map_request {
                                             uint64_t len, uint32_t prot);
 /* The object that a shared or read-only grant at addr maps, for a server that answers MMAP with an
  * address of its own; a reference for the caller. ABI_EINVAL when [addr, addr + len) is not one such grant. */
-[[nodiscard]] enum abi_error space_object_at(struct space *s, uint64_t addr, uint64_t len, struct memobj **obj,
-                                             uint64_t *offset);
+[[nodiscard]] enum abi_error space_object_at(struct space *s, uint64_t addr, uint64_t len, struct object_ref *out);
 
 /* The object of a shared mapping at this page, if it is one: what names a futex word in shared memory. */
-[[nodiscard]] enum abi_error space_shared_at(struct space *s, uint64_t page, struct memobj **obj, uint64_t *offset);
+[[nodiscard]] enum abi_error space_shared_at(struct space *s, uint64_t page, struct object_ref *out);
 
 /* Resolve a page fault. ABI_EFAULT: no grant there, or not these rights. ABI_ENOMEM. */
 [[nodiscard]] enum abi_error space_fault(struct space *s, uint64_t addr, bool write, bool exec);

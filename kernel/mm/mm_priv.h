@@ -12,6 +12,7 @@ struct grant {
   struct gnode node;  /* first; start and end */
   uint8_t prot;       /* PROT_ABI_* */
   bool shared;        /* MAP_SHARED */
+  bool read_only;     /* shared, and write access can never be given [M6] */
   struct memobj *obj; /* NULL: private anonymous */
   uint64_t offset;    /* of node.start in obj */
 };

@@ -1,19 +1,24 @@
 /* Moving grants: mremap within a space, transfer between two. Pages move with their leaves, uncopied. */
 #include "mm/mm_priv.h"
 
-/* Leaves of [from, from + len) in src reappear at `to` in dst. Both spaces' locks and table locks are held by
- * the caller; the destination's range is empty. */
+/* Leaves of [from, from + len) in src reappear at `to` in dst, with the rights of another grant if one is given.
+ * Both spaces' locks and table locks are held by the caller; the destination's range is empty. Each space's
+ * stale translations go to a gather of its own. */
 static enum abi_error leaves_move(struct space *dst, uint64_t to, struct space *src, uint64_t from, uint64_t len,
-                                  uint64_t rights_clear, struct ptree_gather *g) {
+                                  const struct grant *rights, struct ptree_gather *dst_g, struct ptree_gather *g) {
   uint64_t va = from, pte;
   while (ptree_next(src->arch.root.v, &va, from + len, &pte)) {
     struct ptree_slot out, in;
-    enum abi_error e = ptree_slot(dst->arch.root.v, to + (va - from), g, &in);
+    enum abi_error e = ptree_slot(dst->arch.root.v, to + (va - from), dst_g, &in);
     e = e == OK ? ptree_slot(src->arch.root.v, va, g, &out) : e;
     if (e != OK) {
       return e;
     }
-    ptree_leaf_set(&in, ptree_leaf_take(&out, va, g) & ~rights_clear);
+    uint64_t leaf = ptree_leaf_take(&out, va, g);
+    if (rights != NULL) { /* W comes by fault */
+      leaf = (leaf & ~(PTE_P | PTE_W | PTE_NX)) | (grant_leaf_bits(rights) & (PTE_P | PTE_NX));
+    }
+    ptree_leaf_set(&in, leaf);
     va += PAGE_SIZE;
   }
   return OK;
@@ -50,9 +55,9 @@ static enum abi_error move_grant(struct space *s, uint64_t *addr, uint64_t old_l
   struct ptree_gather gather;
   gather_begin(&gather, s);
   spin_lock(&s->pt_lock);
-  enum abi_error e = leaves_move(s, to, s, *addr, old_len, 0, &gather);
+  enum abi_error e = leaves_move(s, to, s, *addr, old_len, NULL, &gather, &gather);
   if (e != OK) { /* what was moved goes back: its slots exist, so this cannot fail */
-    enum abi_error undo = leaves_move(s, *addr, s, to, old_len, 0, &gather);
+    enum abi_error undo = leaves_move(s, *addr, s, to, old_len, NULL, &gather, &gather);
     kassert(undo == OK);
   }
   gather_end(&gather);
@@ -105,12 +110,13 @@ static enum abi_error transfer_locked(struct space *dst, uint64_t to, struct spa
   g->prot = (uint8_t)prot;
   g->node.start = to;
   g->node.end = to + len;
-  struct grant shape = {.prot = (uint8_t)prot};
-  struct ptree_gather gather;
+  struct ptree_gather gather, dst_gather;
   gather_begin(&gather, src);
+  gather_begin(&dst_gather, dst);
   spin_lock(&src->pt_lock);
   spin_lock_second(&dst->pt_lock);
-  enum abi_error e = leaves_move(dst, to, src, from, len, PTE_W | (~grant_leaf_bits(&shape) & PTE_P), &gather);
+  enum abi_error e = leaves_move(dst, to, src, from, len, g, &dst_gather, &gather);
+  gather_end(&dst_gather);
   spin_unlock(&dst->pt_lock);
   gather_end(&gather);
   spin_unlock(&src->pt_lock);

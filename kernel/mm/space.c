@@ -3,10 +3,12 @@
  * [M4] Every used leaf of the page tables lies in a grant; its rights are at most the grant's.
  * [M5] No two grants overlap (gtree); a private anonymous grant never touches another of the same rights
  *      (they are merged), so that a heap grown in pieces stays one grant.
+ * [M6] An object that was opened for reading, or is the boot image, is never written through any mapping.
  * Locks: s->lock exclusive for every change of grants, then s->pt_lock for the tables. */
 #include "lib/fmt.h"
 #include "lib/string.h"
 #include "mm/mm_priv.h"
+#include "sched/sched.h"
 
 #define MAP_TOP (ABI_USER_END - (16ul << 20)) /* above: the main stack */
 
@@ -80,6 +82,7 @@ static struct grant *grant_create(const struct map_request *r) {
   g->node.end = r->addr + r->len;
   g->prot = (uint8_t)r->prot;
   g->shared = r->flags & MAP_ABI_SHARED;
+  g->read_only = g->shared && r->read_only;
   g->obj = r->obj;
   g->offset = r->offset;
   if (g->obj != NULL) {
@@ -197,6 +200,9 @@ static enum abi_error map_check(struct map_request *r) {
   if (shared == private || (r->prot & ~7u) != 0 || !IS_ALIGNED(r->offset, PAGE_SIZE) || r->len == 0) {
     return ABI_EINVAL;
   }
+  if (shared && r->read_only && r->prot & PROT_ABI_WRITE) {
+    return ABI_EACCES;
+  }
   if (r->len > ABI_USER_END) {
     return ABI_ENOMEM;
   }
@@ -210,6 +216,7 @@ static void populate(struct space *s, const struct map_request *r) {
     if (space_fault(s, va, r->prot & PROT_ABI_WRITE, false) != OK) {
       return;
     }
+    sched_point();
   }
 }
 
@@ -246,14 +253,18 @@ enum abi_error space_unmap(struct space *s, uint64_t addr, uint64_t len) {
 
 /* ---- rights ------------------------------------------------------------------------------- */
 
-static bool range_is_granted(struct space *s, uint64_t start, uint64_t end) {
+/* Every page of the range is mapped (else ENOMEM), by a grant that may have these rights (else EACCES). */
+static enum abi_error range_check_grants(struct space *s, uint64_t start, uint64_t end, uint32_t prot) {
   for (struct gnode *n = gtree_find(&s->grants, start); n != NULL && n->start <= start; n = gtree_next(n)) {
+    if (grant_of(n)->read_only && prot & PROT_ABI_WRITE) {
+      return ABI_EACCES;
+    }
     if (n->end >= end) {
-      return true;
+      return OK;
     }
     start = n->end;
   }
-  return false;
+  return ABI_ENOMEM;
 }
 
 static enum abi_error tables_protect(struct space *s, uint64_t start, uint64_t end, uint32_t prot) {
@@ -280,7 +291,8 @@ enum abi_error space_protect(struct space *s, uint64_t addr, uint64_t len, uint3
     return e;
   }
   rw_lock_exclusive(&s->lock);
-  e = range_is_granted(s, addr, addr + len) ? grants_split(s, addr, addr + len) : ABI_ENOMEM;
+  e = range_check_grants(s, addr, addr + len, prot);
+  e = e == OK ? grants_split(s, addr, addr + len) : e;
   if (e == OK) {
     e = tables_protect(s, addr, addr + len, prot);
   }
@@ -354,28 +366,28 @@ enum abi_error space_clone(struct space *src, struct space **out) {
 
 /* ---- looking ------------------------------------------------------------------------------ */
 
-static enum abi_error object_at(struct space *s, uint64_t addr, uint64_t len, bool shared_only, struct memobj **obj,
-                                uint64_t *offset) {
+static enum abi_error object_at(struct space *s, uint64_t addr, uint64_t len, bool shared_only,
+                                struct object_ref *out) {
   enum abi_error e = ABI_EINVAL;
   rw_lock_shared(&s->lock);
   struct gnode *n = gtree_find(&s->grants, addr);
-  if (n != NULL && IS_ALIGNED(addr, PAGE_SIZE) && len <= n->end - addr && grant_of(n)->obj != NULL &&
-      (grant_of(n)->shared || !shared_only)) {
-    memobj_get(grant_of(n)->obj);
-    *obj = grant_of(n)->obj;
-    *offset = grant_of(n)->offset + (addr - n->start);
+  const struct grant *g = n != NULL ? grant_of(n) : NULL;
+  if (g != NULL && IS_ALIGNED(addr, PAGE_SIZE) && len <= n->end - addr && g->obj != NULL &&
+      (g->shared || !shared_only)) {
+    memobj_get(g->obj);
+    *out = (struct object_ref){g->obj, g->offset + (addr - n->start), g->read_only || !g->shared};
     e = OK;
   }
   rw_unlock_shared(&s->lock);
   return e;
 }
 
-enum abi_error space_object_at(struct space *s, uint64_t addr, uint64_t len, struct memobj **obj, uint64_t *offset) {
-  return object_at(s, addr, len, false, obj, offset);
+enum abi_error space_object_at(struct space *s, uint64_t addr, uint64_t len, struct object_ref *out) {
+  return object_at(s, addr, len, false, out);
 }
 
-enum abi_error space_shared_at(struct space *s, uint64_t page, struct memobj **obj, uint64_t *offset) {
-  return object_at(s, page, PAGE_SIZE, true, obj, offset);
+enum abi_error space_shared_at(struct space *s, uint64_t page, struct object_ref *out) {
+  return object_at(s, page, PAGE_SIZE, true, out);
 }
 
 size_t space_describe(struct space *s, char *out, size_t cap) {

@@ -56,6 +56,9 @@ struct context *context_find(uint32_t id) {
 
 void context_for_each(void (*visit)(struct context *c, void *arg), void *arg) {
   for (uint32_t id = 1; id < IDS_MAX; id++) {
+    if (id % 1024 == 0) {
+      sched_point();
+    }
     struct context *c = by_id[id] != NULL ? context_find(id) : NULL;
     if (c != NULL) {
       visit(c, arg);
@@ -183,19 +186,55 @@ void context_set_space(struct context *c, struct space *s) {
   }
 }
 
+enum abi_error context_claim(struct context *c) {
+  if (c == context_current()) {
+    return OK;
+  }
+  if (atomic_exchange(&c->claimed, true)) {
+    return ABI_EBUSY;
+  }
+  if (c->state != PROC_STATE_NEW) {
+    atomic_store(&c->claimed, false);
+    return ABI_EBUSY;
+  }
+  return OK;
+}
+
+void context_unclaim(struct context *c) {
+  if (c != context_current()) {
+    atomic_store(&c->claimed, false);
+  }
+}
+
+/* What came for it while it was NEW. With the group's lock held. */
+static uint32_t work_waiting(const struct context *c) {
+  const struct group *g = c->group;
+  bool signals = (atomic_load(&c->sig_pending) | atomic_load(&g->sig_pending)) != 0;
+  return (g->dying || g->alone != NULL ? ARCH_WORK_DIE : 0) | (g->state == PROC_STATE_STOPPED ? ARCH_WORK_STOP : 0) |
+         (signals ? ARCH_WORK_SIGNAL : 0);
+}
+
+/* With the group's lock held: NEW -> RUNNING, with the references that a running context needs before anybody
+ * can wake and end it. */
+static void context_enlist(struct context *c) {
+  struct group *g = c->group;
+  context_get(c); /* its own, given back by context_reap() */
+  if (g->state == PROC_STATE_NEW) {
+    g->state = PROC_STATE_RUNNING;
+    g->leader = c;
+    context_get(c); /* the process's, given back by group_end() */
+  }
+  g->n_started++;
+  atomic_fetch_or(&c->thread.arch.work, work_waiting(c));
+  c->state = PROC_STATE_RUNNING;
+}
+
 enum abi_error context_start(struct context *c) {
   spin_lock(&c->group->lock);
   bool ready = c->space != NULL && c->files != NULL && c->actions != NULL && arch_user_regs_valid(&c->regs);
-  bool ok = c->state == PROC_STATE_NEW && ready;
+  bool ok = c->state == PROC_STATE_NEW && c->group->state != PROC_STATE_DEAD && ready;
   if (ok) {
-    context_get(c); /* its own, given back by context_reap(): before anybody can wake and end it */
-    c->state = PROC_STATE_RUNNING;
-    c->group->state = c->group->state == PROC_STATE_NEW ? PROC_STATE_RUNNING : c->group->state;
-  }
-  uint32_t work = (c->group->dying ? ARCH_WORK_DIE : 0) | (c->group->state == PROC_STATE_STOPPED ? ARCH_WORK_STOP : 0) |
-                  ((atomic_load(&c->sig_pending) | atomic_load(&c->group->sig_pending)) != 0 ? ARCH_WORK_SIGNAL : 0);
-  if (ok) {
-    atomic_fetch_or(&c->thread.arch.work, work); /* what came while it was NEW */
+    context_enlist(c);
   }
   spin_unlock(&c->group->lock);
   if (!ok) {

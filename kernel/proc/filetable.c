@@ -147,6 +147,16 @@ int64_t filetable_close(struct filetable *t, int fd) {
   return 0;
 }
 
+void filetable_remove(struct filetable *t, int fd, const struct file *f) {
+  spin_lock(&t->lock);
+  struct fd_slot *slot = slot_of(t, (uint32_t)fd);
+  struct file *found = slot != NULL && slot->file == f ? slot_empty(&t->ranges[fd >= FD_UPPER], (uint32_t)fd % FD_UPPER) : NULL;
+  spin_unlock(&t->lock);
+  if (found != NULL) {
+    file_put(found);
+  }
+}
+
 int64_t filetable_flags(struct filetable *t, int fd, bool set, uint32_t flags) {
   int64_t r = -ABI_EBADF;
   spin_lock(&t->lock);
@@ -218,7 +228,7 @@ void filetable_put(struct filetable *t) {
 static enum abi_error chunk_copy(struct fd_range *to, const struct fd_chunk *from, uint32_t n) {
   for (uint64_t rest = from->used; rest != 0; rest &= rest - 1) {
     const struct fd_slot *slot = &from->slots[bit_first(rest)];
-    if (slot->flags & O_ABI_CLOFORK) {
+    if (slot->flags & O_ABI_CLOFORK || (slot->file->ops->stays != NULL && slot->file->ops->stays(slot->file))) {
       continue;
     }
     enum abi_error e = slot_fill(to, n * CHUNK_SLOTS + bit_first(rest), slot->file, slot->flags);

@@ -47,12 +47,11 @@ static enum abi_error key_make(struct space *s, uaddr_t word, bool shared, struc
     return ABI_EINVAL;
   }
   *key = (struct futex_key){(uint64_t)s, word.v};
-  struct memobj *obj;
-  uint64_t offset;
+  struct object_ref ref;
   uint64_t page = ALIGN_DOWN(word.v, PAGE_SIZE);
-  if (shared && space_shared_at(s, page, &obj, &offset) == OK) {
-    *key = (struct futex_key){(uint64_t)obj, offset + (word.v - page)};
-    memobj_put(obj); /* the mapping keeps it; a key is only compared */
+  if (shared && space_shared_at(s, page, &ref) == OK) {
+    *key = (struct futex_key){(uint64_t)ref.obj, ref.offset + (word.v - page)};
+    memobj_put(ref.obj); /* the mapping keeps it; a key is only compared */
   }
   return OK;
 }

@@ -60,20 +60,18 @@ enum abi_error group_create(struct context *creator, struct context *c) {
     group_inherit(g, creator->group);
   }
   list_push_back(&g->contexts, &c->group_node);
-  g->n_contexts = 1;
   c->group = g;
   return OK;
 }
 
 enum abi_error group_join(struct group *g, struct context *c) {
   spin_lock(&g->lock);
-  bool dying = g->dying;
-  if (!dying) {
+  bool ending = g->dying || g->alone != NULL;
+  if (!ending) {
     list_push_back(&g->contexts, &c->group_node);
-    g->n_contexts++;
   }
   spin_unlock(&g->lock);
-  if (dying) {
+  if (ending) {
     return ABI_EAGAIN;
   }
   group_get(g);
@@ -101,6 +99,9 @@ static void group_end(struct group *g, bool ran) {
   g->parent = NULL;
   spin_unlock(&g->lock);
   waitq_wake(&g->status);
+  if (g->leader != NULL) {
+    context_put(g->leader);
+  }
   if (parent != NULL && ran) {
     enum abi_error e = signal_post(parent, SIGNAL_CHLD, g->pid);
     (void)e; /* a dead parent does not mind */
@@ -112,11 +113,11 @@ void group_leave(struct context *c) {
   struct group *g = c->group;
   spin_lock(&g->lock);
   list_remove(&c->group_node);
-  g->n_contexts--;
   g->run_ns += thread_run_ns(&c->thread);
   bool ran = c->state != PROC_STATE_NEW;
   c->state = PROC_STATE_DEAD;
-  bool last = g->n_contexts == 0;
+  g->n_started -= ran;
+  bool last = ran ? g->n_started == 0 : g->state == PROC_STATE_NEW;
   if (last) {
     g->state = PROC_STATE_DEAD;
   } else {
@@ -214,26 +215,40 @@ bool group_may_control(const struct context *c, const struct group *g) {
 
 /* ---- exec ---------------------------------------------------------------------------------- */
 
-struct alone_wait {
-  struct group *group;
-};
-
-static bool alone_or_dying(void *arg) {
-  const struct group *g = ((struct alone_wait *)arg)->group;
-  return g->n_contexts == 1;
-}
-
-bool context_be_alone(void) {
-  struct context *self = context_current();
-  struct group *g = self->group;
+/* One context of a process at a time may end the others; false: another is doing it, or this one is to die. */
+static bool alone_claim(struct group *g, struct context *self) {
   spin_lock(&g->lock);
-  list_for_each(pos, &g->contexts) {
-    struct context *c = CONTAINER_OF(pos, struct context, group_node);
-    if (c != self && c->state != PROC_STATE_NEW) {
-      thread_set_work(&c->thread, ARCH_WORK_DIE);
+  bool ok = g->alone == NULL && !(atomic_load(&self->thread.arch.work) & ARCH_WORK_DIE);
+  if (ok) {
+    g->alone = self;
+    list_for_each(pos, &g->contexts) {
+      struct context *c = CONTAINER_OF(pos, struct context, group_node);
+      if (c != self && c->state != PROC_STATE_NEW) {
+        thread_set_work(&c->thread, ARCH_WORK_DIE);
+      }
     }
   }
   spin_unlock(&g->lock);
-  struct alone_wait wait = {g};
-  return wait_until(&g->status, alone_or_dying, &wait, NO_DEADLINE) == OK;
+  return ok;
+}
+
+/* No signal ends this wait, only death: the others are going already. */
+bool context_be_alone(void) {
+  struct context *self = context_current();
+  struct group *g = self->group;
+  if (!alone_claim(g, self)) {
+    return false;
+  }
+  struct waiter w;
+  waitq_add(&g->status, &w);
+  while (__atomic_load_n(&g->n_started, __ATOMIC_ACQUIRE) > 1 &&
+         !(atomic_load(&self->thread.arch.work) & ARCH_WORK_DIE)) {
+    sched_park(NO_DEADLINE);
+  }
+  waitq_remove(&g->status, &w);
+  spin_lock(&g->lock);
+  g->alone = NULL;
+  bool alone = g->n_started == 1;
+  spin_unlock(&g->lock);
+  return alone;
 }

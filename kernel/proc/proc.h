@@ -32,11 +32,12 @@ struct file_ops {
   int64_t (*open)(struct file *dir, const char *path, size_t len, uint32_t flags, uint32_t mode, struct file **out);
   int64_t (*dup)(struct file *f, const char *name, size_t len, struct file **out);
   int64_t (*call)(struct file *f, const struct file_call *c);
-  int64_t (*map)(struct file *f, uint64_t offset, uint64_t len, bool shared, struct memobj **obj, uint64_t *obj_offset);
+  int64_t (*map)(struct file *f, uint64_t offset, uint64_t len, struct object_ref *out);
   uint32_t (*poll)(struct file *f, uint32_t events); /* POLL_ABI_* that hold now; does not sleep */
   struct waitq *(*waitq)(struct file *f);            /* woken when that may have changed */
   int64_t (*size)(struct file *f);                   /* bytes, for SEEK_END and appending */
   void (*close)(struct file *f);                     /* the last reference has gone */
+  bool (*stays)(struct file *f);                     /* not copied to another table: a context that is NEW */
   bool seekable;
 };
 
@@ -79,6 +80,7 @@ void filetable_put(struct filetable *t);
 /* Exactly fd; what was there is closed. */
 [[nodiscard]] int64_t filetable_put_at(struct filetable *t, struct file *f, uint32_t fd, uint32_t flags);
 [[nodiscard]] int64_t filetable_close(struct filetable *t, int fd);
+void filetable_remove(struct filetable *t, int fd, const struct file *f); /* close fd if it still is f */
 void filetable_sweep(struct filetable *t); /* close what is CLOEXEC */
 [[nodiscard]] int64_t filetable_flags(struct filetable *t, int fd, bool set, uint32_t flags);
 bool filetable_is_shared(const struct filetable *t);
@@ -119,7 +121,9 @@ struct group {
   uint32_t pid;               /* [c] id of the first context */
   struct spinlock lock;       /* GROUP: the fields marked [L] */
   struct list contexts;       /* [L/r] */
-  uint32_t n_contexts;        /* [L/r] those not dead */
+  uint32_t n_started;         /* [L/r] contexts that were started and are not dead */
+  struct context *leader;     /* [L] the first, kept with its id until the process has ended */
+  struct context *alone;      /* [L] who is ending the others, for exec */
   uint32_t state;             /* [L/r] enum proc_state */
   bool dying;                 /* [L/r] all contexts are asked to die */
   int32_t wstatus;            /* [L/r] */
@@ -157,6 +161,7 @@ struct context {
   struct group *group;          /* [c] */
   struct list group_node;       /* [GROUP] */
   uint32_t state;               /* [GROUP/r] enum proc_state */
+  _Atomic bool claimed;         /* [a] while NEW: who works on what it holds, context_claim() */
   struct space *space;          /* [o] or stopped */
   struct filetable *files;      /* [o] or stopped */
   struct actions *actions;      /* [o] or stopped */
@@ -181,6 +186,10 @@ void context_get(struct context *c);
 void context_put(struct context *c);
 /* By id; a reference. */
 struct context *context_find(uint32_t id);
+/* The right to change, copy or start what a context holds: always one's own, and of a NEW one if nobody else has it
+ * just now. ABI_EBUSY. Not held across anything that sleeps. */
+[[nodiscard]] enum abi_error context_claim(struct context *c);
+void context_unclaim(struct context *c);
 /* NEW -> RUNNING (once it has a space, files, actions), STOPPED -> RUNNING. */
 [[nodiscard]] enum abi_error context_start(struct context *c);
 void context_set_space(struct context *c, struct space *s); /* takes over the reference; c is NEW or the caller */

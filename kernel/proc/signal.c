@@ -159,7 +159,12 @@ bool signal_is_due(struct context *c) {
   uint64_t bits = due(c, has ? &control : NULL);
   for (; bits != 0; bits &= bits - 1) {
     uint32_t signo = bit_first(bits) + 1;
-    if (pending_claim(c, signo)) { /* ours from now on: no other thread's call ends for it */
+    if (!pending_claim(c, signo)) {
+      continue;
+    }
+    if (SIG_BIT(signo) & DEFAULT_STOP && !(atomic_load(&c->actions->catch) & SIG_BIT(signo))) {
+      group_stop(c->group); /* inside the wait, which goes on afterwards */
+    } else { /* ours from now on: no other thread's call ends for it */
       atomic_fetch_or(&c->sig_pending, SIG_BIT(signo));
       atomic_fetch_or(&c->thread.arch.work, ARCH_WORK_SIGNAL);
       return true;

@@ -3,13 +3,23 @@
 #include "base/clock.h"
 #include "proc/proc_priv.h"
 
+static void context_stopped(struct context *c) {
+  while ((atomic_load(&c->thread.arch.work) & (ARCH_WORK_STOP | ARCH_WORK_DIE)) == ARCH_WORK_STOP) {
+    sched_park(NO_DEADLINE);
+  }
+}
+
 bool context_interrupted(void) {
   struct context *c = context_current();
   uint32_t work = atomic_load_explicit(&c->thread.arch.work, memory_order_acquire);
   if (LIKELY(!(work & (ARCH_WORK_DIE | ARCH_WORK_SIGNAL | ARCH_WORK_STOP)))) {
     return false;
   }
-  return (work & ARCH_WORK_DIE) || ((work & ARCH_WORK_SIGNAL) && signal_is_due(c));
+  if ((work & ARCH_WORK_SIGNAL) && !(work & ARCH_WORK_DIE) && signal_is_due(c)) {
+    return true;
+  }
+  context_stopped(c);
+  return atomic_load(&c->thread.arch.work) & ARCH_WORK_DIE;
 }
 
 enum abi_error wait_until(struct waitq *q, bool (*cond)(void *), void *arg, uint64_t deadline_ns) {
@@ -29,12 +39,6 @@ enum abi_error wait_until(struct waitq *q, bool (*cond)(void *), void *arg, uint
   }
   waitq_remove(q, &w);
   return e;
-}
-
-static void context_stopped(struct context *c) {
-  while ((atomic_load(&c->thread.arch.work) & (ARCH_WORK_STOP | ARCH_WORK_DIE)) == ARCH_WORK_STOP) {
-    sched_park(NO_DEADLINE);
-  }
 }
 
 void context_work(struct arch_user_frame *frame) {

@@ -9,6 +9,7 @@
 
 #define PRIO_NICE_0 96u
 #define NS_PER_US 1000ul
+#define STEAL_LOOK 8u /* threads that a thief considers: pinned ones must not make it O(n) */
 #define SLICE_MIN_NS 50000ul
 
 enum schedule_why { WHY_PREEMPT, WHY_YIELD, WHY_PARK, WHY_EXIT };
@@ -219,6 +220,9 @@ void sched_set_affinity(struct thread *t, uint64_t mask) {
   t->affinity = mask;
   if (t == thread_current() && !(mask >> cpu_id() & 1)) {
     schedule(WHY_YIELD);
+  } else if (t != thread_current() && atomic_load(&t->on_cpu) && !(mask >> atomic_load(&t->cpu) & 1)) {
+    atomic_fetch_or(&t->arch.work, ARCH_WORK_RESCHED); /* requeue() sends it on; it must not be woken */
+    arch_ipi_send(atomic_load(&t->cpu), ARCH_IPI_WAKE);
   }
 }
 
@@ -247,8 +251,8 @@ bool sched_steal(struct cpu_sched *cs) {
   struct cpu_sched *vs = &cpu_scheds[victim];
   spin_lock(&vs->lock);
   struct runq_node *node = runq_steal_first(&vs->rq);
-  while (node != NULL && !(CONTAINER_OF(node, struct thread, rq)->affinity >> self & 1)) {
-    node = runq_steal_next(&vs->rq, node);
+  for (uint32_t looked = 1; node != NULL && !(CONTAINER_OF(node, struct thread, rq)->affinity >> self & 1); looked++) {
+    node = looked < STEAL_LOOK ? runq_steal_next(&vs->rq, node) : NULL;
   }
   if (node != NULL) {
     runq_remove(&vs->rq, node);

@@ -4,7 +4,7 @@
 #include "scheme/scheme.h"
 
 #define INPUT_SIZE 1024u
-#define OUTPUT_CHUNK 256u
+#define OUTPUT_CHUNK 16u /* a 16550's FIFO: 1.4 ms at 115200 baud */
 
 static struct spinlock input_lock = SPINLOCK(CONSOLE);
 static char input[INPUT_SIZE]; /* [input_lock] */

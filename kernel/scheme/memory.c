@@ -44,13 +44,10 @@ static int64_t memory_write(struct file *f, uaddr_t buf, size_t len, uint64_t of
   return memory_copy(f->object, buf, len, offset, false);
 }
 
-static int64_t memory_map(struct file *f, uint64_t offset, uint64_t len, bool shared, struct memobj **obj,
-                          uint64_t *obj_offset) {
+static int64_t memory_map(struct file *f, uint64_t offset, uint64_t len, struct object_ref *out) {
   (void)len;
-  (void)shared;
   memobj_get(f->object);
-  *obj = f->object;
-  *obj_offset = offset;
+  *out = (struct object_ref){f->object, offset, false};
   return 0;
 }
 

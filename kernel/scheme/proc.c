@@ -136,7 +136,7 @@ static int64_t attr_read(struct context *t, const struct file_call *c) {
   a.gid = g->gid;
   a.euid = g->euid;
   a.egid = g->egid;
-  a.n_threads = g->n_contexts;
+  a.n_threads = g->n_started;
   a.state = g->state;
   memcpy(a.name, g->name, sizeof(a.name));
   spin_unlock(&g->lock);
@@ -213,11 +213,22 @@ int64_t proc_dup(struct context *target, const char *name, size_t len, struct fi
     enum abi_error e = space_create(&s);
     return e == OK ? space_file(s, out) : -(int64_t)e;
   }
-  if (name_is(name, len, "addrspace") && context_is_open(target) && target->space != NULL) {
-    space_get(target->space);
-    return space_file(target->space, out);
+  if (!name_is(name, len, "addrspace")) {
+    return -ABI_ENOENT;
   }
-  return -ABI_ENOENT;
+  enum abi_error e = context_claim(target);
+  struct space *s = e == OK ? target->space : NULL;
+  if (s != NULL) {
+    space_get(s);
+  }
+  if (e == OK) {
+    context_unclaim(target);
+  }
+  return s != NULL ? space_file(s, out) : e == OK ? -ABI_ENOENT : -(int64_t)e;
+}
+
+static bool context_stays(struct file *f) {
+  return ((struct context *)f->object)->state == PROC_STATE_NEW;
 }
 
 static int64_t context_dup(struct file *f, const char *name, size_t len, struct file **out) {
@@ -229,6 +240,7 @@ static const struct file_ops context_ops = {.read = context_read,
                                             .waitq = context_waitq,
                                             .call = context_call,
                                             .dup = context_dup,
+                                            .stays = context_stays,
                                             .close = context_close};
 
 /* ---- creation ----------------------------------------------------------------------------- */
@@ -264,13 +276,11 @@ static int64_t create_process(struct context *self, const struct file_call *c) {
   }
   file_get(f); /* another thread may close the number meanwhile */
   int64_t r = steps_apply(t, f, c);
-  file_put(f);
   if (r < 0) {
-    int64_t closed = filetable_close(self->files, (int)fd);
-    (void)closed;
-    return r;
+    filetable_remove(self->files, (int)fd, f);
   }
-  return fd;
+  file_put(f);
+  return r < 0 ? r : fd;
 }
 
 int64_t proc_call(struct context *self, const struct file_call *c) {
@@ -301,6 +311,10 @@ static int64_t proc_open(struct file *dir, const char *path, size_t len, uint32_
     return -ABI_ENOENT;
   }
   struct context *c = id <= UINT32_MAX ? context_find((uint32_t)id) : NULL;
+  if (c != NULL && c->state == PROC_STATE_NEW) {
+    context_put(c); /* only its maker has a new one */
+    c = NULL;
+  }
   if (c == NULL) {
     return -ABI_ESRCH;
   }

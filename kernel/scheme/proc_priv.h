@@ -7,8 +7,6 @@
 /* NULL when the file is something else. No reference. */
 struct context *context_of_file(struct file *f);
 struct space *space_of_file(struct file *f);
-/* The caller, or one that has not started: its objects may be changed and copied. */
-bool context_is_open(const struct context *c);
 /* One step; >= 0, or a negated error. WATCH is proc.c's: it needs the descriptor. */
 int64_t proc_step(struct context *target, const struct proc_op *op);
 /* EXIT, EXIT_THREAD, SPACE_SET of the caller itself. */

@@ -13,7 +13,7 @@ static uint32_t own_pid(void) {
   return context_current()->group->pid;
 }
 
-/* The context that step fd names; a reference. */
+/* The context that step fd names: a reference and a claim, given back by source_put(). */
 static enum abi_error source_get(int32_t fd, struct context **out) {
   struct context *self = context_current();
   if (fd == FD_SELF) {
@@ -27,14 +27,18 @@ static enum abi_error source_get(int32_t fd, struct context **out) {
     return e;
   }
   struct context *c = context_of_file(ref.file);
-  if (c != NULL && context_is_open(c)) {
+  e = c != NULL ? context_claim(c) : ABI_EBADF;
+  if (e == OK) {
     context_get(c);
     *out = c;
-  } else {
-    e = c == NULL ? ABI_EBADF : ABI_EBUSY;
   }
   fd_put(&ref);
   return e;
+}
+
+static void source_put(struct context *c) {
+  context_unclaim(c);
+  context_put(c);
 }
 
 /* ---- address space ------------------------------------------------------------------------- */
@@ -51,7 +55,7 @@ static int64_t step_space_share(struct context *t, const struct proc_op *op) {
     space_get(from->space);
     context_set_space(t, from->space);
   }
-  context_put(from);
+  source_put(from);
   return status(e);
 }
 
@@ -66,7 +70,7 @@ static int64_t step_space_clone(struct context *t, const struct proc_op *op) {
   if (e == OK) {
     context_set_space(t, clone);
   }
-  context_put(from);
+  source_put(from);
   return status(e);
 }
 
@@ -125,13 +129,13 @@ static int64_t step_files_share(struct context *t, const struct proc_op *op) {
   if (e != OK) {
     return status(e);
   }
-  if (from->files == NULL || t == from) {
-    e = ABI_EINVAL;
+  if (from->files == NULL || t->group != from->group || t == from) {
+    e = ABI_EINVAL; /* threads share; another process copies */
   } else {
     filetable_get(from->files);
     files_set(t, from->files);
   }
-  context_put(from);
+  source_put(from);
   return status(e);
 }
 
@@ -146,7 +150,7 @@ static int64_t step_files_copy(struct context *t, const struct proc_op *op) {
   if (e == OK) {
     files_set(t, copy);
   }
-  context_put(from);
+  source_put(from);
   return status(e);
 }
 
@@ -168,10 +172,13 @@ static int64_t step_files_put(struct context *t, const struct proc_op *op) {
   if (e != OK) {
     return status(e);
   }
-  file_get(ref.file);
-  int64_t r = filetable_put_at(t->files, ref.file, (uint32_t)op->a, (uint32_t)op->b);
-  if (r < 0) {
-    file_put(ref.file);
+  int64_t r = -ABI_EBUSY; /* a table that a new context holds must not hold a new context: no cycles, no chains */
+  if (ref.file->ops->stays == NULL || !ref.file->ops->stays(ref.file)) {
+    file_get(ref.file);
+    r = filetable_put_at(t->files, ref.file, (uint32_t)op->a, (uint32_t)op->b);
+    if (r < 0) {
+      file_put(ref.file);
+    }
   }
   fd_put(&ref);
   return r < 0 ? r : 0;
@@ -215,7 +222,7 @@ static int64_t step_actions_share(struct context *t, const struct proc_op *op) {
     refcount_get(&from->actions->refs);
     t->actions = from->actions;
   }
-  context_put(from);
+  source_put(from);
   return status(e);
 }
 
@@ -226,7 +233,7 @@ static int64_t step_actions_copy(struct context *t, const struct proc_op *op) {
     return status(e);
   }
   e = from->actions != NULL && t->actions == NULL ? actions_create(from->actions, &t->actions) : ABI_EINVAL;
-  context_put(from);
+  source_put(from);
   return status(e);
 }
 
@@ -288,7 +295,7 @@ static int64_t step_fsbase(struct context *t, const struct proc_op *op) {
   }
   t->regs.fs_base = op->a;
   if (t == context_current()) {
-    arch_user_set_bases(&t->thread.arch, true, op->a, t->thread.arch.gs_base);
+    arch_user_set_fs(&t->thread.arch, op->a);
   }
   return 0;
 }
@@ -313,7 +320,12 @@ static int64_t step_name(struct context *t, const struct proc_op *op) {
 static int64_t step_start(struct context *t, const struct proc_op *op) {
   (void)op;
   if (t->state == PROC_STATE_NEW) {
-    return status(context_start(t));
+    enum abi_error e = context_claim(t);
+    if (e == OK) {
+      e = context_start(t);
+      context_unclaim(t);
+    }
+    return status(e);
   }
   if (t->state == PROC_STATE_DEAD) {
     return -ABI_ESRCH;
@@ -395,6 +407,10 @@ static int64_t step_sched(struct context *t, const struct proc_op *op) {
   uint32_t rt = (uint32_t)(op->d >> 32);
   int64_t nice = (int64_t)op->c;
   bool real_time = policy == SCHED_ABI_FIFO || policy == SCHED_ABI_RR;
+  if (context_current()->group->euid != 0 &&
+      ((op->a & 4 && real_time) || (op->a & 2 && nice < t->thread.nice))) {
+    return -ABI_EPERM;
+  }
   if ((op->a & 1 && (op->b & sched_online_mask()) == 0) || (op->a & 2 && (nice < -20 || nice > 19)) ||
       (op->a & 4 && (policy > SCHED_ABI_RR || (real_time ? rt < 1 || rt > 63 : rt != 0)))) {
     return -ABI_EINVAL;
@@ -457,10 +473,6 @@ static const struct step steps[] = {
     [PROC_SETUID] = {step_setuid, NEED_ANY, false},
 };
 
-bool context_is_open(const struct context *c) {
-  return c == context_current() || c->state == PROC_STATE_NEW;
-}
-
 bool proc_step_may_not_return(const struct context *target, const struct proc_op *op) {
   return target == context_current() &&
          (op->code == PROC_EXIT || op->code == PROC_EXIT_THREAD || op->code == PROC_SPACE_SET);
@@ -471,11 +483,17 @@ int64_t proc_step(struct context *t, const struct proc_op *op) {
     return -ABI_EINVAL;
   }
   const struct step *s = &steps[op->code];
-  if ((s->need == NEED_SELF && t != context_current()) || (s->need == NEED_OPEN && !context_is_open(t))) {
+  if (s->need == NEED_SELF && t != context_current()) {
     return -ABI_EBUSY;
   }
-  if (s->files && t->files == NULL) {
-    return -ABI_EINVAL;
+  if (s->need != NEED_OPEN) {
+    return s->run(t, op);
   }
-  return s->run(t, op);
+  enum abi_error e = context_claim(t);
+  if (e != OK) {
+    return status(e);
+  }
+  int64_t r = s->files && t->files == NULL ? -ABI_EINVAL : s->run(t, op);
+  context_unclaim(t);
+  return r;
 }

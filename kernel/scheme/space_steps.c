@@ -20,8 +20,11 @@ static int64_t map_object(struct filetable *files, const struct space_op *op, st
   bool writes = shared && op->prot & PROT_ABI_WRITE;
   int64_t result = -ABI_EACCES;
   if (file_may_read(ref.file) && (!writes || file_may_write(ref.file))) {
-    result = ref.file->ops->map != NULL ? ref.file->ops->map(ref.file, op->off, op->len, shared, &r->obj, &r->offset)
-                                        : -ABI_ENODEV;
+    struct object_ref object = {0};
+    result = ref.file->ops->map != NULL ? ref.file->ops->map(ref.file, op->off, op->len, &object) : -ABI_ENODEV;
+    r->obj = object.obj;
+    r->offset = object.offset;
+    r->read_only = object.read_only || !file_may_write(ref.file);
   }
   fd_put(&ref);
   return result;

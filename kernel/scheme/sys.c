@@ -27,7 +27,7 @@ static int64_t sys_write(struct file *f, uaddr_t buf, size_t len, uint64_t offse
   (void)offset;
   const struct sys_text *t = f->object;
   char text[SYS_WRITE_MAX];
-  if (t->entry->write == NULL) {
+  if (t->entry->write == NULL || context_current()->group->euid != 0) {
     return -ABI_EACCES;
   }
   if (len >= sizeof(text)) {

@@ -278,7 +278,7 @@ static void answer_resolve(struct request *r, const struct ring_cqe *cqe) {
       r->answer.file = ref.file;
     }
   } else if (r->op == OP_MMAP && cqe->result > 0) {
-    enum abi_error e = space_object_at(server->space, (uint64_t)cqe->result, r->length, &r->answer.obj, &r->answer.offset);
+    enum abi_error e = space_object_at(server->space, (uint64_t)cqe->result, r->length, &r->answer.memory);
     r->result = -(int64_t)(e == OK ? OK : ABI_EIO);
   }
 }
@@ -287,8 +287,8 @@ static void answer_drop(const struct request *r) {
   if (r->answer.file != NULL) {
     file_put(r->answer.file);
   }
-  if (r->answer.obj != NULL) {
-    memobj_put(r->answer.obj);
+  if (r->answer.memory.obj != NULL) {
+    memobj_put(r->answer.memory.obj);
   }
 }
 

@@ -107,16 +107,13 @@ static int64_t user_file_call(struct file *f, const struct file_call *call) {
   return user_call(s, &c);
 }
 
-static int64_t user_map(struct file *f, uint64_t offset, uint64_t len, bool shared, struct memobj **obj,
-                        uint64_t *obj_offset) {
+static int64_t user_map(struct file *f, uint64_t offset, uint64_t len, struct object_ref *out) {
   struct user_call c = {.op = OP_MMAP, .file = user_of(f)->id, .arg = offset, .arg2 = len};
-  (void)shared;
   int64_t r = user_call(user_of(f)->server, &c);
-  if (c.answer.obj == NULL) {
+  if (c.answer.memory.obj == NULL) {
     return r < 0 ? r : -ABI_ENODEV;
   }
-  *obj = c.answer.obj;
-  *obj_offset = c.answer.offset;
+  *out = c.answer.memory;
   return 0;
 }
 
@@ -208,15 +205,13 @@ void server_put(struct server *s) {
   frame_free_order(direct_unmap(s), server_order());
 }
 
-static int64_t ring_map(struct file *f, uint64_t offset, uint64_t len, bool shared, struct memobj **obj,
-                        uint64_t *obj_offset) {
+static int64_t ring_map(struct file *f, uint64_t offset, uint64_t len, struct object_ref *out) {
   struct server *s = f->object;
-  if (!shared || offset > RING_TOTAL || len > RING_TOTAL - offset) {
+  if (offset > RING_TOTAL || len > RING_TOTAL - offset) {
     return -ABI_EINVAL;
   }
   memobj_get(s->memory);
-  *obj = s->memory;
-  *obj_offset = offset;
+  *out = (struct object_ref){s->memory, offset, false};
   return 0;
 }
 

@@ -23,8 +23,7 @@ enum request_state { REQUEST_FREE, REQUEST_SENT, REQUEST_DONE, REQUEST_ORPHAN };
 /* What an answer refers to, with a reference for the client. */
 struct user_answer {
   struct file *file;
-  struct memobj *obj;
-  uint64_t offset;
+  struct object_ref memory;
 };
 
 struct request {

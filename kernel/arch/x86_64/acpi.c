@@ -11,6 +11,7 @@
 #define MADT_LAPIC_ADDRESS 5
 #define MADT_X2APIC 9
 #define MADT_CPU_ENABLED 1u
+#define XAPIC_ID_MOST 254u /* 255 is the broadcast */
 
 struct sdt_header {
   char signature[4];
@@ -82,8 +83,16 @@ static const struct sdt_header *madt_find(paddr_t rsdp_at) {
   return NULL;
 }
 
+/* All 32 bits where the CPU tells them (leaf 0xB), else the 8 of leaf 1. */
+static uint32_t boot_apic_id(void) {
+  return cpuid(0, 0).eax >= 0xb && cpuid(0xb, 0).ebx != 0 ? cpuid(0xb, 0).edx : cpuid(1, 0).ebx >> 24;
+}
+
 /* The booting CPU was entered first, so that the others follow it whatever the table's order. */
 static void cpu_add(uint32_t id, uint32_t flags) {
+  if (id > XAPIC_ID_MOST && !cpu_features.x2apic) {
+    return; /* nothing can be sent to it */
+  }
   if ((flags & MADT_CPU_ENABLED) == 0 || id == acpi.apic_ids[0] || acpi.n_cpus == MAX_CPUS) {
     return;
   }
@@ -107,7 +116,7 @@ static void entry_read(const uint8_t *e, uint8_t len) {
 }
 
 void acpi_read(paddr_t rsdp_at) {
-  acpi.apic_ids[0] = cpuid(1, 0).ebx >> 24;
+  acpi.apic_ids[0] = boot_apic_id();
   acpi.n_cpus = 1;
   acpi.lapic_base = 0xfee00000;
   for (uint32_t i = 0; i < 16; i++) {

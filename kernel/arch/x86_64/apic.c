@@ -51,6 +51,13 @@ void apic_map(paddr_t (*alloc_page)(void)) {
   }
 }
 
+static void timer_mode_set(void) {
+  reg_write(REG_LVT_TIMER, VECTOR_TIMER | (cpu_features.tsc_deadline ? LVT_DEADLINE : 0));
+  if (cpu_features.tsc_deadline) {
+    __asm__ volatile("mfence" ::: "memory"); /* xAPIC: the mode write before the first deadline (11.5.4.1) */
+  }
+}
+
 void apic_cpu_init(void) {
   x2apic = cpu_features.x2apic;
   uint64_t base = rdmsr(MSR_APIC_BASE) | APIC_ENABLE;
@@ -61,10 +68,7 @@ void apic_cpu_init(void) {
   reg_write(REG_LVT_LINT0, LVT_MASKED);
   reg_write(REG_SPURIOUS, 0x100 | VECTOR_SPURIOUS);
   reg_write(REG_TIMER_DIVIDE, DIVIDE_BY_1);
-  reg_write(REG_LVT_TIMER, VECTOR_TIMER | (cpu_features.tsc_deadline ? LVT_DEADLINE : 0));
-  if (cpu_features.tsc_deadline) {
-    __asm__ volatile("mfence" ::: "memory"); /* xAPIC: the mode write before the first deadline (11.5.4.1) */
-  }
+  timer_mode_set();
 }
 
 uint32_t apic_id(void) {
@@ -120,7 +124,7 @@ void apic_timer_calibrate_end(uint64_t tsc_cycles) {
   uint64_t ticks = calibrate_start - reg_read(REG_TIMER_NOW);
   timer_ticks_mult = (ticks << 32) / tsc_cycles;
   reg_write(REG_TIMER_COUNT, 0);
-  reg_write(REG_LVT_TIMER, VECTOR_TIMER | (cpu_features.tsc_deadline ? LVT_DEADLINE : 0));
+  timer_mode_set();
 }
 
 void arch_timer_set(uint64_t tsc) {

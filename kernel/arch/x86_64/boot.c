@@ -8,6 +8,7 @@
 
 #define CMDLINE_MAX 2048u
 #define LOW_MEMORY_END 0x100000ul
+#define MEMORY_MOST (512ul << 30) /* one entry of the top table maps this much */
 #define PVH_MAGIC 0x336ec578u
 #define MEMORY_RAM 1u
 
@@ -46,6 +47,7 @@ static void memory_add(struct boot_info *info, uint64_t base, uint64_t size) {
   uint64_t start = (base + PAGE_SIZE - 1) & ~(PAGE_SIZE - 1);
   uint64_t end = (base + size) & ~(PAGE_SIZE - 1);
   start = start < LOW_MEMORY_END ? LOW_MEMORY_END : start;
+  end = end > MEMORY_MOST ? MEMORY_MOST : end;
   if (base + size < base || start >= end || info->n_memory == BOOT_MEM_MAX) {
     return;
   }
@@ -153,6 +155,7 @@ _Noreturn void arch_entry(uint32_t kind, uint32_t table) {
   boot_kind = kind;
   boot_table = table;
   uart_init();
+  cpu_features_read();
   cpu_set_tables(0);
   kernel_main();
 }

@@ -125,7 +125,8 @@ void cpu_set_tables(uint32_t cpu) {
   wrmsr(MSR_KERNEL_GS_BASE, 0);
 }
 
-static void features_read(void) {
+/* CPUID only; once, before anything asks. */
+void cpu_features_read(void) {
   struct cpu_features *f = &cpu_features;
   uint32_t most = cpuid(0, 0).eax;
   struct cpuid l1 = cpuid(1, 0);
@@ -151,11 +152,11 @@ static void features_read(void) {
   cpu_has_smap = f->smap;
 }
 
-/* CR4 bits: PGE 7, OSFXSR 9, OSXMMEXCPT 10, UMIP 11, FSGSBASE 16, OSXSAVE 18, SMEP 20, SMAP 21
+/* CR4 bits: MCE 6, PGE 7, OSFXSR 9, OSXMMEXCPT 10, UMIP 11, FSGSBASE 16, OSXSAVE 18, SMEP 20, SMAP 21
  * (SDM vol. 3A 2.5); CR0: MP 1 set, EM 2 and TS 3 clear, NE 5, WP 16. */
 static void control_registers_set(void) {
   const struct cpu_features *f = &cpu_features;
-  uint64_t cr4 = read_cr4() | (1ul << 9) | (1ul << 10);
+  uint64_t cr4 = read_cr4() | (1ul << 6) | (1ul << 9) | (1ul << 10);
   cr4 |= (uint64_t)f->pge << 7 | (uint64_t)f->umip << 11 | (uint64_t)f->fsgsbase << 16 | (uint64_t)f->xsave << 18 |
          (uint64_t)f->smep << 20 | (uint64_t)f->smap << 21;
   write_cr4(cr4);
@@ -173,9 +174,7 @@ static void syscall_registers_set(void) {
 }
 
 void arch_cpu_init(uint32_t cpu) {
-  if (cpu == 0) {
-    features_read();
-  }
+  (void)cpu;
   control_registers_set();
   syscall_registers_set();
   fpu_cpu_init();

@@ -12,6 +12,7 @@
 default rel
 %include "kernel/arch/x86_64/offsets.inc"
 
+extern cpu_has_smap
 extern trap_dispatch
 extern trap_paranoid
 extern upcall_return_to_user
@@ -122,6 +123,13 @@ trap_stubs:
   push r14
   push r15
 %endmacro
+; Ring 3 may have set AC, which would switch SMAP off for the whole handler (SDM vol. 3A 4.6.1).
+%macro CLEAR_AC 0
+  cmp byte [cpu_has_smap], 0
+  je %%done
+  clac
+%%done:
+%endmacro
 %macro RESTORE_ALL 0
   pop r15
   pop r14
@@ -147,6 +155,7 @@ trap_common:
   test byte [rsp + TRAP_CS], 3
   jz .kernel
   swapgs
+  CLEAR_AC
   mov rdi, rsp
   xor ebp, ebp                  ; backtraces end here
   call trap_dispatch
@@ -266,8 +275,6 @@ arch_irq_window:
 ; Between user_copy_start and user_copy_end a page fault that cannot be resolved continues at
 ; user_copy_fault with rdx = bytes not yet copied. rdi, rsi: pointers, rdx: length. rax: bytes not copied.
 ; SMAP: AC is set around the access only (SDM vol. 3A 4.6.1).
-extern cpu_has_smap
-
 %macro USER_COPY 1
 align 16
 %1:

@@ -60,11 +60,12 @@ bool arch_user_regs_valid(const struct arch_user_regs *r) {
   return r->ip < ABI_USER_END && r->sp <= ABI_USER_END && r->fs_base < ABI_USER_END && r->gs_base < ABI_USER_END;
 }
 
-void arch_user_set_bases(struct arch_thread *t, bool self, uint64_t fs_base, uint64_t gs_base) {
-  t->fs_base = fs_base;
-  t->gs_base = gs_base;
-  if (self) {
-    bases_load(t);
+void arch_user_set_fs(struct arch_thread *self, uint64_t fs_base) {
+  self->fs_base = fs_base;
+  if (cpu_features.fsgsbase) {
+    wrfsbase(fs_base);
+  } else {
+    wrmsr(MSR_FS_BASE, fs_base);
   }
 }
 
@@ -73,7 +74,9 @@ _Noreturn void arch_user_enter(const struct arch_user_regs *r) {
   struct arch_user_frame *frame = arch_user_frame(t);
   *frame = (struct arch_user_frame){
       .rip = r->ip, .cs = SEL_USER_CS, .rflags = RFLAGS_FIXED | RFLAGS_IF, .rsp = r->sp, .ss = SEL_USER_SS};
-  arch_user_set_bases(t, true, r->fs_base, r->gs_base);
+  t->fs_base = r->fs_base;
+  t->gs_base = r->gs_base;
+  bases_load(t);
   fpu_restore(t->fpu);
   if (atomic_load_explicit(&t->work, memory_order_relaxed) != 0) {
     upcall_return_to_user(frame);

@@ -6,6 +6,7 @@
 #include "arch/x86_64/x86.h"
 
 #define PIT_HZ 1193182ul
+#define DEVICE_LOOPS 10000000u /* port reads, each about 1 us: enough for any device that is there */
 #define CALIBRATE_PIT_TICKS 23864u /* 20 ms */
 
 static uint64_t tsc_hz;
@@ -38,7 +39,7 @@ static uint64_t pit_measure(void) {
   pit_start(CALIBRATE_PIT_TICKS);
   uint64_t start = arch_tsc();
   apic_timer_calibrate_start();
-  while (!(inb(0x61) & 0x20)) {
+  for (uint32_t i = 0; i < DEVICE_LOOPS && !(inb(0x61) & 0x20); i++) {
     cpu_pause();
   }
   uint64_t cycles = arch_tsc() - start;
@@ -94,7 +95,7 @@ static int64_t days_of(uint32_t year, uint32_t month, uint32_t day) {
 }
 
 int64_t arch_wall_clock(void) {
-  while (cmos_read(0x0a) & 0x80) { /* an update is in progress */
+  for (uint32_t i = 0; i < DEVICE_LOOPS && cmos_read(0x0a) & 0x80; i++) { /* an update is in progress */
     cpu_pause();
   }
   uint32_t r[6];

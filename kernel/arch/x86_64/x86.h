@@ -183,6 +183,7 @@ void apic_timer_calibrate_end(uint64_t tsc_cycles);
 
 /* cpu.c */
 void cpu_set_tables(uint32_t cpu);
+void cpu_features_read(void);
 /* fpu.c */
 void fpu_cpu_init(void);
 void fpu_save(void *area);
