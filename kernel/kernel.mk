@@ -1,14 +1,15 @@
-# The kernel, twice: build/kernel.elf (release: what benchmarks run) and build/debug/kernel.elf (lock order,
-# preconditions: what tests run). Each is linked in two passes: the symbol table of the first goes
-# into the second, so that a panic can name functions.
+# The kernel, twice: build/kernel.elf (release: what benchmarks run) and build/debug/kernel.elf
+# (lock order, preconditions: what tests run). Each is linked in two passes: the symbol table of
+# the first goes into the second, so that a panic can name functions.
 
 KERNEL_C := $(filter-out %_test.c,$(wildcard kernel/*.c kernel/*/*.c kernel/arch/x86_64/*.c))
 KERNEL_ASM := $(wildcard kernel/arch/x86_64/*.asm)
 
-KERNEL_CFLAGS := $(STD) -O2 -g $(WARNINGS) -Wno-unused-parameter -ffreestanding -fno-pic -fno-pie -mcmodel=kernel \
+KERNEL_CFLAGS := $(STD) -O2 -g $(WARNINGS) -ffreestanding -fno-pic -fno-pie -mcmodel=kernel \
   -mno-red-zone -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables \
   -fno-omit-frame-pointer -fno-strict-aliasing -fno-common -ffunction-sections -Ikernel
-KERNEL_LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments --gc-sections -T kernel/kernel.ld
+KERNEL_LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --gc-sections \
+  --no-warn-rwx-segments -T kernel/kernel.ld
 
 # $(call kernel_rules,directory,value of CATHODE_DEBUG)
 define kernel_rules

@@ -23,10 +23,12 @@ static uint64_t sched_values[SCHED_PARAM_COUNT];
 
 static const struct bootarg bootarg_table[] = {
     {"cpus", BOOTARG_U64, &max_cpus, 1, MAX_CPUS, NULL, "CPUs to start"},
-    {"trace.syscalls", BOOTARG_BOOL, &trace_syscalls, 0, 1, NULL, "log every system call (debug build)"},
-    {"fail.alloc", BOOTARG_U64, &fail_alloc_at, 0, UINT64_MAX, NULL, "make this allocation after boot fail"},
+    {"trace.syscalls", BOOTARG_BOOL, &trace_syscalls, 0, 1, NULL,
+     "log every system call (debug build)"},
+    {"fail.alloc", BOOTARG_U64, &fail_alloc_at, 0, UINT64_MAX, NULL,
+     "make this allocation after boot fail"},
     {"fail.every", BOOTARG_BOOL, &fail_alloc_every, 0, 1, NULL, "and all that follow"},
-#define SCHED_PARAM(name, unit, initial, least, most, text) \
+#define SCHED_PARAM(name, unit, initial, least, most, text)                                        \
   {"sched." #name, BOOTARG_U64, &sched_values[SCHED_PARAM_##name], least, most, NULL, text},
 #include "abi/sched_params.def"
 #undef SCHED_PARAM
@@ -63,8 +65,8 @@ _Noreturn static void boot_fail(const char *why) {
   arch_power_off(false);
 }
 
-static void bootstrap_map(struct space *s, struct memobj *image, uint64_t at, uint64_t offset, uint64_t len,
-                          uint32_t prot) {
+static void bootstrap_map(struct space *s, struct memobj *image, uint64_t at, uint64_t offset,
+                          uint64_t len, uint32_t prot) {
   struct map_request r = {.addr = at,
                           .len = len,
                           .prot = prot,
@@ -77,7 +79,8 @@ static void bootstrap_map(struct space *s, struct memobj *image, uint64_t at, ui
   }
 }
 
-/* Two words of the image's header say where bootstrap lies; nothing else of it is the kernel's business. */
+/* Two words of the image's header say where bootstrap lies; nothing else of it is the kernel's
+ * business. */
 static void image_read(uint64_t *offset, uint64_t *len) {
   uint64_t size = boot.module.end - boot.module.start;
   if (boot.module.end == 0 || size < PAGE_SIZE || boot.module.start % PAGE_SIZE != 0) {
@@ -86,7 +89,8 @@ static void image_read(uint64_t *offset, uint64_t *len) {
   const uint64_t *words = direct_map((paddr_t){boot.module.start});
   *offset = words[1];
   *len = words[2];
-  if (words[0] != IMAGE_MAGIC || *offset % PAGE_SIZE != 0 || *offset >= size || *len == 0 || *len > size - *offset) {
+  if (words[0] != IMAGE_MAGIC || *offset % PAGE_SIZE != 0 || *offset >= size || *len == 0 ||
+      *len > size - *offset) {
     boot_fail("the initfs image is malformed: make it with tools/mkinitfs.py");
   }
 }

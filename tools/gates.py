@@ -69,7 +69,7 @@ FAULTS = (
     Fault("docs", "spin_unlock() does not call arch_relax()", "docs/gate.md", CALLS),
     Fault("abidoc", "is not what the tables say", "docs/abi.md", "more\n", append=True),
     Fault("words", "note to oneself", "kernel/lib/gate.c", "/* TO" + "DO */\n"),
-    Fault("words", "path of somebody's machine", "kernel/lib/gate.c", "/* /ho" + "me/me2/x */\n"),
+    Fault("words", "a machine's path", "kernel/lib/gate.c", "/* /ho" + "me/me2/x */\n"),
     Fault("format", "clang-format would change this line", "kernel/lib/gate.c", "int  x ;\n"),
     Fault("scripts", "syntax error", "tools/gate.py", '"""A tool."""\nif\n'),
     Fault("scripts", "no docstring", "tools/gate.py", "import os\n"),

@@ -3,7 +3,8 @@
 #   build/user/runtime.a       the native library: no libc, for bootstrap and servers
 #   build/sysroot              musl with user/posix below it: headers, libc.a, crt1.o, rcrt1.o
 #   build/sdk/bin/cathode-cc   the compiler that uses it
-#   build/user/bin/NAME        one program for each user/bin/NAME.c and user/tests/NAME.c, and for each
+#   build/user/bin/NAME        one program for each user/bin/NAME.c and user/tests/NAME.c, and for
+#   each
 #                              directory user/servers/NAME, user/init and user/sh with all its files
 #
 # A libc program's sources may include "abi/abi.h" and "runtime/syscall.h".
@@ -17,11 +18,13 @@ USER_INCLUDE := -Iuser -Ikernel
 USER_CFLAGS := $(STD) -O2 -g $(WARNINGS) $(USER_INCLUDE) -fPIE -ffreestanding -fno-stack-protector \
   -fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns
 # Below libc: musl's public headers, and nothing of the host's.
-POSIX_CFLAGS = $(filter-out -ffreestanding,$(USER_CFLAGS)) -D_GNU_SOURCE -nostdinc -isystem $(MUSL_INCLUDE) \
+POSIX_CFLAGS = $(filter-out -ffreestanding,$(USER_CFLAGS)) -D_GNU_SOURCE \
+  -nostdinc -isystem $(MUSL_INCLUDE) \
   -isystem $(shell $(CC) -print-file-name=include) -I$(MUSL)/src/process -fno-builtin
 MUSL_INCLUDE := $(SYSROOT)/include
 
-# ---- the runtime ----------------------------------------------------------------------------------
+# ---- the runtime
+# ----------------------------------------------------------------------------------
 
 RUNTIME_SRC := $(filter-out %_test.c,$(wildcard user/runtime/*.c))
 RUNTIME_OBJ := $(RUNTIME_SRC:user/%.c=$(U)/obj/%.o) $(U)/obj/runtime/entry.o
@@ -44,20 +47,23 @@ $(U)/runtime.a: $(RUNTIME_OBJ) $(RUNTIME_LIB)
 	@rm -f $@
 	$(call run,AR,$@)$(AR) rcs $@ $^
 
-# ---- musl -----------------------------------------------------------------------------------------
+# ---- musl
+# -----------------------------------------------------------------------------------------
 
 $(SYSROOT)/.musl: $(B)/musl/src/.stamp user/posix/calls.def user/posix/calls.h \
   $(shell find user/posix/musl -type f)
 	$(call run,MUSL,$(SYSROOT)/musl.a)CC=$(CC) MAKE='$(MAKE)' user/posix/musl/build.sh $(B)/musl/src \
 	  $(MUSL) $(SYSROOT) && touch $@
 
-# ---- libc -----------------------------------------------------------------------------------------
+# ---- libc
+# -----------------------------------------------------------------------------------------
 # Everything of ours becomes one object, in which only the names that musl uses are left global: a
 # program may call its own functions what it likes.
 
 POSIX_SRC := $(filter-out %_test.c,$(wildcard user/posix/*.c))
 POSIX_OBJ := $(POSIX_SRC:user/%.c=$(U)/obj/%.o) $(U)/obj/posix/trampoline.o
-LIBC_RUNTIME := $(filter-out $(U)/obj/runtime/server% $(U)/obj/runtime/start%,$(RUNTIME_OBJ)) $(U)/obj/lib/fmt.o
+LIBC_RUNTIME := $(U)/obj/lib/fmt.o \
+  $(filter-out $(U)/obj/runtime/server% $(U)/obj/runtime/start%,$(RUNTIME_OBJ))
 LIBC_NAMES := __cathode_* __clone __unmapself __set_thread_area __syscall_cp_asm __cp_begin \
   __cp_end __cp_cancel __restore __restore_rt posix_spawn
 
@@ -90,7 +96,8 @@ $(SDK_CC): tools/cathode-cc.in $(B)/sdk/bin/cathode.specs $(SYSROOT)/.stamp
 
 sdk: $(SDK_CC) ## the compiler for programs: build/sdk/bin/cathode-cc
 
-# ---- programs -------------------------------------------------------------------------------------
+# ---- programs
+# -------------------------------------------------------------------------------------
 
 PROGRAM_CFLAGS := $(STD) -O2 -g $(WARNINGS) $(USER_INCLUDE)
 
@@ -117,7 +124,8 @@ NATIVE_OF_tty := $(NATIVE_OF_ramfs)
 
 BIN_PROGRAMS := $(BIN_NAMES:%=$(U)/bin/%)
 TEST_PROGRAMS := $(TEST_NAMES:%=$(U)/bin/%)
-DIR_PROGRAMS := $(foreach name,$(DIR_NAMES),$(if $(wildcard $(DIR_OF_$(name))/*.c),$(U)/bin/$(name)))
+DIR_PROGRAMS := $(foreach name,$(DIR_NAMES),\
+  $(if $(wildcard $(DIR_OF_$(name))/*.c),$(U)/bin/$(name)))
 
 $(BIN_PROGRAMS): $(U)/bin/%: $(U)/prog/bin/%.o $(BIN_SHARED) $(SYSROOT)/.stamp
 	@mkdir -p $(@D)

@@ -10,12 +10,14 @@
 #include <stdint.h>
 
 /* ---- errors ------------------------------------------------------------------------------- */
+// clang-format off
 enum [[nodiscard]] abi_error {
   OK = 0,
 #define ERROR(number, name, text) ABI_##name = (number),
 #include "errors.def"
 #undef ERROR
 };
+// clang-format on
 
 /* ---- system call numbers ------------------------------------------------------------------ */
 #define SYSCALL0(nr, name, ...) SYS_NR_##name = (nr),
@@ -39,15 +41,15 @@ enum abi_syscall {
 
 /* ---- layout of user memory ---------------------------------------------------------------- */
 #define ABI_PAGE_SIZE 4096ul
-#define ABI_USER_BASE 0x10000ul            /* nothing is ever mapped below: null pointers fault */
-#define ABI_USER_END 0x7ffffffff000ul      /* one page short of the canonical half, see SYSRET */
-#define ABI_BOOTSTRAP_BASE 0x200000ul      /* where the kernel maps the bootstrap blob */
-#define ABI_IMAGE_BASE 0x100000000ul       /* where it maps the whole initfs image */
+#define ABI_USER_BASE 0x10000ul       /* nothing is ever mapped below: null pointers fault */
+#define ABI_USER_END 0x7ffffffff000ul /* one page short of the canonical half, see SYSRET */
+#define ABI_BOOTSTRAP_BASE 0x200000ul /* where the kernel maps the bootstrap blob */
+#define ABI_IMAGE_BASE 0x100000000ul  /* where it maps the whole initfs image */
 
 /* ---- descriptors -------------------------------------------------------------------------- */
 #define FD_NONE (-1)
-#define FD_NS (-100)     /* the caller's namespace: paths are `scheme:/rest` */
-#define FD_SELF (-101)   /* the caller's own context */
+#define FD_NS (-100)       /* the caller's namespace: paths are `scheme:/rest` */
+#define FD_SELF (-101)     /* the caller's own context */
 #define FD_UPPER (1 << 20) /* first number of the upper file table, invisible to POSIX programs */
 
 /* openat, dup: the POSIX ones have Linux's values. */
@@ -103,8 +105,8 @@ struct abi_stat {
   uint64_t dev, ino;
   uint32_t mode, nlink;
   uint32_t uid, gid;
-  uint64_t size;   /* bytes */
-  uint64_t blocks; /* of 512 bytes */
+  uint64_t size;                        /* bytes */
+  uint64_t blocks;                      /* of 512 bytes */
   int64_t atime_ns, mtime_ns, ctime_ns; /* since 1970, UTC */
 };
 
@@ -146,7 +148,12 @@ struct event_ready {
 
 /* ---- time --------------------------------------------------------------------------------- */
 #define NO_DEADLINE UINT64_MAX
-enum clock_id { CLOCK_ID_MONOTONIC = 1, CLOCK_ID_REALTIME = 2, CLOCK_ID_CPU_CONTEXT = 3, CLOCK_ID_CPU_GROUP = 4 };
+enum clock_id {
+  CLOCK_ID_MONOTONIC = 1,
+  CLOCK_ID_REALTIME = 2,
+  CLOCK_ID_CPU_CONTEXT = 3,
+  CLOCK_ID_CPU_GROUP = 4
+};
 
 /* ns = base_ns + (((tsc - base_tsc) * mult) >> 32), 128-bit product; constant after boot. */
 struct abi_clock {
@@ -194,20 +201,21 @@ struct ring_header {
 };
 
 struct ring_sqe {
-  uint32_t op;  /* enum scheme_op */
-  uint32_t tag; /* < RING_TAGS: the answer's tag, and the buffer slot */
-  uint64_t file; /* what the server answered to the open, 0 for the scheme's root */
-  uint64_t arg;  /* the call's scalar: offset for READ and WRITE, flags | mode << 32 for OPEN */
-  uint64_t arg2; /* READ, WRITE: flags of the open file; MMAP: length in bytes */
-  uint32_t in_len;  /* bytes in the slot */
-  uint32_t out_cap; /* bytes that the answer may have in the slot */
+  uint32_t op;       /* enum scheme_op */
+  uint32_t tag;      /* < RING_TAGS: the answer's tag, and the buffer slot */
+  uint64_t file;     /* what the server answered to the open, 0 for the scheme's root */
+  uint64_t arg;      /* the call's scalar: offset for READ and WRITE, flags | mode << 32 for OPEN */
+  uint64_t arg2;     /* READ, WRITE: flags of the open file; MMAP: length in bytes */
+  uint32_t in_len;   /* bytes in the slot */
+  uint32_t out_cap;  /* bytes that the answer may have in the slot */
   uint32_t pid, uid; /* of the caller's process */
-  uint64_t caller; /* context id */
+  uint64_t caller;   /* context id */
   uint64_t reserved;
 };
 
-/* `extra` of an answer to OPEN or DUP: with this bit the file tells its readiness, its level now in the other bits
- * (POLL_ABI_*) and later by CQE_EVENT, each time the whole level; other files count as always ready. */
+/* `extra` of an answer to OPEN or DUP: with this bit the file tells its readiness, its level now in
+ * the other bits (POLL_ABI_*) and later by CQE_EVENT, each time the whole level; other files count
+ * as always ready. */
 #define CQE_EXTRA_POLLABLE 0x8000u
 
 enum ring_cqe_kind {
@@ -255,7 +263,12 @@ struct space_op {
 };
 #define SPACE_OPS_MAX 64u
 
-enum proc_state { PROC_STATE_NEW = 0, PROC_STATE_RUNNING = 1, PROC_STATE_STOPPED = 2, PROC_STATE_DEAD = 3 };
+enum proc_state {
+  PROC_STATE_NEW = 0,
+  PROC_STATE_RUNNING = 1,
+  PROC_STATE_STOPPED = 2,
+  PROC_STATE_DEAD = 3
+};
 
 /* Reading a context descriptor: waits until the process is dead (EAGAIN when not to block). */
 struct proc_status {
@@ -273,7 +286,7 @@ struct proc_attr {
   uint32_t state, cpu;
   uint64_t affinity; /* CPU n is bit n */
   int32_t nice;
-  uint32_t policy;   /* SCHED_ABI_* */
+  uint32_t policy; /* SCHED_ABI_* */
   uint32_t rt_priority;
   uint32_t zero;
   uint64_t sig_ignore, sig_catch; /* signal n is bit n - 1 */
@@ -285,9 +298,10 @@ struct proc_attr {
 #define SCHED_ABI_RR 2u
 
 /* ---- signals ------------------------------------------------------------------------------ */
-/* One per thread, in its own memory, registered with PROC_SIGCTL. The thread changes `blocked` with a
- * plain store. The kernel sets `pending` bits that it could not deliver, and diverts the thread, on its
- * way back to ring 3, to `entry` with rip, rsp and rflags saved here, `inhibit` set and all other registers as they were. */
+/* One per thread, in its own memory, registered with PROC_SIGCTL. The thread changes `blocked` with
+ * a plain store. The kernel sets `pending` bits that it could not deliver, and diverts the thread,
+ * on its way back to ring 3, to `entry` with rip, rsp and rflags saved here, `inhibit` set and all
+ * other registers as they were. */
 struct sig_control {
   uint64_t blocked; /* signal n is bit n - 1 */
   uint64_t pending; /* [a] set by the kernel; after unblocking, PROC_RESIGNAL asks for them again */
@@ -307,7 +321,7 @@ struct start_block {
   uint32_t pid, ppid;
   uint32_t n_cpus, cpu_features; /* CPU_FEATURE_* */
   struct abi_clock clock;
-  uint64_t cwd;   /* address of a NUL-terminated path */
+  uint64_t cwd; /* address of a NUL-terminated path */
   uint32_t umask, zero;
   uint64_t seed[2]; /* random, for AT_RANDOM and stack protectors */
 };

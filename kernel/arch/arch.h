@@ -50,7 +50,8 @@ struct boot_range {
   uint64_t start, end; /* bytes, physical */
 };
 
-/* Filled by arch_boot_read(); memory is sorted, usable RAM only, kernel and module not yet taken out. */
+/* Filled by arch_boot_read(); memory is sorted, usable RAM only, kernel and module not yet taken
+ * out. */
 struct boot_info {
   struct boot_range memory[BOOT_MEM_MAX];
   uint32_t n_memory;
@@ -63,26 +64,27 @@ struct boot_info {
 
 /* Boot order, called once each by kernel_main() in this sequence. */
 void arch_boot_read(struct boot_info *info); /* parse the loader's tables and ACPI */
-void arch_boot_map(const struct boot_info *info, paddr_t (*alloc_page)(void)); /* the final kernel map */
-void arch_cpu_init(uint32_t cpu);  /* descriptor tables, features, local APIC of the calling CPU */
-void arch_clock_init(void);        /* find the TSC frequency; BSP, after arch_cpu_init */
-void arch_irq_init(void);          /* route the serial lines' interrupts to CPU 0 */
+void arch_boot_map(const struct boot_info *info,
+                   paddr_t (*alloc_page)(void)); /* the final kernel map */
+void arch_cpu_init(uint32_t cpu); /* descriptor tables, features, local APIC of the calling CPU */
+void arch_clock_init(void);       /* find the TSC frequency; BSP, after arch_cpu_init */
+void arch_irq_init(void);         /* route the serial lines' interrupts to CPU 0 */
 
-/* Start one more CPU; it enters upcall_cpu_online() on the given stack. False if it does not come up
- * within a second. */
+/* Start one more CPU; it enters upcall_cpu_online() on the given stack. False if it does not come
+ * up within a second. */
 bool arch_cpu_start(uint32_t cpu, void *stack_top);
 
 /* ---- the calling CPU ---------------------------------------------------------------------- */
 /* At gs:0 of every CPU; offsets are known to entry.asm (asserted in cpu.c). */
 struct arch_cpu {
   struct arch_cpu *self;
-  uint64_t kernel_sp;        /* top of the current thread's kernel stack */
-  uint64_t user_sp;          /* scratch of the system call entry */
+  uint64_t kernel_sp; /* top of the current thread's kernel stack */
+  uint64_t user_sp;   /* scratch of the system call entry */
   struct arch_thread *current;
   uint32_t id, apic_id;
   uint64_t *tss_rsp0;
-  const void *fpu_owner;     /* whose registers the FPU holds, when they are also in memory */
-  struct arch_space *space;  /* whose tables CR3 holds */
+  const void *fpu_owner;    /* whose registers the FPU holds, when they are also in memory */
+  struct arch_space *space; /* whose tables CR3 holds */
 };
 
 static inline struct arch_cpu *arch_cpu_self(void) {
@@ -123,11 +125,11 @@ void arch_irq_window(void); /* let pending interrupts in, once */
 
 /* First member of struct thread; offsets known to entry.asm. */
 struct arch_thread {
-  _Atomic uint32_t work;  /* [a] ARCH_WORK_*: what to do before going back to ring 3 */
-  uint32_t fpu_cpu;       /* [o] CPU whose FPU may still hold this thread's registers */
-  uint64_t sp;            /* [o] saved stack pointer while switched out */
-  uint64_t stack_top;     /* [c] */
-  void *fpu;              /* [c] XSAVE area, NULL for kernel threads */
+  _Atomic uint32_t work; /* [a] ARCH_WORK_*: what to do before going back to ring 3 */
+  uint32_t fpu_cpu;      /* [o] CPU whose FPU may still hold this thread's registers */
+  uint64_t sp;           /* [o] saved stack pointer while switched out */
+  uint64_t stack_top;    /* [c] */
+  void *fpu;             /* [c] XSAVE area, NULL for kernel threads */
   uint64_t fs_base, gs_base;
 };
 
@@ -159,9 +161,9 @@ bool arch_user_has_fsgsbase(void);
 
 /* ---- address spaces ----------------------------------------------------------------------- */
 struct arch_space {
-  paddr_t root;                  /* [c] the top table */
-  _Atomic uint64_t cpus;         /* [a] CPUs whose CR3 may hold it */
-  _Atomic uint64_t tlb_acks;     /* [a] shootdowns answered */
+  paddr_t root;              /* [c] the top table */
+  _Atomic uint64_t cpus;     /* [a] CPUs whose CR3 may hold it */
+  _Atomic uint64_t tlb_acks; /* [a] shootdowns answered */
 };
 
 #define PTE_PRESENT (1ul << 0)
@@ -177,8 +179,10 @@ struct arch_space {
 
 extern struct arch_space arch_kernel_space;
 uint64_t arch_pte_noexec(void); /* PTE_NOEXEC, or 0 on a CPU without NX */
-void arch_space_init(struct arch_space *s, paddr_t root, void *root_table); /* adds the kernel half */
-void arch_space_enter(struct arch_space *s); /* load CR3 and keep the masks; nothing when loaded already */
+void arch_space_init(struct arch_space *s, paddr_t root,
+                     void *root_table); /* adds the kernel half */
+void arch_space_enter(
+    struct arch_space *s); /* load CR3 and keep the masks; nothing when loaded already */
 void arch_kernel_map_page(uint64_t va, paddr_t pa, paddr_t (*alloc_page)(void));
 
 static inline void arch_tlb_flush_page(uint64_t va) {
@@ -190,11 +194,13 @@ void arch_tlb_flush_all(void);
 enum arch_ipi { ARCH_IPI_WAKE = 0, ARCH_IPI_TLB = 1, ARCH_IPI_COUNT };
 void arch_ipi_send(uint32_t cpu, enum arch_ipi ipi);
 void arch_nmi_others(void); /* panic only */
-/* One interrupt of the calling CPU at this TSC value (or at once when past); UINT64_MAX for none. */
+/* One interrupt of the calling CPU at this TSC value (or at once when past); UINT64_MAX for none.
+ */
 void arch_timer_set(uint64_t tsc);
 
 /* ---- user memory -------------------------------------------------------------------------- */
-/* Copy with fault fix-up; both answer how many bytes were NOT copied. Ranges are checked by the caller. */
+/* Copy with fault fix-up; both answer how many bytes were NOT copied. Ranges are checked by the
+ * caller. */
 size_t arch_copy_from_user(void *dst, uint64_t src, size_t len);
 size_t arch_copy_to_user(uint64_t dst, const void *src, size_t len);
 /* Atomic compare of a user word; false on a fault. */
@@ -206,7 +212,7 @@ extern void (*arch_page_zero)(void *page);
 extern void (*arch_page_copy)(void *dst, const void *src);
 void arch_page_select(void *scratch_a, void *scratch_b); /* measure the routines, keep the best */
 void arch_page_names(const char **zero, const char **copy);
-const char *arch_page_report(void);                      /* what was chosen, with the measured costs */
+const char *arch_page_report(void); /* what was chosen, with the measured costs */
 
 /* ---- console and power -------------------------------------------------------------------- */
 enum arch_port { ARCH_PORT_CONSOLE = 0, ARCH_PORT_STDERR = 1, ARCH_PORT_LOG = 2 };

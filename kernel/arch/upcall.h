@@ -11,7 +11,8 @@ struct arch_fault {
 };
 
 /* A page fault. True when it was resolved and the access may be tried again. A fault of ring 3 that
- * cannot be resolved becomes a signal there and also answers true; false is a fault of the kernel. */
+ * cannot be resolved becomes a signal there and also answers true; false is a fault of the kernel.
+ */
 bool upcall_page_fault(const struct arch_fault *f);
 /* An exception of ring 3 other than a page fault: becomes a signal. */
 void upcall_user_exception(uint32_t vector, uint64_t error, uint64_t rip);
@@ -30,6 +31,7 @@ _Noreturn void upcall_panic(const char *what, uint64_t rip, uint64_t rbp, uint64
 _Noreturn void upcall_nmi_stop(uint64_t rip, uint64_t rbp);
 
 /* One handler a system call number, filled by syscall/dispatch.c from the table in abi/. */
-extern int64_t (*const upcall_syscall_table[])(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t);
+extern int64_t (*const upcall_syscall_table[])(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t,
+                                               uint64_t);
 
 #endif

@@ -1,4 +1,5 @@
-/* Time since boot, from the TSC. Constant after clock_init(): user space computes the same (abi_clock). */
+/* Time since boot, from the TSC. Constant after clock_init(): user space computes the same
+ * (abi_clock). */
 #ifndef CATHODE_BASE_CLOCK_H
 #define CATHODE_BASE_CLOCK_H
 
@@ -9,10 +10,12 @@ extern struct abi_clock clock_abi; /* [c] */
 void clock_init(void);
 
 static inline uint64_t clock_from_tsc(uint64_t tsc) {
-  return clock_abi.base_ns + (uint64_t)(((unsigned __int128)(tsc - clock_abi.base_tsc) * clock_abi.mult) >> 32);
+  return clock_abi.base_ns +
+         (uint64_t)(((unsigned __int128)(tsc - clock_abi.base_tsc) * clock_abi.mult) >> 32);
 }
 
-/* Nanoseconds since boot; never runs backwards on one CPU, and across CPUs as far as their TSCs agree. */
+/* Nanoseconds since boot; never runs backwards on one CPU, and across CPUs as far as their TSCs
+ * agree. */
 static inline uint64_t clock_now(void) {
   return clock_from_tsc(arch_tsc());
 }

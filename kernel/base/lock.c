@@ -42,8 +42,8 @@ void rw_lock_shared_slow(struct rwlock *l) {
   }
 }
 
-/* RW_WAITING keeps new readers out; it is dropped by the write that takes the lock, and set again by
- * whoever still waits. */
+/* RW_WAITING keeps new readers out; it is dropped by the write that takes the lock, and set again
+ * by whoever still waits. */
 void rw_lock_exclusive_slow(struct rwlock *l) {
   for (;;) {
     uint32_t old = atomic_load_explicit(&l->word, memory_order_relaxed);
@@ -64,8 +64,8 @@ void lock_debug_acquire(const void *lock, uint32_t rank, bool second, const void
   if (h->n > 0) {
     const struct held_lock *top = &h->stack[h->n - 1];
     if (second ? top->rank > rank : top->rank >= rank) {
-      panic("lock order: %s at %p, while %s is held since %p", rank_names[rank], site, rank_names[top->rank],
-            top->site);
+      panic("lock order: %s at %p, while %s is held since %p", rank_names[rank], site,
+            rank_names[top->rank], top->site);
     }
   }
   if (h->n == HELD_MAX) {
@@ -91,6 +91,7 @@ void lock_debug_release(const void *lock) {
 void lock_debug_none_held(const char *where) {
   const struct held_locks *h = &held_locks[cpu_id()];
   if (h->n != 0) {
-    panic("%s with a lock held: %s since %p", where, rank_names[h->stack[0].rank], h->stack[0].site);
+    panic("%s with a lock held: %s since %p", where, rank_names[h->stack[0].rank],
+          h->stack[0].site);
   }
 }

@@ -1,10 +1,11 @@
 /* Spinlocks with ranks, and the contracts that clang checks (-Wthread-safety).
  *
- * The kernel runs with interrupts disabled (arch.h), so one kind of lock serves everywhere. Who waits
- * calls arch_relax(), which answers TLB shootdowns meanwhile: the holder may be waiting for just that
- * [B1]. Nothing sleeps with a spinlock held [B2]. Ticket locks: first come, first served.
+ * The kernel runs with interrupts disabled (arch.h), so one kind of lock serves everywhere. Who
+ * waits calls arch_relax(), which answers TLB shootdowns meanwhile: the holder may be waiting for
+ * just that [B1]. Nothing sleeps with a spinlock held [B2]. Ticket locks: first come, first served.
  *
- * In debug builds every CPU remembers what it holds, and a lock taken against lock_ranks.def panics. */
+ * In debug builds every CPU remembers what it holds, and a lock taken against lock_ranks.def
+ * panics. */
 #ifndef CATHODE_BASE_LOCK_H
 #define CATHODE_BASE_LOCK_H
 
@@ -41,7 +42,7 @@ struct CAPABILITY spinlock {
   uint8_t rank;
 };
 
-#define SPINLOCK(rank_name) \
+#define SPINLOCK(rank_name)                                                                        \
   { .word = 0, .rank = RANK_##rank_name }
 
 /* Many readers or one writer; a waiting writer keeps new readers out. */
@@ -121,8 +122,8 @@ static inline void rw_lock_exclusive(struct rwlock *l) ACQUIRES(l) NO_LOCK_CHECK
     lock_debug_acquire(l, l->rank, false, __builtin_return_address(0));
   }
   uint32_t idle = 0;
-  if (UNLIKELY(!atomic_compare_exchange_strong_explicit(&l->word, &idle, RW_WRITER, memory_order_acquire,
-                                                        memory_order_relaxed))) {
+  if (UNLIKELY(!atomic_compare_exchange_strong_explicit(
+          &l->word, &idle, RW_WRITER, memory_order_acquire, memory_order_relaxed))) {
     rw_lock_exclusive_slow(l);
   }
 }
@@ -133,8 +134,8 @@ static inline void rw_lock_exclusive_second(struct rwlock *l) ACQUIRES(l) NO_LOC
     lock_debug_acquire(l, l->rank, true, __builtin_return_address(0));
   }
   uint32_t idle = 0;
-  if (UNLIKELY(!atomic_compare_exchange_strong_explicit(&l->word, &idle, RW_WRITER, memory_order_acquire,
-                                                        memory_order_relaxed))) {
+  if (UNLIKELY(!atomic_compare_exchange_strong_explicit(
+          &l->word, &idle, RW_WRITER, memory_order_acquire, memory_order_relaxed))) {
     rw_lock_exclusive_slow(l);
   }
 }

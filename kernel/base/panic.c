@@ -1,5 +1,5 @@
-/* Panic: the first CPU to come here owns the machine, stops the others by NMI, each of which prints its own
- * backtrace in turn, and powers off. Log: one lock, one buffer on the caller's stack. */
+/* Panic: the first CPU to come here owns the machine, stops the others by NMI, each of which prints
+ * its own backtrace in turn, and powers off. Log: one lock, one buffer on the caller's stack. */
 #include "base/panic.h"
 #include "arch/upcall.h"
 #include "base/lock.h"
@@ -25,14 +25,14 @@ static void log_write(const char *head, const char *format, va_list args, const 
   size_t more = fmt_vsnprintf(line + n, sizeof(line) - n, format, args);
   n = n + more < sizeof(line) ? n + more : sizeof(line) - 1;
   n += fmt_snprintf(line + n, sizeof(line) - n, "%s", tail);
-  bool locked = atomic_load(&panic_owner) == 0;
-  if (locked) {
-    spin_lock(&log_lock);
+  n = n < sizeof(line) ? n : sizeof(line) - 1;
+  if (atomic_load(&panic_owner) != 0) {
+    arch_port_write(ARCH_PORT_LOG, line, n); /* whoever holds the lock may be stopped for ever */
+    return;
   }
-  arch_port_write(ARCH_PORT_LOG, line, n < sizeof(line) ? n : sizeof(line) - 1);
-  if (locked) {
-    spin_unlock(&log_lock);
-  }
+  spin_lock(&log_lock);
+  arch_port_write(ARCH_PORT_LOG, line, n);
+  spin_unlock(&log_lock);
 }
 
 void log_printf(const char *format, ...) {
@@ -97,7 +97,8 @@ _Noreturn static void panic_finish(const char *text, uint64_t rip, uint64_t rbp)
   atomic_store(&stopped_turn, 1);
   if (atomic_load(&n_online) > 1) {
     arch_nmi_others();
-    for (uint32_t i = 0; i < STOP_WAIT_LOOPS && atomic_load(&stopped_turn) < 2 * atomic_load(&n_online) - 1; i++) {
+    for (uint32_t i = 0;
+         i < STOP_WAIT_LOOPS && atomic_load(&stopped_turn) < 2 * atomic_load(&n_online) - 1; i++) {
       __asm__ volatile("pause");
     }
   }

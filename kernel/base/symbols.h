@@ -1,5 +1,5 @@
-/* The kernel's own symbol table, generated from the first link (tools/symbols.py) and linked into the
- * second, for panics. Sorted by address. */
+/* The kernel's own symbol table, generated from the first link (tools/symbols.py) and linked into
+ * the second, for panics. Sorted by address. */
 #ifndef CATHODE_BASE_SYMBOLS_H
 #define CATHODE_BASE_SYMBOLS_H
 

@@ -1,12 +1,12 @@
-/* What a page fault does, once the grant is known: one entry of the page tables is filled, widened, or
- * replaced by a private copy.
+/* What a page fault does, once the grant is known: one entry of the page tables is filled, widened,
+ * or replaced by a private copy.
  *
  *   entry                     read                          write
  *   empty, anonymous          the zero frame                a zeroed frame
  *   empty, object, private    the object's page             a copy of the object's page
  *   empty, object, shared     the object's page             the object's page
- *   present, private          (spurious)                    last user of a counted frame: W; else a copy
- *   present, shared           (spurious)                    W */
+ *   present, private          (spurious)                    last user of a counted frame: W; else a
+ * copy present, shared           (spurious)                    W */
 #include "base/panic.h"
 #include "mm/mm_priv.h"
 #include "sched/sched.h"
@@ -46,7 +46,8 @@ static enum abi_error leaf_copy(const struct grant *g, paddr_t from, uint64_t *l
 }
 
 /* The first leaf of a page of an object. */
-static enum abi_error leaf_of_object(const struct grant *g, uint64_t va, bool write, uint64_t *leaf) {
+static enum abi_error leaf_of_object(const struct grant *g, uint64_t va, bool write,
+                                     uint64_t *leaf) {
   paddr_t pa;
   bool counted;
   enum abi_error e = memobj_page(g->obj, g->offset + (va - g->node.start), &pa, &counted);
@@ -64,7 +65,8 @@ static enum abi_error leaf_of_object(const struct grant *g, uint64_t va, bool wr
   return OK;
 }
 
-static enum abi_error page_fill(const struct grant *g, uint64_t va, bool write, struct ptree_slot *slot) {
+static enum abi_error page_fill(const struct grant *g, uint64_t va, bool write,
+                                struct ptree_slot *slot) {
   uint64_t leaf = zero_frame.v | grant_leaf_bits(g);
   enum abi_error e = OK;
   if (g->obj != NULL) {
@@ -79,11 +81,12 @@ static enum abi_error page_fill(const struct grant *g, uint64_t va, bool write, 
 }
 
 /* A write to a leaf that is there: shared ones and last users widen, others copy. */
-static enum abi_error page_own(struct space *s, const struct grant *g, uint64_t va, struct ptree_slot *slot,
-                               struct ptree_gather *gather) {
+static enum abi_error page_own(struct space *s, const struct grant *g, uint64_t va,
+                               struct ptree_slot *slot, struct ptree_gather *gather) {
   uint64_t old = ptree_leaf_get(slot);
   paddr_t from = {old & PTE_ADDR};
-  bool sole = (old & PTE_COUNTED) && atomic_load_explicit(&frame_of(from)->refs, memory_order_acquire) == 1;
+  bool sole =
+      (old & PTE_COUNTED) && atomic_load_explicit(&frame_of(from)->refs, memory_order_acquire) == 1;
   if (g->shared || sole) {
     ptree_leaf_widen(slot, write_bits(g) | (g->prot != 0 ? PTE_P : 0));
     return OK;
@@ -98,8 +101,8 @@ static enum abi_error page_own(struct space *s, const struct grant *g, uint64_t 
   return e;
 }
 
-enum abi_error fault_page(struct space *s, const struct grant *g, uint64_t va, bool write, struct ptree_gather *gather,
-                          paddr_t *pa) {
+enum abi_error fault_page(struct space *s, const struct grant *g, uint64_t va, bool write,
+                          struct ptree_gather *gather, paddr_t *pa) {
   struct ptree_slot slot;
   enum abi_error e = ptree_slot(s->arch.root.v, va, gather, &slot);
   if (e != OK) {
@@ -118,7 +121,9 @@ enum abi_error fault_page(struct space *s, const struct grant *g, uint64_t va, b
 }
 
 static bool grant_allows(const struct grant *g, bool write, bool exec) {
-  uint32_t need = write ? PROT_ABI_WRITE : exec ? PROT_ABI_EXEC : PROT_ABI_READ | PROT_ABI_WRITE | PROT_ABI_EXEC;
+  uint32_t need = write  ? PROT_ABI_WRITE
+                  : exec ? PROT_ABI_EXEC
+                         : PROT_ABI_READ | PROT_ABI_WRITE | PROT_ABI_EXEC;
   return g->prot & need;
 }
 
@@ -141,7 +146,8 @@ enum abi_error space_fault(struct space *s, uint64_t addr, bool write, bool exec
   return e;
 }
 
-/* Make one page of any private grant present and private, whatever its rights, and keep its frame. */
+/* Make one page of any private grant present and private, whatever its rights, and keep its frame.
+ */
 static enum abi_error page_pin(struct space *s, uint64_t va, paddr_t *pa) {
   rw_lock_shared(&s->lock);
   struct gnode *node = gtree_find(&s->grants, va);

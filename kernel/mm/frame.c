@@ -1,8 +1,8 @@
 /* Physical memory: the boot loader's ranges, then the buddy allocator behind per-CPU magazines.
  *
- * A CPU takes frames from its own magazine, without a lock, and goes to the buddy allocator for half a
- * magazine at a time. A second magazine keeps frames that are known to be zero: page tables come back
- * empty, and idle CPUs may add more.
+ * A CPU takes frames from its own magazine, without a lock, and goes to the buddy allocator for
+ * half a magazine at a time. A second magazine keeps frames that are known to be zero: page tables
+ * come back empty, and idle CPUs may add more.
  *
  * [M2] A frame is in exactly one place: buddy, a magazine, or in use with refs >= 1.
  * Limits: memory above the frame array's reach (16 TiB) is ignored. */
@@ -26,10 +26,10 @@ struct frame_cpu {
 } __attribute__((aligned(64)));
 
 static struct spinlock buddy_lock = SPINLOCK(FRAMES);
-static struct buddy buddy;            /* [buddy_lock] */
+static struct buddy buddy; /* [buddy_lock] */
 static struct frame_cpu frame_cpus[MAX_CPUS];
-static struct frame *frames;          /* [c] record of frame 0 */
-static uint64_t n_total;              /* [c] */
+static struct frame *frames; /* [c] record of frame 0 */
+static uint64_t n_total;     /* [c] */
 
 /* ---- boot --------------------------------------------------------------------------------- */
 static struct boot_range free_ranges[RANGES_MAX];
@@ -93,7 +93,8 @@ void frame_init(const struct boot_info *info) {
   for (uint32_t i = 0; i < n_free_ranges; i++) {
     const struct boot_range *r = &free_ranges[i];
     if (r->end > r->start) {
-      buddy_add_range(&buddy, (uint32_t)(r->start >> PAGE_SHIFT), (uint32_t)((r->end - r->start) >> PAGE_SHIFT));
+      buddy_add_range(&buddy, (uint32_t)(r->start >> PAGE_SHIFT),
+                      (uint32_t)((r->end - r->start) >> PAGE_SHIFT));
     }
   }
   n_total = buddy.n_free;

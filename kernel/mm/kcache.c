@@ -1,6 +1,6 @@
-/* Object caches: fixed-size objects cut from frames. A CPU allocates from its own magazine without a
- * lock; half a magazine at a time moves to and from the shared list. Frames stay with their cache, so
- * that a leak shows as live objects, not as frames. */
+/* Object caches: fixed-size objects cut from frames. A CPU allocates from its own magazine without
+ * a lock; half a magazine at a time moves to and from the shared list. Frames stay with their
+ * cache, so that a leak shows as live objects, not as frames. */
 #include "base/panic.h"
 #include "lib/string.h"
 #include "mm/mm.h"

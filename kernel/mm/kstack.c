@@ -1,6 +1,7 @@
-/* Kernel stacks: slots of a region of their own, each with unmapped pages below the stack, so that an
- * overflow faults (and, the stack being gone, arrives as #DF on its own stack) instead of corrupting. A
- * stack once mapped stays mapped and is used again: unmapping would need a shootdown of every CPU. */
+/* Kernel stacks: slots of a region of their own, each with unmapped pages below the stack, so that
+ * an overflow faults (and, the stack being gone, arrives as #DF on its own stack) instead of
+ * corrupting. A stack once mapped stays mapped and is used again: unmapping would need a shootdown
+ * of every CPU. */
 #include "base/panic.h"
 #include "mm/mm.h"
 
@@ -14,8 +15,9 @@ struct kstack_cpu {
 } __attribute__((aligned(64)));
 
 static struct spinlock kstack_lock = SPINLOCK(KSTACK);
-static uint64_t free_list; /* [kstack_lock] top of the first free stack; the next is in its top word */
-static uint64_t n_slots;   /* [kstack_lock] */
+static uint64_t
+    free_list; /* [kstack_lock] top of the first free stack; the next is in its top word */
+static uint64_t n_slots; /* [kstack_lock] */
 static struct kstack_cpu kstack_cpus[MAX_CPUS];
 static paddr_t table_reserve[TABLES_MOST]; /* [kstack_lock] */
 static uint32_t n_reserve;

@@ -1,8 +1,9 @@
 /* Memory objects: pages that several address spaces may map, held apart from all of them.
  *
  * FIXED: a run of physical memory that is never freed (the boot image); its pages are not counted.
- * ANON: sparse, zero where never touched; a radix tree of frames, one reference each. A mapping takes a
- * reference of its own on every page it maps, so that neither resize nor the object's end hurts it. */
+ * ANON: sparse, zero where never touched; a radix tree of frames, one reference each. A mapping
+ * takes a reference of its own on every page it maps, so that neither resize nor the object's end
+ * hurts it. */
 #include "base/panic.h"
 #include "lib/string.h"
 #include "mm/mm_priv.h"
@@ -20,13 +21,14 @@ struct memobj {
   paddr_t base;          /* [c] FIXED */
   struct spinlock lock;  /* MEMOBJ: the fields below */
   uint64_t n_bytes;
-  uint32_t levels;       /* 0: no tree yet */
+  uint32_t levels; /* 0: no tree yet */
   paddr_t root;
 };
 
 static struct kcache memobj_cache = KCACHE_OF(struct memobj, "memobj");
 
-static enum abi_error memobj_create(enum memobj_kind kind, paddr_t base, uint64_t n_bytes, struct memobj **out) {
+static enum abi_error memobj_create(enum memobj_kind kind, paddr_t base, uint64_t n_bytes,
+                                    struct memobj **out) {
   struct memobj *o = kcache_alloc_zeroed(&memobj_cache);
   if (o == NULL) {
     return ABI_ENOMEM;
@@ -45,7 +47,9 @@ enum abi_error memobj_create_fixed(paddr_t base, uint64_t n_bytes, struct memobj
 }
 
 enum abi_error memobj_create_anon(uint64_t n_bytes, struct memobj **out) {
-  return n_bytes > PAGES_MOST << PAGE_SHIFT ? ABI_EFBIG : memobj_create(MEMOBJ_ANON, (paddr_t){0}, n_bytes, out);
+  return n_bytes > PAGES_MOST << PAGE_SHIFT
+             ? ABI_EFBIG
+             : memobj_create(MEMOBJ_ANON, (paddr_t){0}, n_bytes, out);
 }
 
 void memobj_get(struct memobj *o) {
@@ -155,7 +159,8 @@ enum abi_error memobj_resize(struct memobj *o, uint64_t n_bytes) {
   if (n_bytes < o->n_bytes && n_bytes % PAGE_SIZE != 0) {
     uint64_t *slot = tree_slot(o, keep - 1, false);
     if (slot != NULL && *slot != 0) {
-      memset((uint8_t *)direct_map((paddr_t){*slot}) + n_bytes % PAGE_SIZE, 0, PAGE_SIZE - n_bytes % PAGE_SIZE);
+      memset((uint8_t *)direct_map((paddr_t){*slot}) + n_bytes % PAGE_SIZE, 0,
+             PAGE_SIZE - n_bytes % PAGE_SIZE);
     }
   }
   o->n_bytes = n_bytes;
@@ -188,7 +193,8 @@ enum abi_error memobj_page(struct memobj *o, uint64_t offset, paddr_t *pa, bool 
   }
   *counted = true;
   spin_lock(&o->lock);
-  enum abi_error e = offset < ALIGN_UP(o->n_bytes, PAGE_SIZE) ? anon_page(o, offset, pa) : ABI_EFAULT;
+  enum abi_error e =
+      offset < ALIGN_UP(o->n_bytes, PAGE_SIZE) ? anon_page(o, offset, pa) : ABI_EFAULT;
   spin_unlock(&o->lock);
   return e;
 }

@@ -51,12 +51,12 @@ struct kcache {
   uint32_t size, align; /* bytes; size <= 4096 */
   struct spinlock lock; /* KCACHE: free_list */
   void *free_list;
-  bool registered;            /* on kcache_list */
+  bool registered; /* on kcache_list */
   struct kcache *next_cache;
   struct kcache_cpu cpus[MAX_CPUS];
 };
 
-#define KCACHE_OF(type, text) \
+#define KCACHE_OF(type, text)                                                                      \
   { .name = (text), .size = sizeof(type), .align = _Alignof(type), .lock = SPINLOCK(KCACHE) }
 
 /* Contents undefined. NULL: out of memory. Frames given to a cache stay with it. */
@@ -73,7 +73,8 @@ void kstack_free(uint64_t stack_top);
 /* ---- memory objects: pages that several spaces may map -------------------------------------- */
 struct memobj;
 /* n_bytes of physical memory that is never freed: the boot image. */
-[[nodiscard]] enum abi_error memobj_create_fixed(paddr_t base, uint64_t n_bytes, struct memobj **out);
+[[nodiscard]] enum abi_error memobj_create_fixed(paddr_t base, uint64_t n_bytes,
+                                                 struct memobj **out);
 /* Anonymous, sparse, zero until written; pages appear at first touch. */
 [[nodiscard]] enum abi_error memobj_create_anon(uint64_t n_bytes, struct memobj **out);
 void memobj_get(struct memobj *o);
@@ -82,17 +83,19 @@ uint64_t memobj_size(const struct memobj *o);
 /* Pages beyond the new size are let go; mappings keep what they have. */
 [[nodiscard]] enum abi_error memobj_resize(struct memobj *o, uint64_t n_bytes);
 /* The page at a byte offset; *counted: it has a reference count, of which the caller got one. */
-[[nodiscard]] enum abi_error memobj_page(struct memobj *o, uint64_t offset, paddr_t *pa, bool *counted);
+[[nodiscard]] enum abi_error memobj_page(struct memobj *o, uint64_t offset, paddr_t *pa,
+                                         bool *counted);
 /* Copy to or from the object's bytes, making pages; within the size. */
-[[nodiscard]] enum abi_error memobj_write(struct memobj *o, uint64_t offset, const void *src, size_t len);
+[[nodiscard]] enum abi_error memobj_write(struct memobj *o, uint64_t offset, const void *src,
+                                          size_t len);
 
 /* ---- address spaces ------------------------------------------------------------------------- */
 struct space {
   struct arch_space arch;
   struct refcount refs;
-  struct rwlock lock;       /* SPACE: grants (shared: page faults) */
-  struct spinlock pt_lock;  /* PTREE: the page tables */
-  struct gtree grants;      /* [lock] */
+  struct rwlock lock;               /* SPACE: grants (shared: page faults) */
+  struct spinlock pt_lock;          /* PTREE: the page tables */
+  struct gtree grants;              /* [lock] */
   _Atomic uint64_t n_faults, n_cow; /* [a] */
 };
 
@@ -121,25 +124,32 @@ struct map_request {
 
 [[nodiscard]] enum abi_error space_map(struct space *s, struct map_request *r);
 [[nodiscard]] enum abi_error space_unmap(struct space *s, uint64_t addr, uint64_t len);
-[[nodiscard]] enum abi_error space_protect(struct space *s, uint64_t addr, uint64_t len, uint32_t prot);
+[[nodiscard]] enum abi_error space_protect(struct space *s, uint64_t addr, uint64_t len,
+                                           uint32_t prot);
 /* Anonymous private pages of the range read as zero again. */
 [[nodiscard]] enum abi_error space_discard(struct space *s, uint64_t addr, uint64_t len);
-[[nodiscard]] enum abi_error space_remap(struct space *s, uint64_t *addr, uint64_t old_len, uint64_t new_len,
-                                         bool may_move);
+[[nodiscard]] enum abi_error space_remap(struct space *s, uint64_t *addr, uint64_t old_len,
+                                         uint64_t new_len, bool may_move);
 /* The grants of [from, from + len) move to `to` in dst, which must be free there. */
-[[nodiscard]] enum abi_error space_transfer(struct space *dst, uint64_t to, struct space *src, uint64_t from,
-                                            uint64_t len, uint32_t prot);
+[[nodiscard]] enum abi_error space_transfer(struct space *dst, uint64_t to, struct space *src,
+                                            uint64_t from, uint64_t len, uint32_t prot);
 /* The object that a shared or read-only grant at addr maps, for a server that answers MMAP with an
- * address of its own; a reference for the caller. ABI_EINVAL when [addr, addr + len) is not one such grant. */
-[[nodiscard]] enum abi_error space_object_at(struct space *s, uint64_t addr, uint64_t len, struct object_ref *out);
+ * address of its own; a reference for the caller. ABI_EINVAL when [addr, addr + len) is not one
+ * such grant. */
+[[nodiscard]] enum abi_error space_object_at(struct space *s, uint64_t addr, uint64_t len,
+                                             struct object_ref *out);
 
-/* The object of a shared mapping at this page, if it is one: what names a futex word in shared memory. */
-[[nodiscard]] enum abi_error space_shared_at(struct space *s, uint64_t page, struct object_ref *out);
+/* The object of a shared mapping at this page, if it is one: what names a futex word in shared
+ * memory. */
+[[nodiscard]] enum abi_error space_shared_at(struct space *s, uint64_t page,
+                                             struct object_ref *out);
 
 /* Resolve a page fault. ABI_EFAULT: no grant there, or not these rights. ABI_ENOMEM. */
 [[nodiscard]] enum abi_error space_fault(struct space *s, uint64_t addr, bool write, bool exec);
-/* Bytes into a space that need not be the loaded one; rights are not asked for (exec). src NULL: zeros. */
-[[nodiscard]] enum abi_error space_write_user(struct space *s, uint64_t addr, uaddr_t src, size_t len);
+/* Bytes into a space that need not be the loaded one; rights are not asked for (exec). src NULL:
+ * zeros. */
+[[nodiscard]] enum abi_error space_write_user(struct space *s, uint64_t addr, uaddr_t src,
+                                              size_t len);
 
 /* One line of text a grant; answers the length. */
 size_t space_describe(struct space *s, char *out, size_t cap);
@@ -148,7 +158,8 @@ struct space_stats {
 };
 void space_stats_read(struct space *s, struct space_stats *st);
 
-/* Cycles of `iterations` interrupts to another CPU, each answered by its handler (sys:bench/ipi). */
+/* Cycles of `iterations` interrupts to another CPU, each answered by its handler (sys:bench/ipi).
+ */
 uint64_t shootdown_bench(uint32_t cpu, uint32_t iterations);
 
 /* ---- user memory of the loaded space: no lock held ------------------------------------------ */

@@ -36,7 +36,7 @@ void gather_end(struct ptree_gather *g);
 /* Leaf bits for a grant's rights, without W for copy-on-write to decide. */
 uint64_t grant_leaf_bits(const struct grant *g);
 /* One page of a grant, made present (and writable): both locks are held. */
-enum abi_error fault_page(struct space *s, const struct grant *g, uint64_t va, bool write, struct ptree_gather *gather,
-                          paddr_t *pa) HOLDS(&s->pt_lock);
+enum abi_error fault_page(struct space *s, const struct grant *g, uint64_t va, bool write,
+                          struct ptree_gather *gather, paddr_t *pa) HOLDS(&s->pt_lock);
 
 #endif

@@ -19,7 +19,8 @@ bool ptree_env_table_alloc(uint64_t *paddr) {
 
 void ptree_env_table_free(uint64_t paddr) {
   frame_free_zeroed((paddr_t){paddr});
-  arch_relax(); /* a large tree goes table by table: others' shootdowns need not wait for all of it */
+  arch_relax(); /* a large tree goes table by table: others' shootdowns need not wait for all of it
+                 */
 }
 
 void ptree_env_leaf_free(uint64_t paddr) {

@@ -1,11 +1,13 @@
-/* Moving grants: mremap within a space, transfer between two. Pages move with their leaves, uncopied. */
+/* Moving grants: mremap within a space, transfer between two. Pages move with their leaves,
+ * uncopied. */
 #include "mm/mm_priv.h"
 
-/* Leaves of [from, from + len) in src reappear at `to` in dst, with the rights of another grant if one is given.
- * Both spaces' locks and table locks are held by the caller; the destination's range is empty. Each space's
- * stale translations go to a gather of its own. */
-static enum abi_error leaves_move(struct space *dst, uint64_t to, struct space *src, uint64_t from, uint64_t len,
-                                  const struct grant *rights, struct ptree_gather *dst_g, struct ptree_gather *g) {
+/* Leaves of [from, from + len) in src reappear at `to` in dst, with the rights of another grant if
+ * one is given. Both spaces' locks and table locks are held by the caller; the destination's range
+ * is empty. Each space's stale translations go to a gather of its own. */
+static enum abi_error leaves_move(struct space *dst, uint64_t to, struct space *src, uint64_t from,
+                                  uint64_t len, const struct grant *rights,
+                                  struct ptree_gather *dst_g, struct ptree_gather *g) {
   uint64_t va = from, pte;
   while (ptree_next(src->arch.root.v, &va, from + len, &pte)) {
     struct ptree_slot out, in;
@@ -35,7 +37,8 @@ static bool grow_in_place(struct space *s, struct gnode *n, uint64_t end) {
          gtree_resize(&s->grants, n, n->start, end) == OK;
 }
 
-static enum abi_error move_grant(struct space *s, uint64_t *addr, uint64_t old_len, uint64_t new_len) {
+static enum abi_error move_grant(struct space *s, uint64_t *addr, uint64_t old_len,
+                                 uint64_t new_len) {
   struct gnode *n = gtree_find(&s->grants, *addr);
   uint64_t to;
   if (!gtree_hole_below(&s->grants, new_len, ABI_USER_BASE, ABI_USER_END - (16ul << 20), &to)) {
@@ -71,7 +74,8 @@ static enum abi_error move_grant(struct space *s, uint64_t *addr, uint64_t old_l
   return OK;
 }
 
-enum abi_error space_remap(struct space *s, uint64_t *addr, uint64_t old_len, uint64_t new_len, bool may_move) {
+enum abi_error space_remap(struct space *s, uint64_t *addr, uint64_t old_len, uint64_t new_len,
+                           bool may_move) {
   uint64_t from = *addr;
   old_len = ALIGN_UP(old_len, PAGE_SIZE);
   if (new_len == 0 || old_len == 0 || new_len > ABI_USER_END || !IS_ALIGNED(from, PAGE_SIZE)) {
@@ -94,8 +98,8 @@ enum abi_error space_remap(struct space *s, uint64_t *addr, uint64_t old_len, ui
 }
 
 /* The caller's grant must cover the range exactly in one piece; private anonymous only. */
-static enum abi_error transfer_locked(struct space *dst, uint64_t to, struct space *src, uint64_t from, uint64_t len,
-                                      uint32_t prot) {
+static enum abi_error transfer_locked(struct space *dst, uint64_t to, struct space *src,
+                                      uint64_t from, uint64_t len, uint32_t prot) {
   struct gnode *n = gtree_find(&src->grants, from);
   if (n == NULL || from + len > n->end || grant_of(n)->obj != NULL) {
     return ABI_EINVAL;
@@ -124,8 +128,8 @@ static enum abi_error transfer_locked(struct space *dst, uint64_t to, struct spa
   return e;
 }
 
-enum abi_error space_transfer(struct space *dst, uint64_t to, struct space *src, uint64_t from, uint64_t len,
-                              uint32_t prot) {
+enum abi_error space_transfer(struct space *dst, uint64_t to, struct space *src, uint64_t from,
+                              uint64_t len, uint32_t prot) {
   bool aligned = IS_ALIGNED(to | from | len, PAGE_SIZE);
   if (dst == src || len == 0 || !aligned || prot & ~7u || !user_range_ok((uaddr_t){to}, len) ||
       !user_range_ok((uaddr_t){from}, len)) {

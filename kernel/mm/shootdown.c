@@ -6,8 +6,8 @@
  *   change the page tables
  *   fill request[self], waiting = targets
  *   wanted[target] |= bit(self); IPI       interrupt, or arch_relax() in a spin loop:
- *   while (waiting) arch_relax()           for each bit of wanted[self]: flush; waiting &= ~bit(self)
- *   free the frames
+ *   while (waiting) arch_relax()           for each bit of wanted[self]: flush; waiting &=
+ * ~bit(self) free the frames
  *
  * [M3] No frame or table that a CPU may still have cached is freed before that CPU has answered.
  * Who waits serves others (arch_relax), so that two initiators cannot wait for each other. A locked

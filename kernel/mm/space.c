@@ -1,10 +1,10 @@
 /* Address spaces: grants in a tree, page tables below, and the operations that change both.
  *
  * [M4] Every used leaf of the page tables lies in a grant; its rights are at most the grant's.
- * [M5] No two grants overlap (gtree); a private anonymous grant never touches another of the same rights
- *      (they are merged), so that a heap grown in pieces stays one grant.
- * [M6] An object that was opened for reading, or is the boot image, is never written through any mapping.
- * Locks: s->lock exclusive for every change of grants, then s->pt_lock for the tables. */
+ * [M5] No two grants overlap (gtree); a private anonymous grant never touches another of the same
+ * rights (they are merged), so that a heap grown in pieces stays one grant. [M6] An object that was
+ * opened for reading, or is the boot image, is never written through any mapping. Locks: s->lock
+ * exclusive for every change of grants, then s->pt_lock for the tables. */
 #include "lib/fmt.h"
 #include "lib/string.h"
 #include "mm/mm_priv.h"
@@ -149,7 +149,8 @@ static enum abi_error range_check(uint64_t addr, uint64_t *len) {
     return ABI_EINVAL;
   }
   *len = ALIGN_UP(*len, PAGE_SIZE);
-  return addr < ABI_USER_BASE || addr >= ABI_USER_END || *len > ABI_USER_END - addr ? ABI_ENOMEM : OK;
+  return addr < ABI_USER_BASE || addr >= ABI_USER_END || *len > ABI_USER_END - addr ? ABI_ENOMEM
+                                                                                    : OK;
 }
 
 static enum abi_error unmap_locked(struct space *s, uint64_t start, uint64_t end) {
@@ -169,7 +170,8 @@ static enum abi_error unmap_locked(struct space *s, uint64_t start, uint64_t end
   if (e != OK) {
     return e;
   }
-  for (struct gnode *n = gtree_first_from(&s->grants, start), *next; n != NULL && n->start < end; n = next) {
+  for (struct gnode *n = gtree_first_from(&s->grants, start), *next; n != NULL && n->start < end;
+       n = next) {
     next = gtree_next(n);
     gtree_remove(&s->grants, n);
     grant_free(grant_of(n));
@@ -187,7 +189,8 @@ static enum abi_error map_place(struct space *s, struct map_request *r) {
   }
   uint64_t len = r->len;
   uint64_t hint = ALIGN_DOWN(r->addr, PAGE_SIZE);
-  if (hint != 0 && range_check(hint, &len) == OK && gtree_is_free(&s->grants, hint, hint + r->len)) {
+  if (hint != 0 && range_check(hint, &len) == OK &&
+      gtree_is_free(&s->grants, hint, hint + r->len)) {
     r->addr = hint;
     return OK;
   }
@@ -197,7 +200,8 @@ static enum abi_error map_place(struct space *s, struct map_request *r) {
 static enum abi_error map_check(struct map_request *r) {
   bool fixed = r->flags & (MAP_ABI_FIXED | MAP_ABI_FIXED_NOREPLACE);
   bool shared = r->flags & MAP_ABI_SHARED, private = r->flags & MAP_ABI_PRIVATE;
-  if (shared == private || (r->prot & ~7u) != 0 || !IS_ALIGNED(r->offset, PAGE_SIZE) || r->len == 0) {
+  if (shared == private || (r->prot & ~7u) != 0 || !IS_ALIGNED(r->offset, PAGE_SIZE) ||
+      r->len == 0) {
     return ABI_EINVAL;
   }
   if (shared && r->read_only && r->prot & PROT_ABI_WRITE) {
@@ -253,9 +257,12 @@ enum abi_error space_unmap(struct space *s, uint64_t addr, uint64_t len) {
 
 /* ---- rights ------------------------------------------------------------------------------- */
 
-/* Every page of the range is mapped (else ENOMEM), by a grant that may have these rights (else EACCES). */
-static enum abi_error range_check_grants(struct space *s, uint64_t start, uint64_t end, uint32_t prot) {
-  for (struct gnode *n = gtree_find(&s->grants, start); n != NULL && n->start <= start; n = gtree_next(n)) {
+/* Every page of the range is mapped (else ENOMEM), by a grant that may have these rights (else
+ * EACCES). */
+static enum abi_error range_check_grants(struct space *s, uint64_t start, uint64_t end,
+                                         uint32_t prot) {
+  for (struct gnode *n = gtree_find(&s->grants, start); n != NULL && n->start <= start;
+       n = gtree_next(n)) {
     if (grant_of(n)->read_only && prot & PROT_ABI_WRITE) {
       return ABI_EACCES;
     }
@@ -276,7 +283,8 @@ static enum abi_error tables_protect(struct space *s, uint64_t start, uint64_t e
   struct ptree_gather gather;
   gather_begin(&gather, s);
   spin_lock(&s->pt_lock);
-  enum abi_error e = ptree_protect(s->arch.root.v, start, end, (struct ptree_rights){.clear = clear, .set = set}, &gather);
+  enum abi_error e = ptree_protect(s->arch.root.v, start, end,
+                                   (struct ptree_rights){.clear = clear, .set = set}, &gather);
   gather_end(&gather);
   spin_unlock(&s->pt_lock);
   return e;
@@ -296,8 +304,8 @@ enum abi_error space_protect(struct space *s, uint64_t addr, uint64_t len, uint3
   if (e == OK) {
     e = tables_protect(s, addr, addr + len, prot);
   }
-  for (struct gnode *n = gtree_first_from(&s->grants, addr); e == OK && n != NULL && n->start < addr + len;
-       n = gtree_next(n)) {
+  for (struct gnode *n = gtree_first_from(&s->grants, addr);
+       e == OK && n != NULL && n->start < addr + len; n = gtree_next(n)) {
     grant_of(n)->prot = (uint8_t)prot;
   }
   rw_unlock_exclusive(&s->lock);
@@ -382,7 +390,8 @@ static enum abi_error object_at(struct space *s, uint64_t addr, uint64_t len, bo
   return e;
 }
 
-enum abi_error space_object_at(struct space *s, uint64_t addr, uint64_t len, struct object_ref *out) {
+enum abi_error space_object_at(struct space *s, uint64_t addr, uint64_t len,
+                               struct object_ref *out) {
   return object_at(s, addr, len, false, out);
 }
 
@@ -393,18 +402,21 @@ enum abi_error space_shared_at(struct space *s, uint64_t page, struct object_ref
 size_t space_describe(struct space *s, char *out, size_t cap) {
   size_t len = 0;
   rw_lock_shared(&s->lock);
-  for (struct gnode *n = gtree_first_from(&s->grants, 0); n != NULL && len < cap; n = gtree_next(n)) {
+  for (struct gnode *n = gtree_first_from(&s->grants, 0); n != NULL && len < cap;
+       n = gtree_next(n)) {
     const struct grant *g = grant_of(n);
     len += fmt_snprintf(out + len, cap - len, "%lx-%lx %c%c%c%c %s\n", n->start, n->end,
                         g->prot & PROT_ABI_READ ? 'r' : '-', g->prot & PROT_ABI_WRITE ? 'w' : '-',
-                        g->prot & PROT_ABI_EXEC ? 'x' : '-', g->shared ? 's' : 'p', g->obj ? "object" : "anonymous");
+                        g->prot & PROT_ABI_EXEC ? 'x' : '-', g->shared ? 's' : 'p',
+                        g->obj ? "object" : "anonymous");
   }
   rw_unlock_shared(&s->lock);
   return MIN(len, cap);
 }
 
 void space_stats_read(struct space *s, struct space_stats *st) {
-  *st = (struct space_stats){.n_faults = atomic_load(&s->n_faults), .n_cow = atomic_load(&s->n_cow)};
+  *st =
+      (struct space_stats){.n_faults = atomic_load(&s->n_faults), .n_cow = atomic_load(&s->n_cow)};
   rw_lock_shared(&s->lock);
   st->n_grants = s->grants.n;
   for (struct gnode *n = gtree_first_from(&s->grants, 0); n != NULL; n = gtree_next(n)) {

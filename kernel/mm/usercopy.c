@@ -1,5 +1,5 @@
-/* Copies between the kernel and the loaded address space. A range is checked against the user half here;
- * whether it is mapped, the copy finds out by faulting (arch_copy_*, upcall_page_fault). */
+/* Copies between the kernel and the loaded address space. A range is checked against the user half
+ * here; whether it is mapped, the copy finds out by faulting (arch_copy_*, upcall_page_fault). */
 #include "mm/mm.h"
 
 bool user_range_ok(uaddr_t at, size_t len) {

@@ -11,7 +11,7 @@
 static struct kcache context_cache = KCACHE_OF(struct context, "context");
 static struct kcache fpu_cache = {.name = "fpu", .align = 64, .lock = SPINLOCK(KCACHE)};
 static struct spinlock ids_lock = SPINLOCK(CONTEXT_IDS);
-static struct idalloc ids;            /* [ids_lock] */
+static struct idalloc ids; /* [ids_lock] */
 static uint64_t id_words[IDALLOC_WORDS(IDS_MAX)];
 static struct context *by_id[IDS_MAX]; /* [ids_lock] no reference */
 static uint32_t last_id;               /* [ids_lock] */
@@ -210,12 +210,12 @@ void context_unclaim(struct context *c) {
 static uint32_t work_waiting(const struct context *c) {
   const struct group *g = c->group;
   bool signals = (atomic_load(&c->sig_pending) | atomic_load(&g->sig_pending)) != 0;
-  return (g->dying || g->alone != NULL ? ARCH_WORK_DIE : 0) | (g->state == PROC_STATE_STOPPED ? ARCH_WORK_STOP : 0) |
-         (signals ? ARCH_WORK_SIGNAL : 0);
+  return (g->dying || g->alone != NULL ? ARCH_WORK_DIE : 0) |
+         (g->state == PROC_STATE_STOPPED ? ARCH_WORK_STOP : 0) | (signals ? ARCH_WORK_SIGNAL : 0);
 }
 
-/* With the group's lock held: NEW -> RUNNING, with the references that a running context needs before anybody
- * can wake and end it. */
+/* With the group's lock held: NEW -> RUNNING, with the references that a running context needs
+ * before anybody can wake and end it. */
 static void context_enlist(struct context *c) {
   struct group *g = c->group;
   context_get(c); /* its own, given back by context_reap() */
@@ -231,7 +231,8 @@ static void context_enlist(struct context *c) {
 
 enum abi_error context_start(struct context *c) {
   spin_lock(&c->group->lock);
-  bool ready = c->space != NULL && c->files != NULL && c->actions != NULL && arch_user_regs_valid(&c->regs);
+  bool ready =
+      c->space != NULL && c->files != NULL && c->actions != NULL && arch_user_regs_valid(&c->regs);
   bool ok = c->state == PROC_STATE_NEW && c->group->state != PROC_STATE_DEAD && ready;
   if (ok) {
     context_enlist(c);

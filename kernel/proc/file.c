@@ -14,7 +14,8 @@ struct file *file_create(const struct file_ops *ops, uint32_t flags, void *objec
   f->ops = ops;
   f->object = object;
   f->id = id;
-  atomic_init(&f->flags, flags & (O_ABI_ACCMODE | O_ABI_APPEND | O_ABI_NONBLOCK | O_ABI_PATH | O_ABI_DIRECTORY));
+  atomic_init(&f->flags, flags & (O_ABI_ACCMODE | O_ABI_APPEND | O_ABI_NONBLOCK | O_ABI_PATH |
+                                  O_ABI_DIRECTORY));
   atomic_init(&f->pos, 0);
   list_init(&f->watches);
   f->watched = false;

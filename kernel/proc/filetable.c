@@ -1,11 +1,11 @@
 /* File tables: numbers to open files.
  *
  * Two ranges: the lower one holds what POSIX programs see, the upper one (from FD_UPPER) what their
- * runtime keeps to itself. A range is up to 64 chunks of 64 slots; a word a chunk and a word for the
- * chunks say what is free, so that the lowest free number is found in constant time.
+ * runtime keeps to itself. A range is up to 64 chunks of 64 slots; a word a chunk and a word for
+ * the chunks say what is free, so that the lowest free number is found in constant time.
  *
- * Lock: t->lock (FILETABLE) for slots; files are closed outside it. A table with one reference is changed
- * by its only context alone and is read without the lock (fd_get). */
+ * Lock: t->lock (FILETABLE) for slots; files are closed outside it. A table with one reference is
+ * changed by its only context alone and is read without the lock (fd_get). */
 #include "lib/string.h"
 #include "proc/proc.h"
 
@@ -82,7 +82,8 @@ static uint32_t index_find(const struct fd_range *r, uint32_t from) {
     }
     chunk = bit_first(free_chunks);
     uint64_t used = r->chunks[chunk] != NULL ? r->chunks[chunk]->used : 0;
-    uint64_t free_slots = ~used & (chunk == from / CHUNK_SLOTS ? UINT64_MAX << from % CHUNK_SLOTS : UINT64_MAX);
+    uint64_t free_slots =
+        ~used & (chunk == from / CHUNK_SLOTS ? UINT64_MAX << from % CHUNK_SLOTS : UINT64_MAX);
     if (free_slots != 0) {
       return chunk * CHUNK_SLOTS + bit_first(free_slots);
     }
@@ -90,7 +91,8 @@ static uint32_t index_find(const struct fd_range *r, uint32_t from) {
   return RANGE_SLOTS;
 }
 
-static enum abi_error slot_fill(struct fd_range *r, uint32_t index, struct file *f, uint32_t flags) {
+static enum abi_error slot_fill(struct fd_range *r, uint32_t index, struct file *f,
+                                uint32_t flags) {
   struct fd_chunk *c = chunk_make(r, index / CHUNK_SLOTS);
   if (c == NULL) {
     return ABI_ENOMEM;
@@ -115,7 +117,9 @@ static struct file *slot_empty(struct fd_range *r, uint32_t index) {
 int64_t filetable_add(struct filetable *t, struct file *f, uint32_t from, uint32_t flags) {
   struct fd_range *r = &t->ranges[from >= FD_UPPER];
   spin_lock(&t->lock);
-  uint32_t index = from % FD_UPPER < RANGE_SLOTS && from < 2u * FD_UPPER ? index_find(r, from % FD_UPPER) : RANGE_SLOTS;
+  uint32_t index = from % FD_UPPER < RANGE_SLOTS && from < 2u * FD_UPPER
+                       ? index_find(r, from % FD_UPPER)
+                       : RANGE_SLOTS;
   enum abi_error e = index < RANGE_SLOTS ? slot_fill(r, index, f, flags) : ABI_EMFILE;
   spin_unlock(&t->lock);
   return e == OK ? (int64_t)index + (from >= FD_UPPER ? FD_UPPER : 0) : -(int64_t)e;
@@ -138,7 +142,9 @@ int64_t filetable_put_at(struct filetable *t, struct file *f, uint32_t fd, uint3
 
 int64_t filetable_close(struct filetable *t, int fd) {
   spin_lock(&t->lock);
-  struct file *f = slot_of(t, (uint32_t)fd) != NULL ? slot_empty(&t->ranges[fd >= FD_UPPER], (uint32_t)fd % FD_UPPER) : NULL;
+  struct file *f = slot_of(t, (uint32_t)fd) != NULL
+                       ? slot_empty(&t->ranges[fd >= FD_UPPER], (uint32_t)fd % FD_UPPER)
+                       : NULL;
   spin_unlock(&t->lock);
   if (f == NULL) {
     return -ABI_EBADF;
@@ -150,7 +156,9 @@ int64_t filetable_close(struct filetable *t, int fd) {
 void filetable_remove(struct filetable *t, int fd, const struct file *f) {
   spin_lock(&t->lock);
   struct fd_slot *slot = slot_of(t, (uint32_t)fd);
-  struct file *found = slot != NULL && slot->file == f ? slot_empty(&t->ranges[fd >= FD_UPPER], (uint32_t)fd % FD_UPPER) : NULL;
+  struct file *found = slot != NULL && slot->file == f
+                           ? slot_empty(&t->ranges[fd >= FD_UPPER], (uint32_t)fd % FD_UPPER)
+                           : NULL;
   spin_unlock(&t->lock);
   if (found != NULL) {
     file_put(found);
@@ -228,7 +236,8 @@ void filetable_put(struct filetable *t) {
 static enum abi_error chunk_copy(struct fd_range *to, const struct fd_chunk *from, uint32_t n) {
   for (uint64_t rest = from->used; rest != 0; rest &= rest - 1) {
     const struct fd_slot *slot = &from->slots[bit_first(rest)];
-    if (slot->flags & O_ABI_CLOFORK || (slot->file->ops->stays != NULL && slot->file->ops->stays(slot->file))) {
+    if (slot->flags & O_ABI_CLOFORK ||
+        (slot->file->ops->stays != NULL && slot->file->ops->stays(slot->file))) {
       continue;
     }
     enum abi_error e = slot_fill(to, n * CHUNK_SLOTS + bit_first(rest), slot->file, slot->flags);

@@ -1,11 +1,13 @@
 /* Futexes: sleep on a word of user memory.
  *
- * A waiter puts itself on its bucket's list first and reads the word afterwards; a waker changes the word
- * first and searches the list afterwards. So either the waiter sees the change, or the waker sees the waiter
- * (both go through the bucket's lock: a full barrier) [P2]. No user memory is touched with the lock held.
+ * A waiter puts itself on its bucket's list first and reads the word afterwards; a waker changes
+ * the word first and searches the list afterwards. So either the waiter sees the change, or the
+ * waker sees the waiter (both go through the bucket's lock: a full barrier) [P2]. No user memory is
+ * touched with the lock held.
  *
- * A waiter's record is on its stack; it leaves only after taking the bucket's lock, and a waker unparks
- * under that lock. Key: (space, address) for private words, (object, offset) for shared ones. */
+ * A waiter's record is on its stack; it leaves only after taking the bucket's lock, and a waker
+ * unparks under that lock. Key: (space, address) for private words, (object, offset) for shared
+ * ones. */
 #include "base/clock.h"
 #include "lib/hash.h"
 #include "lib/string.h"
@@ -98,7 +100,8 @@ static enum abi_error waiter_sleep(struct futex_waiter *w, uint64_t deadline_ns)
   return OK;
 }
 
-int64_t futex_wait(struct space *s, uaddr_t word, uint32_t expected, bool shared, uint64_t deadline_ns) {
+int64_t futex_wait(struct space *s, uaddr_t word, uint32_t expected, bool shared,
+                   uint64_t deadline_ns) {
   struct futex_waiter w = {.thread = thread_current()};
   enum abi_error e = key_make(s, word, shared, &w.key);
   if (e != OK) {
@@ -135,7 +138,7 @@ int64_t futex_wake(struct space *s, uaddr_t word, uint32_t n, bool shared) {
   struct futex_bucket *b = bucket_of(&key);
   uint32_t woken = 0;
   spin_lock(&b->lock);
-  list_for_each_safe(pos, &b->waiters) {
+  list_for_each_safe (pos, &b->waiters) {
     struct futex_waiter *w = (struct futex_waiter *)pos;
     if (woken == n) {
       break;
@@ -163,7 +166,8 @@ static void buckets_unlock(struct futex_bucket *a, struct futex_bucket *b) NO_LO
   }
 }
 
-int64_t futex_requeue(struct space *s, uaddr_t word, uint32_t n_wake, uaddr_t word2, uint32_t n_move, bool shared) {
+int64_t futex_requeue(struct space *s, uaddr_t word, uint32_t n_wake, uaddr_t word2,
+                      uint32_t n_move, bool shared) {
   struct futex_key from, to;
   enum abi_error e = key_make(s, word, shared, &from);
   e = e == OK ? key_make(s, word2, shared, &to) : e;
@@ -175,7 +179,7 @@ int64_t futex_requeue(struct space *s, uaddr_t word, uint32_t n_wake, uaddr_t wo
   list_init(&moved);
   uint32_t woken = 0, n_moved = 0;
   buckets_lock(a, b);
-  list_for_each_safe(pos, &a->waiters) {
+  list_for_each_safe (pos, &a->waiters) {
     struct futex_waiter *w = (struct futex_waiter *)pos;
     if (!key_equal(&w->key, &from)) {
       continue;

@@ -83,7 +83,8 @@ void group_get(struct group *g) {
   refcount_get(&g->refs);
 }
 
-/* Ancestors are let go one after the other, not by recursion: a chain of dead parents may be long. */
+/* Ancestors are let go one after the other, not by recursion: a chain of dead parents may be long.
+ */
 void group_put(struct group *g) {
   while (g != NULL && refcount_put(&g->refs)) {
     struct group *parent = g->parent;
@@ -138,7 +139,7 @@ void group_kill(struct group *g, int32_t wstatus) {
     g->dying = true;
     g->wstatus = wstatus;
   }
-  list_for_each(pos, &g->contexts) {
+  list_for_each (pos, &g->contexts) {
     struct context *c = CONTAINER_OF(pos, struct context, group_node);
     if (c->state != PROC_STATE_NEW) {
       thread_set_work(&c->thread, ARCH_WORK_DIE);
@@ -150,10 +151,11 @@ void group_kill(struct group *g, int32_t wstatus) {
 void group_status_read(struct group *g, struct proc_status *st) {
   spin_lock(&g->lock);
   uint64_t ns = g->run_ns;
-  list_for_each(pos, &g->contexts) {
+  list_for_each (pos, &g->contexts) {
     ns += thread_run_ns(&CONTAINER_OF(pos, struct context, group_node)->thread);
   }
-  *st = (struct proc_status){.pid = g->pid, .state = g->state, .wstatus = g->wstatus, .user_ns = ns};
+  *st =
+      (struct proc_status){.pid = g->pid, .state = g->state, .wstatus = g->wstatus, .user_ns = ns};
   spin_unlock(&g->lock);
 }
 
@@ -180,9 +182,10 @@ static bool group_state_change(struct group *g, enum proc_state from, enum proc_
   if (changes) {
     g->state = to;
   }
-  list_for_each(pos, &g->contexts) {
+  list_for_each (pos, &g->contexts) {
     struct context *c = CONTAINER_OF(pos, struct context, group_node);
-    if (c->state == PROC_STATE_NEW || !changes) { /* a new one must not be woken before it is started */
+    if (c->state == PROC_STATE_NEW ||
+        !changes) { /* a new one must not be woken before it is started */
       continue;
     }
     if (to == PROC_STATE_STOPPED) {
@@ -215,13 +218,14 @@ bool group_may_control(const struct context *c, const struct group *g) {
 
 /* ---- exec ---------------------------------------------------------------------------------- */
 
-/* One context of a process at a time may end the others; false: another is doing it, or this one is to die. */
+/* One context of a process at a time may end the others; false: another is doing it, or this one is
+ * to die. */
 static bool alone_claim(struct group *g, struct context *self) {
   spin_lock(&g->lock);
   bool ok = g->alone == NULL && !(atomic_load(&self->thread.arch.work) & ARCH_WORK_DIE);
   if (ok) {
     g->alone = self;
-    list_for_each(pos, &g->contexts) {
+    list_for_each (pos, &g->contexts) {
       struct context *c = CONTAINER_OF(pos, struct context, group_node);
       if (c != self && c->state != PROC_STATE_NEW) {
         thread_set_work(&c->thread, ARCH_WORK_DIE);

@@ -1,12 +1,13 @@
-/* Contexts (threads of execution that ring 3 sees), the processes they form, and what they hold: open
- * files, file tables, signal actions, futexes. Fork, exec, wait and kill are not here: user space
- * builds them from these objects through `proc:` (scheme/proc_*.c).
+/* Contexts (threads of execution that ring 3 sees), the processes they form, and what they hold:
+ * open files, file tables, signal actions, futexes. Fork, exec, wait and kill are not here: user
+ * space builds them from these objects through `proc:` (scheme/proc_*.c).
  *
  *   context state:   NEW --start--> RUNNING <--stop/continue--> STOPPED
  *                     \--last handle dropped--\      \--exit, kill--> DEAD
  *
- * Killing and stopping are requests: a bit in the thread's work word. The thread acts on it at one safe
- * point, on its way to ring 3 (context_work()), or when an interruptible wait ends with EINTR [P1]. */
+ * Killing and stopping are requests: a bit in the thread's work word. The thread acts on it at one
+ * safe point, on its way to ring 3 (context_work()), or when an interruptible wait ends with EINTR
+ * [P1]. */
 #ifndef CATHODE_PROC_PROC_H
 #define CATHODE_PROC_PROC_H
 
@@ -24,12 +25,13 @@ struct file_call {
   uint64_t arg;
 };
 
-/* What an open file does. Each answers as a system call does: >= 0, or a negated error. A NULL member
- * means that the file cannot do it. Context: may sleep, no lock held. */
+/* What an open file does. Each answers as a system call does: >= 0, or a negated error. A NULL
+ * member means that the file cannot do it. Context: may sleep, no lock held. */
 struct file_ops {
   int64_t (*read)(struct file *f, uaddr_t buf, size_t len, uint64_t offset);
   int64_t (*write)(struct file *f, uaddr_t buf, size_t len, uint64_t offset);
-  int64_t (*open)(struct file *dir, const char *path, size_t len, uint32_t flags, uint32_t mode, struct file **out);
+  int64_t (*open)(struct file *dir, const char *path, size_t len, uint32_t flags, uint32_t mode,
+                  struct file **out);
   int64_t (*dup)(struct file *f, const char *name, size_t len, struct file **out);
   int64_t (*call)(struct file *f, const struct file_call *c);
   int64_t (*map)(struct file *f, uint64_t offset, uint64_t len, struct object_ref *out);
@@ -37,7 +39,7 @@ struct file_ops {
   struct waitq *(*waitq)(struct file *f);            /* woken when that may have changed */
   int64_t (*size)(struct file *f);                   /* bytes, for SEEK_END and appending */
   void (*close)(struct file *f);                     /* the last reference has gone */
-  bool (*stays)(struct file *f);                     /* not copied to another table: a context that is NEW */
+  bool (*stays)(struct file *f); /* not copied to another table: a context that is NEW */
   bool seekable;
 };
 
@@ -55,7 +57,8 @@ struct file {
 /* Set by the event scheme: the last reference to a watched file has gone. */
 extern void (*file_unwatch)(struct file *f);
 
-[[nodiscard]] struct file *file_create(const struct file_ops *ops, uint32_t flags, void *object, uint64_t id);
+[[nodiscard]] struct file *file_create(const struct file_ops *ops, uint32_t flags, void *object,
+                                       uint64_t id);
 void file_get(struct file *f);
 void file_put(struct file *f);
 
@@ -72,16 +75,21 @@ static inline bool file_is_nonblock(const struct file *f) {
 /* ---- file tables -------------------------------------------------------------------------- */
 struct filetable;
 [[nodiscard]] enum abi_error filetable_create(struct filetable **out);
-[[nodiscard]] enum abi_error filetable_copy(struct filetable *src, struct filetable **out); /* without CLOFORK */
+[[nodiscard]] enum abi_error filetable_copy(struct filetable *src,
+                                            struct filetable **out); /* without CLOFORK */
 void filetable_get(struct filetable *t);
 void filetable_put(struct filetable *t);
-/* The lowest free number >= from (FD_UPPER for the upper table). Takes over the reference on success. */
-[[nodiscard]] int64_t filetable_add(struct filetable *t, struct file *f, uint32_t from, uint32_t flags);
+/* The lowest free number >= from (FD_UPPER for the upper table). Takes over the reference on
+ * success. */
+[[nodiscard]] int64_t filetable_add(struct filetable *t, struct file *f, uint32_t from,
+                                    uint32_t flags);
 /* Exactly fd; what was there is closed. */
-[[nodiscard]] int64_t filetable_put_at(struct filetable *t, struct file *f, uint32_t fd, uint32_t flags);
+[[nodiscard]] int64_t filetable_put_at(struct filetable *t, struct file *f, uint32_t fd,
+                                       uint32_t flags);
 [[nodiscard]] int64_t filetable_close(struct filetable *t, int fd);
-void filetable_remove(struct filetable *t, int fd, const struct file *f); /* close fd if it still is f */
-void filetable_sweep(struct filetable *t); /* close what is CLOEXEC */
+void filetable_remove(struct filetable *t, int fd,
+                      const struct file *f); /* close fd if it still is f */
+void filetable_sweep(struct filetable *t);   /* close what is CLOEXEC */
 [[nodiscard]] int64_t filetable_flags(struct filetable *t, int fd, bool set, uint32_t flags);
 bool filetable_is_shared(const struct filetable *t);
 
@@ -108,34 +116,48 @@ void actions_put(struct actions *a);
 
 #define SIG_BIT(n) (1ul << ((n)-1))
 enum signal_number {
-  SIGNAL_ILL = 4, SIGNAL_TRAP = 5, SIGNAL_BUS = 7, SIGNAL_FPE = 8, SIGNAL_KILL = 9, SIGNAL_SEGV = 11, SIGNAL_PIPE = 13,
-  SIGNAL_CHLD = 17, SIGNAL_CONT = 18, SIGNAL_STOP = 19, SIGNAL_TSTP = 20, SIGNAL_TTIN = 21, SIGNAL_TTOU = 22,
-  SIGNAL_URG = 23, SIGNAL_WINCH = 28, SIGNAL_MAX = 64,
+  SIGNAL_ILL = 4,
+  SIGNAL_TRAP = 5,
+  SIGNAL_BUS = 7,
+  SIGNAL_FPE = 8,
+  SIGNAL_KILL = 9,
+  SIGNAL_SEGV = 11,
+  SIGNAL_PIPE = 13,
+  SIGNAL_CHLD = 17,
+  SIGNAL_CONT = 18,
+  SIGNAL_STOP = 19,
+  SIGNAL_TSTP = 20,
+  SIGNAL_TTIN = 21,
+  SIGNAL_TTOU = 22,
+  SIGNAL_URG = 23,
+  SIGNAL_WINCH = 28,
+  SIGNAL_MAX = 64,
 };
 
 /* ---- processes ---------------------------------------------------------------------------- */
-/* The contexts that live and die together: what a signal, a wait or a kill is addressed to. Outlives
- * its contexts while somebody holds a descriptor of one (that is a zombie, and all of it). */
+/* The contexts that live and die together: what a signal, a wait or a kill is addressed to.
+ * Outlives its contexts while somebody holds a descriptor of one (that is a zombie, and all of it).
+ */
 struct group {
   struct refcount refs;
-  uint32_t pid;               /* [c] id of the first context */
-  struct spinlock lock;       /* GROUP: the fields marked [L] */
-  struct list contexts;       /* [L/r] */
-  uint32_t n_started;         /* [L/r] contexts that were started and are not dead */
-  struct context *leader;     /* [L] the first, kept with its id until the process has ended */
-  struct context *alone;      /* [L] who is ending the others, for exec */
-  uint32_t state;             /* [L/r] enum proc_state */
-  bool dying;                 /* [L/r] all contexts are asked to die */
-  int32_t wstatus;            /* [L/r] */
-  struct group *parent;       /* [L] holds a reference; NULL: orphan */
-  uint32_t pgid, sid;         /* [L/r] */
+  uint32_t pid;           /* [c] id of the first context */
+  struct spinlock lock;   /* GROUP: the fields marked [L] */
+  struct list contexts;   /* [L/r] */
+  uint32_t n_started;     /* [L/r] contexts that were started and are not dead */
+  struct context *leader; /* [L] the first, kept with its id until the process has ended */
+  struct context *alone;  /* [L] who is ending the others, for exec */
+  uint32_t state;         /* [L/r] enum proc_state */
+  bool dying;             /* [L/r] all contexts are asked to die */
+  int32_t wstatus;        /* [L/r] */
+  struct group *parent;   /* [L] holds a reference; NULL: orphan */
+  uint32_t pgid, sid;     /* [L/r] */
   uint32_t uid, gid, euid, egid;
   _Atomic uint64_t sig_pending; /* [a] */
   uint32_t sig_sender[64];      /* [GROUP/r] pid of who last sent signal n, at n - 1 */
-  struct waitq status;        /* woken when it has died */
-  uint64_t run_ns;            /* [L/r] of its dead contexts */
-  uint64_t start_ns;          /* [c] */
-  char name[32];              /* [L/r] */
+  struct waitq status;          /* woken when it has died */
+  uint64_t run_ns;              /* [L/r] of its dead contexts */
+  uint64_t start_ns;            /* [c] */
+  char name[32];                /* [L/r] */
 };
 
 void group_get(struct group *g);
@@ -172,7 +194,7 @@ struct context {
   struct {
     uint32_t signo, code;
     uint64_t addr;
-  } forced; /* [o] a fault of its own */
+  } forced;                            /* [o] a fault of its own */
   uint64_t exit_unmap, exit_unmap_len; /* [o] its stack, which it unmaps last */
 };
 
@@ -181,29 +203,32 @@ static inline struct context *context_current(void) {
 }
 
 /* A new context, state NEW, holding nothing yet; in a new process unless `join`. One reference. */
-[[nodiscard]] enum abi_error context_create(struct context *creator, bool join, struct context **out);
+[[nodiscard]] enum abi_error context_create(struct context *creator, bool join,
+                                            struct context **out);
 void context_get(struct context *c);
 void context_put(struct context *c);
 /* By id; a reference. */
 struct context *context_find(uint32_t id);
-/* The right to change, copy or start what a context holds: always one's own, and of a NEW one if nobody else has it
- * just now. ABI_EBUSY. Not held across anything that sleeps. */
+/* The right to change, copy or start what a context holds: always one's own, and of a NEW one if
+ * nobody else has it just now. ABI_EBUSY. Not held across anything that sleeps. */
 [[nodiscard]] enum abi_error context_claim(struct context *c);
 void context_unclaim(struct context *c);
 /* NEW -> RUNNING (once it has a space, files, actions), STOPPED -> RUNNING. */
 [[nodiscard]] enum abi_error context_start(struct context *c);
-void context_set_space(struct context *c, struct space *s); /* takes over the reference; c is NEW or the caller */
+void context_set_space(struct context *c,
+                       struct space *s); /* takes over the reference; c is NEW or the caller */
 /* The calling context leaves; EXIT_THREAD. */
 _Noreturn void context_exit(void);
 /* The safe point [P1]. */
 void context_work(struct arch_user_frame *frame);
 /* In interruptible waits: true when the wait must end with EINTR. */
 bool context_interrupted(void);
-/* Exec's last step: every other context of the process is gone when it answers true; false: this one was
- * killed instead. */
+/* Exec's last step: every other context of the process is gone when it answers true; false: this
+ * one was killed instead. */
 bool context_be_alone(void);
 /* Wait on a queue until cond(arg) holds. ABI_EINTR, ABI_ETIMEDOUT. */
-[[nodiscard]] enum abi_error wait_until(struct waitq *q, bool (*cond)(void *), void *arg, uint64_t deadline_ns);
+[[nodiscard]] enum abi_error wait_until(struct waitq *q, bool (*cond)(void *), void *arg,
+                                        uint64_t deadline_ns);
 
 /* Bootstrap: the first context, built by main.c. */
 void proc_init(void);
@@ -211,8 +236,10 @@ void context_for_each(void (*visit)(struct context *c, void *arg), void *arg);
 
 /* ---- futex -------------------------------------------------------------------------------- */
 void futex_init(void);
-int64_t futex_wait(struct space *s, uaddr_t word, uint32_t expected, bool shared, uint64_t deadline_ns);
+int64_t futex_wait(struct space *s, uaddr_t word, uint32_t expected, bool shared,
+                   uint64_t deadline_ns);
 int64_t futex_wake(struct space *s, uaddr_t word, uint32_t n, bool shared);
-int64_t futex_requeue(struct space *s, uaddr_t word, uint32_t n_wake, uaddr_t word2, uint32_t n_move, bool shared);
+int64_t futex_requeue(struct space *s, uaddr_t word, uint32_t n_wake, uaddr_t word2,
+                      uint32_t n_move, bool shared);
 
 #endif

@@ -1,18 +1,21 @@
-/* Signals: pending bits in the kernel, everything else in the thread's own control block (abi.h, struct
- * sig_control), which the kernel reads and writes only on the thread itself, on its way to ring 3.
+/* Signals: pending bits in the kernel, everything else in the thread's own control block (abi.h,
+ * struct sig_control), which the kernel reads and writes only on the thread itself, on its way to
+ * ring 3.
  *
  *   post      set the bit (process or thread), set ARCH_WORK_SIGNAL, wake
  *   deliver   ignored: drop. default: do it. caught and not blocked: divert to the trampoline.
- *             blocked: the bit stays pending here and is noted in control.pending; when the thread unblocks
- *             it, it sees the note and asks again (PROC_RESIGNAL).
+ *             blocked: the bit stays pending here and is noted in control.pending; when the thread
+ * unblocks it, it sees the note and asks again (PROC_RESIGNAL).
  *
  * A fault of the thread's own (forced) is delivered first; blocked or not caught it kills. */
 #include "arch/upcall.h"
 #include "base/panic.h"
 #include "proc/proc_priv.h"
 
-#define DEFAULT_IGNORE (SIG_BIT(SIGNAL_CHLD) | SIG_BIT(SIGNAL_CONT) | SIG_BIT(SIGNAL_URG) | SIG_BIT(SIGNAL_WINCH))
-#define DEFAULT_STOP (SIG_BIT(SIGNAL_STOP) | SIG_BIT(SIGNAL_TSTP) | SIG_BIT(SIGNAL_TTIN) | SIG_BIT(SIGNAL_TTOU))
+#define DEFAULT_IGNORE                                                                             \
+  (SIG_BIT(SIGNAL_CHLD) | SIG_BIT(SIGNAL_CONT) | SIG_BIT(SIGNAL_URG) | SIG_BIT(SIGNAL_WINCH))
+#define DEFAULT_STOP                                                                               \
+  (SIG_BIT(SIGNAL_STOP) | SIG_BIT(SIGNAL_TSTP) | SIG_BIT(SIGNAL_TTIN) | SIG_BIT(SIGNAL_TTOU))
 #define NEVER_BLOCKED (SIG_BIT(SIGNAL_KILL) | SIG_BIT(SIGNAL_STOP))
 #define RFLAGS_DIVERT_CLEAR 0x500ul /* TF, DF */
 
@@ -23,7 +26,8 @@ static uint64_t pending_of(const struct context *c) {
 /* Take one pending signal; false when another thread of the process was quicker. */
 static bool pending_claim(struct context *c, uint32_t signo) {
   uint64_t bit = SIG_BIT(signo);
-  return (atomic_fetch_and(&c->sig_pending, ~bit) & bit) || (atomic_fetch_and(&c->group->sig_pending, ~bit) & bit);
+  return (atomic_fetch_and(&c->sig_pending, ~bit) & bit) ||
+         (atomic_fetch_and(&c->group->sig_pending, ~bit) & bit);
 }
 
 static uint64_t ignored_by(const struct actions *a) {
@@ -37,7 +41,7 @@ static uint64_t ignored_by(const struct actions *a) {
 static void pending_discard(struct group *g, uint64_t bits) {
   atomic_fetch_and(&g->sig_pending, ~bits);
   spin_lock(&g->lock);
-  list_for_each(pos, &g->contexts) {
+  list_for_each (pos, &g->contexts) {
     atomic_fetch_and(&CONTAINER_OF(pos, struct context, group_node)->sig_pending, ~bits);
   }
   spin_unlock(&g->lock);
@@ -63,7 +67,7 @@ enum abi_error signal_post(struct group *g, uint32_t signo, uint32_t sender) {
   g->sig_sender[signo - 1] = sender;
   atomic_fetch_or(&g->sig_pending, SIG_BIT(signo));
   spin_lock(&g->lock);
-  list_for_each(pos, &g->contexts) {
+  list_for_each (pos, &g->contexts) {
     struct context *c = CONTAINER_OF(pos, struct context, group_node);
     if (c->state != PROC_STATE_NEW) {
       thread_set_work(&c->thread, ARCH_WORK_SIGNAL);
@@ -101,12 +105,14 @@ struct pgid_post {
 
 static void pgid_visit(struct context *c, void *arg) {
   struct pgid_post *p = arg;
-  if (c->id != c->group->pid || c->group->state == PROC_STATE_DEAD || (p->pgid != 0 && c->group->pgid != p->pgid) ||
+  if (c->id != c->group->pid || c->group->state == PROC_STATE_DEAD ||
+      (p->pgid != 0 && c->group->pgid != p->pgid) ||
       (p->pgid == 0 && (c->group == p->sender->group || c->id == 1))) {
     return;
   }
   p->n_found++;
-  if (group_may_control(p->sender, c->group) && signal_post(c->group, p->signo, p->sender->group->pid) == OK) {
+  if (group_may_control(p->sender, c->group) &&
+      signal_post(c->group, p->signo, p->sender->group->pid) == OK) {
     p->n_sent++;
   }
 }
@@ -139,15 +145,17 @@ static uint64_t due(struct context *c, const struct sig_control *control) {
   if (control == NULL) {
     return pending;
   }
-  return control->inhibit != 0 ? pending & NEVER_BLOCKED : pending & ~(control->blocked & ~NEVER_BLOCKED);
+  return control->inhibit != 0 ? pending & NEVER_BLOCKED
+                               : pending & ~(control->blocked & ~NEVER_BLOCKED);
 }
 
 /* What cannot be delivered is noted where the thread looks when it unblocks. */
-static void note_blocked(const struct context *c, const struct sig_control *control, uint64_t bits) {
+static void note_blocked(const struct context *c, const struct sig_control *control,
+                         uint64_t bits) {
   uint64_t noted = control->pending | bits;
   if (noted != control->pending) {
-    enum abi_error e =
-        user_copy_out((uaddr_t){c->sigctl + offsetof(struct sig_control, pending)}, &noted, sizeof(noted));
+    enum abi_error e = user_copy_out((uaddr_t){c->sigctl + offsetof(struct sig_control, pending)},
+                                     &noted, sizeof(noted));
     (void)e; /* a control block that is gone: the thread hurts itself alone */
   }
 }
@@ -164,7 +172,7 @@ bool signal_is_due(struct context *c) {
     }
     if (SIG_BIT(signo) & DEFAULT_STOP && !(atomic_load(&c->actions->catch) & SIG_BIT(signo))) {
       group_stop(c->group); /* inside the wait, which goes on afterwards */
-    } else { /* ours from now on: no other thread's call ends for it */
+    } else {                /* ours from now on: no other thread's call ends for it */
       atomic_fetch_or(&c->sig_pending, SIG_BIT(signo));
       atomic_fetch_or(&c->thread.arch.work, ARCH_WORK_SIGNAL);
       return true;
@@ -184,7 +192,8 @@ static void default_action(struct context *c, uint32_t signo) {
   }
 }
 
-static void divert(struct context *c, struct sig_control *control, uint32_t signo, struct arch_user_frame *frame) {
+static void divert(struct context *c, struct sig_control *control, uint32_t signo,
+                   struct arch_user_frame *frame) {
   control->signo = signo;
   control->inhibit = 1;
   control->saved_rip = frame->rip;
@@ -195,7 +204,8 @@ static void divert(struct context *c, struct sig_control *control, uint32_t sign
   control->sender_pid = c->forced.signo == signo ? 0 : c->group->sig_sender[signo - 1];
   control->pending |= pending_of(c);
   c->forced.signo = 0;
-  if (control->entry >= ABI_USER_END || user_copy_out((uaddr_t){c->sigctl}, control, sizeof(*control)) != OK) {
+  if (control->entry >= ABI_USER_END ||
+      user_copy_out((uaddr_t){c->sigctl}, control, sizeof(*control)) != OK) {
     group_kill(c->group, SIGNAL_SEGV);
     return;
   }
@@ -203,7 +213,8 @@ static void divert(struct context *c, struct sig_control *control, uint32_t sign
   frame->rflags &= ~RFLAGS_DIVERT_CLEAR;
 }
 
-static void deliver_one(struct context *c, struct sig_control *control, uint32_t signo, struct arch_user_frame *frame) {
+static void deliver_one(struct context *c, struct sig_control *control, uint32_t signo,
+                        struct arch_user_frame *frame) {
   if (control != NULL && atomic_load(&c->actions->catch) & SIG_BIT(signo)) {
     divert(c, control, signo, frame);
   } else {
@@ -211,7 +222,8 @@ static void deliver_one(struct context *c, struct sig_control *control, uint32_t
   }
 }
 
-static void deliver_forced(struct context *c, struct sig_control *control, struct arch_user_frame *frame) {
+static void deliver_forced(struct context *c, struct sig_control *control,
+                           struct arch_user_frame *frame) {
   uint32_t signo = c->forced.signo;
   bool caught = control != NULL && control->inhibit == 0 && !(control->blocked & SIG_BIT(signo)) &&
                 atomic_load(&c->actions->catch) & SIG_BIT(signo);
@@ -219,8 +231,8 @@ static void deliver_forced(struct context *c, struct sig_control *control, struc
     divert(c, control, signo, frame);
     return;
   }
-  log_printf("process %u (%s): signal %u at rip 0x%lx, address 0x%lx\n", c->group->pid, c->group->name, signo,
-             frame->rip, c->forced.addr);
+  log_printf("process %u (%s): signal %u at rip 0x%lx, address 0x%lx\n", c->group->pid,
+             c->group->name, signo, frame->rip, c->forced.addr);
   c->forced.signo = 0;
   group_kill(c->group, (int32_t)signo);
 }

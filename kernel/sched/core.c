@@ -1,8 +1,8 @@
 /* The core: who runs next on this CPU, and the switch to it.
  *
  * schedule() runs under the CPU's runqueue lock, which is held across the switch and released by
- * finish_switch() on the next thread's stack: so a thief, which takes the same lock, never gets a thread
- * whose stack is still in use [S3]. */
+ * finish_switch() on the next thread's stack: so a thief, which takes the same lock, never gets a
+ * thread whose stack is still in use [S3]. */
 #include "sched/sched_priv.h"
 #include "base/panic.h"
 #include "lib/string.h"
@@ -60,7 +60,8 @@ static void thread_prepare(struct thread *t) {
   t->affinity = UINT64_MAX;
 }
 
-void thread_init(struct thread *t, uint64_t stack_top, void *fpu, void (*entry)(void *), void *arg) {
+void thread_init(struct thread *t, uint64_t stack_top, void *fpu, void (*entry)(void *),
+                 void *arg) {
   thread_prepare(t);
   t->arch.fpu = fpu;
   arch_thread_init(&t->arch, stack_top, thread_first, t);
@@ -74,7 +75,8 @@ void thread_init(struct thread *t, uint64_t stack_top, void *fpu, void (*entry)(
 
 uint64_t thread_run_ns(const struct thread *t) {
   uint64_t now = clock_now(), since = t->since_ns;
-  return t->run_ns + (atomic_load_explicit(&t->on_cpu, memory_order_relaxed) && now > since ? now - since : 0);
+  return t->run_ns +
+         (atomic_load_explicit(&t->on_cpu, memory_order_relaxed) && now > since ? now - since : 0);
 }
 
 /* ---- the switch --------------------------------------------------------------------------- */
@@ -99,7 +101,9 @@ static void switch_to(struct cpu_sched *cs, struct thread *prev, struct thread *
   cs->current = next;
   cs->from = prev;
   atomic_store_explicit(&next->cpu, cpu_id(), memory_order_relaxed);
-  atomic_exchange(&next->on_cpu, 1); /* before it looks at its work: thread_set_work() sets that, then looks here */
+  atomic_exchange(
+      &next->on_cpu,
+      1); /* before it looks at its work: thread_set_work() sets that, then looks here */
   if (next->space != NULL && next->space != arch_cpu_self()->space) {
     counter_add(COUNTER_SWITCH_SPACE, 1);
     arch_space_enter(next->space);
@@ -109,7 +113,8 @@ static void switch_to(struct cpu_sched *cs, struct thread *prev, struct thread *
 }
 
 /* Where a thread that stays runnable goes. */
-static void requeue(struct cpu_sched *cs, struct thread *t, enum schedule_why why) HOLDS(&cs->lock) {
+static void requeue(struct cpu_sched *cs, struct thread *t, enum schedule_why why)
+    HOLDS(&cs->lock) {
   if (UNLIKELY(!(t->affinity >> cpu_id() & 1))) {
     cs->from_moves = true;
   } else if (t->slice_ns == 0 && t->policy != SCHED_ABI_FIFO) {
@@ -130,7 +135,8 @@ static void account(struct cpu_sched *cs, struct thread *t, uint64_t now) HOLDS(
   t->since_ns = now;
 }
 
-/* The next thread begins or goes on with its slice; the timer runs only when somebody waits for its end. */
+/* The next thread begins or goes on with its slice; the timer runs only when somebody waits for its
+ * end. */
 static void slice_begin(struct cpu_sched *cs, struct thread *t, uint64_t now) HOLDS(&cs->lock) {
   t->since_ns = now;
   if (t == cs->idle || runq_count(&cs->rq) == 0 || t->policy == SCHED_ABI_FIFO) {
@@ -181,8 +187,9 @@ void sched_park(uint64_t deadline_ns) {
   if (atomic_compare_exchange_strong(&t->park, &running, THREAD_PARKED)) {
     schedule(WHY_PARK);
   } else {
-    /* The token is spent. A full barrier: the caller's next look at its condition must not pass it, or a waker
-     * that still saw the token would be missed (store buffering, SDM vol. 3A 8.2.3.4). */
+    /* The token is spent. A full barrier: the caller's next look at its condition must not pass it,
+     * or a waker that still saw the token would be missed (store buffering, SDM vol. 3A 8.2.3.4).
+     */
     atomic_exchange(&t->park, THREAD_RUNNING);
   }
   if (deadline_ns != NO_DEADLINE) {
@@ -204,7 +211,8 @@ void sched_preempt(void) {
 
 void sched_point(void) {
   arch_irq_window();
-  if (atomic_load_explicit(&thread_current()->arch.work, memory_order_relaxed) & ARCH_WORK_RESCHED) {
+  if (atomic_load_explicit(&thread_current()->arch.work, memory_order_relaxed) &
+      ARCH_WORK_RESCHED) {
     sched_preempt();
   }
 }
@@ -214,14 +222,16 @@ _Noreturn void sched_exit(void) {
   panic("a dead thread was switched to");
 }
 
-/* Called on the thread itself or on one that is not running; a queued thread keeps its place until it next
- * runs, when requeue() or the wake-up sees the new values. */
+/* Called on the thread itself or on one that is not running; a queued thread keeps its place until
+ * it next runs, when requeue() or the wake-up sees the new values. */
 void sched_set_affinity(struct thread *t, uint64_t mask) {
   t->affinity = mask;
   if (t == thread_current() && !(mask >> cpu_id() & 1)) {
     schedule(WHY_YIELD);
-  } else if (t != thread_current() && atomic_load(&t->on_cpu) && !(mask >> atomic_load(&t->cpu) & 1)) {
-    atomic_fetch_or(&t->arch.work, ARCH_WORK_RESCHED); /* requeue() sends it on; it must not be woken */
+  } else if (t != thread_current() && atomic_load(&t->on_cpu) &&
+             !(mask >> atomic_load(&t->cpu) & 1)) {
+    atomic_fetch_or(&t->arch.work,
+                    ARCH_WORK_RESCHED); /* requeue() sends it on; it must not be woken */
     arch_ipi_send(atomic_load(&t->cpu), ARCH_IPI_WAKE);
   }
 }
@@ -251,7 +261,8 @@ bool sched_steal(struct cpu_sched *cs) {
   struct cpu_sched *vs = &cpu_scheds[victim];
   spin_lock(&vs->lock);
   struct runq_node *node = runq_steal_first(&vs->rq);
-  for (uint32_t looked = 1; node != NULL && !(CONTAINER_OF(node, struct thread, rq)->affinity >> self & 1); looked++) {
+  for (uint32_t looked = 1;
+       node != NULL && !(CONTAINER_OF(node, struct thread, rq)->affinity >> self & 1); looked++) {
     node = looked < STEAL_LOOK ? runq_steal_next(&vs->rq, node) : NULL;
   }
   if (node != NULL) {
@@ -284,8 +295,9 @@ static void idle_poll(struct cpu_sched *cs) {
   }
 }
 
-/* The mask's bit is set by a locked instruction before the last look for work, and a waker pushes before
- * it looks at the mask; in any case a push to an empty list is followed by an interrupt, which HLT sees. */
+/* The mask's bit is set by a locked instruction before the last look for work, and a waker pushes
+ * before it looks at the mask; in any case a push to an empty list is followed by an interrupt,
+ * which HLT sees. */
 _Noreturn static void idle_loop(struct cpu_sched *cs) {
   uint64_t bit = 1ul << cpu_id();
   for (;;) {

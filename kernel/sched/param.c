@@ -2,7 +2,8 @@
 #include "sched/sched.h"
 
 const struct sched_param_info sched_param_info[SCHED_PARAM_COUNT] = {
-#define SCHED_PARAM(name, unit, initial, least, most, text) {#name, unit, initial, least, most, text},
+#define SCHED_PARAM(name, unit, initial, least, most, text)                                        \
+  {#name, unit, initial, least, most, text},
 #include "abi/sched_params.def"
 #undef SCHED_PARAM
 };

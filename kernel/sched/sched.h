@@ -11,13 +11,14 @@
  *   CPU0 (waiter)                         CPU1 (waker)
  *   loop: condition false?                condition := true
  *         cmpxchg RUNNING->PARKED         cmpxchg RUNNING->TOKEN     either order of the two works:
- *         switch away                     or PARKED->RUNNING, push   the condition is looked at again
+ *         switch away                     or PARKED->RUNNING, push   the condition is looked at
+ * again
  *
  * Whoever parks looks at its condition in a loop: a token may be left over from an earlier wake-up.
  *
- * [S3] on_cpu is set from before a thread is switched to until it has been switched from, on the CPU
- * that does it. A waker that finds it set leaves the thread to that CPU's wake list, which is drained
- * after the switch: no stack is ever used by two CPUs. */
+ * [S3] on_cpu is set from before a thread is switched to until it has been switched from, on the
+ * CPU that does it. A waker that finds it set leaves the thread to that CPU's wake list, which is
+ * drained after the switch: no stack is ever used by two CPUs. */
 #ifndef CATHODE_SCHED_SCHED_H
 #define CATHODE_SCHED_SCHED_H
 
@@ -44,28 +45,29 @@ bool timer_cancel(struct timer *t);
 enum thread_park { THREAD_RUNNING = 0, THREAD_TOKEN = 1, THREAD_PARKED = 2 };
 
 struct thread {
-  struct arch_thread arch;   /* first: entry.asm */
-  struct arch_space *space;  /* [o] NULL: kernel thread, keeps what is loaded */
-  _Atomic uint32_t park;     /* [a] enum thread_park, [S1] */
-  _Atomic uint32_t on_cpu;   /* [a] [S3] */
-  _Atomic uint32_t cpu;      /* [RUNQ/r] where it last was queued or ran */
-  uint8_t prio;              /* [RUNQ/r] 0 best .. 127 */
-  uint8_t policy;            /* [RUNQ/r] SCHED_ABI_* */
-  int8_t nice;               /* [RUNQ/r] */
-  uint8_t rt_priority;       /* [RUNQ/r] 1..63 for real-time policies */
-  struct runq_node rq;       /* [RUNQ] */
-  struct thread *wake_next;  /* [a] link of a wake list */
-  uint64_t affinity;         /* [RUNQ/r] CPUs it may use, never 0 */
-  uint64_t slice_ns;         /* [RUNQ] left of its slice */
-  uint64_t since_ns;         /* [o] when it last got the CPU */
-  uint64_t run_ns;           /* [o/r] */
-  struct timer timer;        /* [o] of sched_park() */
-  void (*entry)(void *);     /* [c] first function */
+  struct arch_thread arch;  /* first: entry.asm */
+  struct arch_space *space; /* [o] NULL: kernel thread, keeps what is loaded */
+  _Atomic uint32_t park;    /* [a] enum thread_park, [S1] */
+  _Atomic uint32_t on_cpu;  /* [a] [S3] */
+  _Atomic uint32_t cpu;     /* [RUNQ/r] where it last was queued or ran */
+  uint8_t prio;             /* [RUNQ/r] 0 best .. 127 */
+  uint8_t policy;           /* [RUNQ/r] SCHED_ABI_* */
+  int8_t nice;              /* [RUNQ/r] */
+  uint8_t rt_priority;      /* [RUNQ/r] 1..63 for real-time policies */
+  struct runq_node rq;      /* [RUNQ] */
+  struct thread *wake_next; /* [a] link of a wake list */
+  uint64_t affinity;        /* [RUNQ/r] CPUs it may use, never 0 */
+  uint64_t slice_ns;        /* [RUNQ] left of its slice */
+  uint64_t since_ns;        /* [o] when it last got the CPU */
+  uint64_t run_ns;          /* [o/r] */
+  struct timer timer;       /* [o] of sched_park() */
+  void (*entry)(void *);    /* [c] first function */
   void *arg;
   void (*reap)(struct thread *t); /* [c] after its last switch away, on another stack */
 };
 
-/* Make a thread that will run entry(arg) when first unparked. Its stack and FPU area are the caller's. */
+/* Make a thread that will run entry(arg) when first unparked. Its stack and FPU area are the
+ * caller's. */
 void thread_init(struct thread *t, uint64_t stack_top, void *fpu, void (*entry)(void *), void *arg);
 
 static inline struct thread *thread_current(void) {
@@ -81,8 +83,8 @@ uint64_t thread_run_ns(const struct thread *t);
 void thread_set_work(struct thread *t, uint32_t work);
 
 /* ---- sleeping and waking ------------------------------------------------------------------ */
-/* Leave the CPU until unparked or until the deadline (absolute, NO_DEADLINE for none). May return early
- * for no reason: callers loop. Context: no lock held [B2]. */
+/* Leave the CPU until unparked or until the deadline (absolute, NO_DEADLINE for none). May return
+ * early for no reason: callers loop. Context: no lock held [B2]. */
 void sched_park(uint64_t deadline_ns);
 /* Wake-up; any context, any CPU. The caller guarantees that t is alive. */
 void sched_unpark(struct thread *t);
@@ -121,8 +123,8 @@ void waitq_wake_second(struct waitq *q);
 
 /* ---- the CPUs ----------------------------------------------------------------------------- */
 void sched_init(void);
-/* Makes the caller, on the stack that this CPU was started with, its idle thread; from now on threads may
- * be woken to this CPU. */
+/* Makes the caller, on the stack that this CPU was started with, its idle thread; from now on
+ * threads may be woken to this CPU. */
 void sched_cpu_init(void);
 /* Runs what is runnable, else halts. */
 _Noreturn void sched_cpu_run(void);
@@ -146,7 +148,8 @@ struct sched_param_info {
 extern const struct sched_param_info sched_param_info[SCHED_PARAM_COUNT];
 extern _Atomic uint64_t sched_params[SCHED_PARAM_COUNT]; /* [a] */
 
-#define SCHED_PARAM_GET(name) atomic_load_explicit(&sched_params[SCHED_PARAM_##name], memory_order_relaxed)
+#define SCHED_PARAM_GET(name)                                                                      \
+  atomic_load_explicit(&sched_params[SCHED_PARAM_##name], memory_order_relaxed)
 /* ABI_ERANGE outside [least, most]. */
 enum abi_error sched_param_set(enum sched_param p, uint64_t value);
 

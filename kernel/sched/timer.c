@@ -1,5 +1,5 @@
-/* Timers: one wheel a CPU, driven by the one-shot hardware timer. A timer lives on the wheel of the CPU
- * that armed it and may be cancelled from any. */
+/* Timers: one wheel a CPU, driven by the one-shot hardware timer. A timer lives on the wheel of the
+ * CPU that armed it and may be cancelled from any. */
 #include "arch/upcall.h"
 #include "sched/sched_priv.h"
 

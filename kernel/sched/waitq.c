@@ -1,5 +1,5 @@
-/* Wait queues: who is to be unparked when something changes. A waiter looks at its condition between
- * waitq_add() and sched_park(), so a wake-up after the add is never lost [S1]. */
+/* Wait queues: who is to be unparked when something changes. A waiter looks at its condition
+ * between waitq_add() and sched_park(), so a wake-up after the add is never lost [S1]. */
 #include "sched/sched.h"
 
 void waitq_init(struct waitq *q) {
@@ -30,7 +30,7 @@ void waitq_remove(struct waitq *q, struct waiter *w) {
 }
 
 static void waiters_tell(struct waitq *q) {
-  list_for_each(pos, &q->waiters) {
+  list_for_each (pos, &q->waiters) {
     struct waiter *w = CONTAINER_OF(pos, struct waiter, node);
     w->wake(w);
   }

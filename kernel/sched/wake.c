@@ -1,8 +1,9 @@
 /* Waking: which CPU, and how the thread gets there.
  *
- * A thread for this CPU is pushed to its runqueue. A thread for another CPU goes on that CPU's wake list,
- * a lock-free stack that only its owner empties, and an interrupt tells the owner, once for each time the
- * list was empty. No CPU takes another's runqueue lock to wake; only a thief does (core.c). */
+ * A thread for this CPU is pushed to its runqueue. A thread for another CPU goes on that CPU's wake
+ * list, a lock-free stack that only its owner empties, and an interrupt tells the owner, once for
+ * each time the list was empty. No CPU takes another's runqueue lock to wake; only a thief does
+ * (core.c). */
 #include "arch/upcall.h"
 #include "sched/sched_priv.h"
 

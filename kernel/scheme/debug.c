@@ -1,5 +1,6 @@
-/* debug: the machine's byte channels. `debug:console` (input and output), `debug:stderr`, `debug:log`.
- * Console input comes by interrupt into a small ring; what nobody reads in time is lost when that is full. */
+/* debug: the machine's byte channels. `debug:console` (input and output), `debug:stderr`,
+ * `debug:log`. Console input comes by interrupt into a small ring; what nobody reads in time is
+ * lost when that is full. */
 #include "arch/upcall.h"
 #include "scheme/scheme.h"
 
@@ -13,12 +14,14 @@ static struct waitq input_waitq;
 
 static bool input_is_ready(void *arg) {
   (void)arg;
-  return __atomic_load_n(&input_head, __ATOMIC_ACQUIRE) != __atomic_load_n(&input_tail, __ATOMIC_ACQUIRE);
+  return __atomic_load_n(&input_head, __ATOMIC_ACQUIRE) !=
+         __atomic_load_n(&input_tail, __ATOMIC_ACQUIRE);
 }
 
 static void input_poll(void) {
   spin_lock(&input_lock);
-  for (int byte; input_tail - input_head < INPUT_SIZE && (byte = arch_port_read(ARCH_PORT_CONSOLE)) >= 0;) {
+  for (int byte;
+       input_tail - input_head < INPUT_SIZE && (byte = arch_port_read(ARCH_PORT_CONSOLE)) >= 0;) {
     input[input_tail % INPUT_SIZE] = (char)byte;
     __atomic_store_n(&input_tail, input_tail + 1, __ATOMIC_RELEASE);
   }
@@ -48,7 +51,9 @@ static int64_t debug_read(struct file *f, uaddr_t buf, size_t len, uint64_t offs
   }
   size_t n;
   while ((n = input_take(chunk, MIN(len, sizeof(chunk)))) == 0 && len > 0) {
-    enum abi_error e = file_is_nonblock(f) ? ABI_EAGAIN : wait_until(&input_waitq, input_is_ready, NULL, NO_DEADLINE);
+    enum abi_error e = file_is_nonblock(f)
+                           ? ABI_EAGAIN
+                           : wait_until(&input_waitq, input_is_ready, NULL, NO_DEADLINE);
     if (e != OK) {
       return -(int64_t)e;
     }
@@ -75,7 +80,8 @@ static int64_t debug_write(struct file *f, uaddr_t buf, size_t len, uint64_t off
 }
 
 static uint32_t debug_poll(struct file *f, uint32_t events) {
-  uint32_t ready = POLL_ABI_OUT | (f->id == ARCH_PORT_CONSOLE && input_is_ready(NULL) ? POLL_ABI_IN : 0);
+  uint32_t ready =
+      POLL_ABI_OUT | (f->id == ARCH_PORT_CONSOLE && input_is_ready(NULL) ? POLL_ABI_IN : 0);
   return ready & events;
 }
 
@@ -91,11 +97,14 @@ static int64_t debug_call(struct file *f, const struct file_call *c) {
   return -ABI_ENOTTY;
 }
 
-static const struct file_ops port_ops = {
-    .read = debug_read, .write = debug_write, .poll = debug_poll, .waitq = debug_waitq, .call = debug_call};
+static const struct file_ops port_ops = {.read = debug_read,
+                                         .write = debug_write,
+                                         .poll = debug_poll,
+                                         .waitq = debug_waitq,
+                                         .call = debug_call};
 
-static int64_t debug_open(struct file *dir, const char *path, size_t len, uint32_t flags, uint32_t mode,
-                          struct file **out) {
+static int64_t debug_open(struct file *dir, const char *path, size_t len, uint32_t flags,
+                          uint32_t mode, struct file **out) {
   (void)dir;
   (void)mode;
   static const char *const names[] = {"console", "stderr", "log"};

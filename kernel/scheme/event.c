@@ -1,13 +1,14 @@
 /* event: queues of readiness.
  *
- * A queue watches files: each watch is a waiter on its file's wait queue. When that is woken the watch
- * goes on the queue's ready list (if it is not there already); a reader asks the files on that list alone
- * what holds now, and leaves the watch listed while it does (level-triggered). So reading costs what is ready,
- * not what is watched.
+ * A queue watches files: each watch is a waiter on its file's wait queue. When that is woken the
+ * watch goes on the queue's ready list (if it is not there already); a reader asks the files on
+ * that list alone what holds now, and leaves the watch listed while it does (level-triggered). So
+ * reading costs what is ready, not what is watched.
  *
- * A watch holds no reference on its file. It ends with the last descriptor of the file (file_unwatch), with
- * the queue, or when it is removed. Whoever ends it holds the queue's lock; the file's memory lasts until
- * its closer has had that lock too [E1]. A queue cannot watch a queue: wake-ups form no cycles.
+ * A watch holds no reference on its file. It ends with the last descriptor of the file
+ * (file_unwatch), with the queue, or when it is removed. Whoever ends it holds the queue's lock;
+ * the file's memory lasts until its closer has had that lock too [E1]. A queue cannot watch a
+ * queue: wake-ups form no cycles.
  *
  * Locks: q->lock (EVENT) for the watches of a queue; watch_locks (WATCH) for the watches of a file;
  * q->ready_lock (READY) for the ready list, taken below wait queues. */
@@ -26,10 +27,10 @@ struct event_queue {
 };
 
 struct watch {
-  struct waiter waiter; /* on the file's wait queue */
-  struct list node;     /* [EVENT] of the queue's watches */
-  struct list of_file;  /* [WATCH] of the file's watches */
-  struct list ready;    /* [READY] */
+  struct waiter waiter;      /* on the file's wait queue */
+  struct list node;          /* [EVENT] of the queue's watches */
+  struct list of_file;       /* [WATCH] of the file's watches */
+  struct list ready;         /* [READY] */
   struct event_queue *queue; /* [c] */
   struct file *file;         /* [c] */
   uint32_t events;
@@ -85,10 +86,11 @@ static void watch_destroy(struct watch *w) {
 }
 
 /* Any watch of the file, or that of one queue; with a reference on its queue. */
-static struct event_queue *watched_by(struct file *f, const struct event_queue *only, struct watch **out) {
+static struct event_queue *watched_by(struct file *f, const struct event_queue *only,
+                                      struct watch **out) {
   struct event_queue *q = NULL;
   spin_lock(watch_lock_of(f));
-  list_for_each(pos, &f->watches) {
+  list_for_each (pos, &f->watches) {
     struct watch *w = CONTAINER_OF(pos, struct watch, of_file);
     if (q == NULL && (only == NULL || w->queue == only)) {
       q = w->queue;
@@ -100,7 +102,8 @@ static struct event_queue *watched_by(struct file *f, const struct event_queue *
   return q;
 }
 
-/* The watch may have gone between finding it and locking its queue: then it is no longer the file's. */
+/* The watch may have gone between finding it and locking its queue: then it is no longer the
+ * file's. */
 static bool watch_end(struct file *f, struct event_queue *only) {
   struct watch *w, *again;
   struct event_queue *q = watched_by(f, only, &w);
@@ -223,7 +226,8 @@ static int64_t event_read(struct file *f, uaddr_t buf, size_t len, uint64_t offs
       enum abi_error e = user_copy_out(buf, found, n * sizeof(found[0]));
       return e == OK ? (int64_t)(n * sizeof(found[0])) : -(int64_t)e;
     }
-    enum abi_error e = file_is_nonblock(f) ? ABI_EAGAIN : wait_until(&q->waitq, queue_is_ready, q, NO_DEADLINE);
+    enum abi_error e =
+        file_is_nonblock(f) ? ABI_EAGAIN : wait_until(&q->waitq, queue_is_ready, q, NO_DEADLINE);
     if (e != OK) {
       return -(int64_t)e;
     }
@@ -270,7 +274,8 @@ static void event_close(struct file *f) {
 }
 
 static int64_t event_call(struct file *f, const struct file_call *c) {
-  return c->op == OP_STAT ? stat_out(c, S_ABI_IFCHR | 0600, (uint64_t)f->object >> 6, 0) : -ABI_ENOTTY;
+  return c->op == OP_STAT ? stat_out(c, S_ABI_IFCHR | 0600, (uint64_t)f->object >> 6, 0)
+                          : -ABI_ENOTTY;
 }
 
 static const struct file_ops event_ops = {.read = event_read,
@@ -280,8 +285,8 @@ static const struct file_ops event_ops = {.read = event_read,
                                           .call = event_call,
                                           .close = event_close};
 
-static int64_t event_open(struct file *dir, const char *path, size_t len, uint32_t flags, uint32_t mode,
-                          struct file **out) {
+static int64_t event_open(struct file *dir, const char *path, size_t len, uint32_t flags,
+                          uint32_t mode, struct file **out) {
   (void)dir;
   (void)path;
   (void)mode;

@@ -6,6 +6,7 @@
 
 bool event_is_queue(const struct file *f);
 /* ABI_EPERM: the file cannot be waited for. */
-[[nodiscard]] enum abi_error event_watch_add(struct file *queue, struct file *f, uint32_t events, uint64_t data);
+[[nodiscard]] enum abi_error event_watch_add(struct file *queue, struct file *f, uint32_t events,
+                                             uint64_t data);
 
 #endif

@@ -1,4 +1,5 @@
-/* memory: anonymous memory as a file: open, TRUNCATE to a size, map (shared or privately), read, write. */
+/* memory: anonymous memory as a file: open, TRUNCATE to a size, map (shared or privately), read,
+ * write. */
 #include "scheme/scheme.h"
 
 /* One page at a time between user memory and the object. */
@@ -12,7 +13,8 @@ static int64_t memory_copy(struct memobj *o, uaddr_t buf, size_t len, uint64_t o
     size_t n = MIN(len - done, PAGE_SIZE - in_page);
     if (e == OK) {
       uint8_t *at = (uint8_t *)direct_map(pa) + in_page;
-      e = out ? user_copy_out(uaddr_add(buf, done), at, n) : user_copy_in(at, uaddr_add(buf, done), n);
+      e = out ? user_copy_out(uaddr_add(buf, done), at, n)
+              : user_copy_in(at, uaddr_add(buf, done), n);
       if (counted) {
         frame_put(pa);
       }
@@ -78,8 +80,8 @@ static const struct file_ops memory_ops = {.read = memory_read,
                                            .close = memory_close,
                                            .seekable = true};
 
-static int64_t memory_open(struct file *dir, const char *path, size_t len, uint32_t flags, uint32_t mode,
-                           struct file **out) {
+static int64_t memory_open(struct file *dir, const char *path, size_t len, uint32_t flags,
+                           uint32_t mode, struct file **out) {
   (void)dir;
   (void)path;
   (void)mode;

@@ -1,9 +1,10 @@
-/* pipe: a byte stream of 64 KiB between two ends. Opening gives the reading end, dup "write" of it the
- * writing end. Writes of at most 4096 bytes are atomic (POSIX PIPE_BUF): they go in whole or wait.
+/* pipe: a byte stream of 64 KiB between two ends. Opening gives the reading end, dup "write" of it
+ * the writing end. Writes of at most 4096 bytes are atomic (POSIX PIPE_BUF): they go in whole or
+ * wait.
  *
- * Pages come when bytes do and stay with the pipe. User memory may fault, so bytes pass through it without
- * the lock: the side that copies owns its range of the ring (busy flags), the other side sees it when the index
- * has moved. Lock: p->lock (PIPE). */
+ * Pages come when bytes do and stay with the pipe. User memory may fault, so bytes pass through it
+ * without the lock: the side that copies owns its range of the ring (busy flags), the other side
+ * sees it when the index has moved. Lock: p->lock (PIPE). */
 #include "lib/string.h"
 #include "scheme/scheme.h"
 
@@ -12,11 +13,11 @@
 #define PIPE_ATOMIC 4096u
 
 struct pipe {
-  struct refcount refs;     /* ends */
+  struct refcount refs; /* ends */
   struct spinlock lock;
-  uint32_t head, tail;      /* [lock/r] free-running byte counts */
+  uint32_t head, tail;           /* [lock/r] free-running byte counts */
   uint32_t n_readers, n_writers; /* [lock/r] open files of each end */
-  bool reading, writing;    /* [lock/r] an end is copying */
+  bool reading, writing;         /* [lock/r] an end is copying */
   struct waitq waitq;
   uint8_t *pages[PIPE_PAGES];
 };
@@ -72,7 +73,8 @@ static enum abi_error side_take(struct pipe *p, struct file *f, bool (*cond)(voi
     if (ok) {
       return OK;
     }
-    enum abi_error e = file_is_nonblock(f) ? ABI_EAGAIN : wait_until(&p->waitq, cond, p, NO_DEADLINE);
+    enum abi_error e =
+        file_is_nonblock(f) ? ABI_EAGAIN : wait_until(&p->waitq, cond, p, NO_DEADLINE);
     if (e != OK) {
       return e;
     }
@@ -201,8 +203,8 @@ static const struct file_ops pipe_ops = {.read = pipe_read,
                                          .dup = pipe_dup,
                                          .close = pipe_close};
 
-static int64_t pipe_open(struct file *dir, const char *path, size_t len, uint32_t flags, uint32_t mode,
-                         struct file **out) {
+static int64_t pipe_open(struct file *dir, const char *path, size_t len, uint32_t flags,
+                         uint32_t mode, struct file **out) {
   (void)dir;
   (void)path;
   (void)mode;

@@ -1,5 +1,5 @@
-/* poll: wait until one of several descriptors is ready. One waiter a descriptor, on its file's wait queue;
- * each wake-up asks all of them again. Event queues serve those who wait for many. */
+/* poll: wait until one of several descriptors is ready. One waiter a descriptor, on its file's wait
+ * queue; each wake-up asks all of them again. Event queues serve those who wait for many. */
 #include "base/clock.h"
 #include "scheme/scheme.h"
 
@@ -71,10 +71,12 @@ static int64_t items_wait(struct poll_item *items, uint64_t n, uint64_t deadline
   }
 }
 
-static int64_t poll_items(struct filetable *t, struct poll_item *items, uaddr_t fds, uint64_t n, uint64_t deadline_ns) {
+static int64_t poll_items(struct filetable *t, struct poll_item *items, uaddr_t fds, uint64_t n,
+                          uint64_t deadline_ns) {
   for (uint64_t i = 0; i < n; i++) {
     items[i] = (struct poll_item){0};
-    enum abi_error e = user_copy_in(&items[i].user, uaddr_add(fds, i * sizeof(struct poll_fd)), sizeof(struct poll_fd));
+    enum abi_error e = user_copy_in(&items[i].user, uaddr_add(fds, i * sizeof(struct poll_fd)),
+                                    sizeof(struct poll_fd));
     if (e != OK) {
       return -(int64_t)e;
     }
@@ -83,7 +85,8 @@ static int64_t poll_items(struct filetable *t, struct poll_item *items, uaddr_t 
   int64_t r = items_wait(items, n, deadline_ns);
   items_close(items, n);
   for (uint64_t i = 0; r >= 0 && i < n; i++) {
-    enum abi_error e = user_copy_out(uaddr_add(fds, i * sizeof(struct poll_fd)), &items[i].user, sizeof(struct poll_fd));
+    enum abi_error e = user_copy_out(uaddr_add(fds, i * sizeof(struct poll_fd)), &items[i].user,
+                                     sizeof(struct poll_fd));
     r = e == OK ? r : -(int64_t)e;
   }
   return r;

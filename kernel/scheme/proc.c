@@ -1,8 +1,9 @@
 /* proc: contexts and address spaces as descriptors.
  *
  * `proc:PID` opens a context by its id (its owner, or root). Everything else comes from a context's
- * descriptor, or from FD_SELF: dup "addrspace" (its space), dup "addrspace/empty" (a new one), and the batches of
- * steps. Reading a context's descriptor waits for its process to end and answers struct proc_status. */
+ * descriptor, or from FD_SELF: dup "addrspace" (its space), dup "addrspace/empty" (a new one), and
+ * the batches of steps. Reading a context's descriptor waits for its process to end and answers
+ * struct proc_status. */
 #include "lib/fmt.h"
 #include "lib/string.h"
 #include "scheme/event.h"
@@ -10,7 +11,8 @@
 
 #define DESCRIBE_SIZE PAGE_SIZE
 
-/* ---- address space descriptors ----------------------------------------------------------------- */
+/* ---- address space descriptors -----------------------------------------------------------------
+ */
 
 static const struct file_ops space_ops;
 
@@ -76,7 +78,8 @@ static int64_t space_file(struct space *s, struct file **out) {
   return 0;
 }
 
-/* ---- context descriptors ----------------------------------------------------------------------- */
+/* ---- context descriptors -----------------------------------------------------------------------
+ */
 
 static const struct file_ops context_ops;
 
@@ -96,7 +99,8 @@ static int64_t context_read(struct file *f, uaddr_t buf, size_t len, uint64_t of
     return -ABI_EINVAL;
   }
   if (!process_is_dead(g)) {
-    enum abi_error e = file_is_nonblock(f) ? ABI_EAGAIN : wait_until(&g->status, process_is_dead, g, NO_DEADLINE);
+    enum abi_error e =
+        file_is_nonblock(f) ? ABI_EAGAIN : wait_until(&g->status, process_is_dead, g, NO_DEADLINE);
     if (e != OK) {
       return -(int64_t)e;
     }
@@ -109,7 +113,9 @@ static int64_t context_read(struct file *f, uaddr_t buf, size_t len, uint64_t of
 static uint32_t context_poll(struct file *f, uint32_t events) {
   const struct group *g = ((struct context *)f->object)->group;
   uint32_t state = __atomic_load_n(&g->state, __ATOMIC_ACQUIRE);
-  return events & (state == PROC_STATE_DEAD ? POLL_ABI_IN : state == PROC_STATE_STOPPED ? POLL_ABI_PRI : 0);
+  return events & (state == PROC_STATE_DEAD      ? POLL_ABI_IN
+                   : state == PROC_STATE_STOPPED ? POLL_ABI_PRI
+                                                 : 0);
 }
 
 static struct waitq *context_waitq(struct file *f) {
@@ -150,7 +156,8 @@ static int64_t step_watch(struct file *context_file, const struct proc_op *op) {
   if (e != OK) {
     return -(int64_t)e;
   }
-  e = event_is_queue(queue.file) ? event_watch_add(queue.file, context_file, POLL_ABI_IN, op->a) : ABI_EBADF;
+  e = event_is_queue(queue.file) ? event_watch_add(queue.file, context_file, POLL_ABI_IN, op->a)
+                                 : ABI_EBADF;
   fd_put(&queue);
   return -(int64_t)e;
 }
@@ -302,8 +309,8 @@ int64_t proc_call(struct context *self, const struct file_call *c) {
 
 /* ---- proc:PID ------------------------------------------------------------------------------ */
 
-static int64_t proc_open(struct file *dir, const char *path, size_t len, uint32_t flags, uint32_t mode,
-                         struct file **out) {
+static int64_t proc_open(struct file *dir, const char *path, size_t len, uint32_t flags,
+                         uint32_t mode, struct file **out) {
   (void)dir;
   (void)mode;
   uint64_t id;

@@ -1,7 +1,8 @@
-/* The steps of PROC_CREATE and PROC_APPLY: what fork, exec, spawn, clone, wait and kill are made of.
+/* The steps of PROC_CREATE and PROC_APPLY: what fork, exec, spawn, clone, wait and kill are made
+ * of.
  *
- * Steps that change what a context holds need it to be the caller itself or NEW (nobody runs on it, and only
- * the holder of its descriptor can start it). Each step checks, then changes. */
+ * Steps that change what a context holds need it to be the caller itself or NEW (nobody runs on it,
+ * and only the holder of its descriptor can start it). Each step checks, then changes. */
 #include "lib/string.h"
 #include "scheme/proc_priv.h"
 
@@ -81,7 +82,8 @@ _Noreturn static void space_enter(struct context *self, struct space *s, int32_t
     context_exit();
   }
   if (filetable_close(self->files, fd) < 0) {
-    group_kill(self->group, SIGNAL_KILL); /* closed under us by a thread that is gone now: still ours to end */
+    group_kill(self->group,
+               SIGNAL_KILL); /* closed under us by a thread that is gone now: still ours to end */
   }
   self->cleartid = 0;
   context_set_space(self, s);
@@ -172,7 +174,8 @@ static int64_t step_files_put(struct context *t, const struct proc_op *op) {
   if (e != OK) {
     return status(e);
   }
-  int64_t r = -ABI_EBUSY; /* a table that a new context holds must not hold a new context: no cycles, no chains */
+  int64_t r = -ABI_EBUSY; /* a table that a new context holds must not hold a new context: no
+                             cycles, no chains */
   if (ref.file->ops->stays == NULL || !ref.file->ops->stays(ref.file)) {
     file_get(ref.file);
     r = filetable_put_at(t->files, ref.file, (uint32_t)op->a, (uint32_t)op->b);
@@ -232,7 +235,8 @@ static int64_t step_actions_copy(struct context *t, const struct proc_op *op) {
   if (e != OK) {
     return status(e);
   }
-  e = from->actions != NULL && t->actions == NULL ? actions_create(from->actions, &t->actions) : ABI_EINVAL;
+  e = from->actions != NULL && t->actions == NULL ? actions_create(from->actions, &t->actions)
+                                                  : ABI_EINVAL;
   source_put(from);
   return status(e);
 }
@@ -267,21 +271,25 @@ static int64_t step_resignal(struct context *t, const struct proc_op *op) {
 }
 
 static int64_t step_signal(struct context *t, const struct proc_op *op) {
-  return op->a > SIGNAL_MAX ? -ABI_EINVAL : status(signal_post(t->group, (uint32_t)op->a, own_pid()));
+  return op->a > SIGNAL_MAX ? -ABI_EINVAL
+                            : status(signal_post(t->group, (uint32_t)op->a, own_pid()));
 }
 
 static int64_t step_signal_thread(struct context *t, const struct proc_op *op) {
-  return op->a > SIGNAL_MAX ? -ABI_EINVAL : status(signal_post_thread(t, (uint32_t)op->a, own_pid()));
+  return op->a > SIGNAL_MAX ? -ABI_EINVAL
+                            : status(signal_post_thread(t, (uint32_t)op->a, own_pid()));
 }
 
 static int64_t step_signal_group(struct context *t, const struct proc_op *op) {
   return op->a > SIGNAL_MAX ? -ABI_EINVAL : signal_post_pgid(t, (uint32_t)op->b, (uint32_t)op->a);
 }
 
-/* ---- registers, life and death ---------------------------------------------------------------- */
+/* ---- registers, life and death ----------------------------------------------------------------
+ */
 
 static int64_t step_regs(struct context *t, const struct proc_op *op) {
-  struct arch_user_regs regs = {.ip = op->a, .sp = op->b, .arg = op->c, .fs_base = op->d, .gs_base = op->e};
+  struct arch_user_regs regs = {
+      .ip = op->a, .sp = op->b, .arg = op->c, .fs_base = op->d, .gs_base = op->e};
   if (t == context_current() || !arch_user_regs_valid(&regs)) {
     return -ABI_EINVAL;
   }
@@ -356,7 +364,8 @@ static int64_t step_pid(struct context *t, const struct proc_op *op) {
   return status(e);
 }
 
-/* ---- process groups, users, scheduling --------------------------------------------------------- */
+/* ---- process groups, users, scheduling ---------------------------------------------------------
+ */
 
 static int64_t step_setpgid(struct context *t, const struct proc_op *op) {
   struct group *g = t->group;
@@ -382,12 +391,14 @@ static int64_t step_setsid(struct context *t, const struct proc_op *op) {
 }
 
 static bool uid_allowed(const struct group *own, uint32_t id, bool group_id) {
-  return own->euid == 0 || (group_id ? id == own->gid || id == own->egid : id == own->uid || id == own->euid);
+  return own->euid == 0 ||
+         (group_id ? id == own->gid || id == own->egid : id == own->uid || id == own->euid);
 }
 
 static int64_t step_setuid(struct context *t, const struct proc_op *op) {
   const struct group *own = context_current()->group;
-  uint32_t ids[4] = {(uint32_t)op->a, (uint32_t)(op->a >> 32), (uint32_t)op->b, (uint32_t)(op->b >> 32)};
+  uint32_t ids[4] = {(uint32_t)op->a, (uint32_t)(op->a >> 32), (uint32_t)op->b,
+                     (uint32_t)(op->b >> 32)};
   for (uint32_t i = 0; i < 4; i++) {
     if (!uid_allowed(own, ids[i], i >= 2)) {
       return -ABI_EPERM;
@@ -411,13 +422,15 @@ static int64_t step_sched(struct context *t, const struct proc_op *op) {
       ((op->a & 4 && real_time) || (op->a & 2 && nice < t->thread.nice))) {
     return -ABI_EPERM;
   }
-  if ((op->a & 1 && (op->b & sched_online_mask()) == 0) || (op->a & 2 && (nice < -20 || nice > 19)) ||
+  if ((op->a & 1 && (op->b & sched_online_mask()) == 0) ||
+      (op->a & 2 && (nice < -20 || nice > 19)) ||
       (op->a & 4 && (policy > SCHED_ABI_RR || (real_time ? rt < 1 || rt > 63 : rt != 0)))) {
     return -ABI_EINVAL;
   }
   if (op->a & 6) {
     sched_set_policy(&t->thread, op->a & 4 ? (uint8_t)policy : t->thread.policy,
-                     op->a & 4 ? (uint8_t)rt : t->thread.rt_priority, op->a & 2 ? (int8_t)nice : t->thread.nice);
+                     op->a & 4 ? (uint8_t)rt : t->thread.rt_priority,
+                     op->a & 2 ? (int8_t)nice : t->thread.nice);
   }
   if (op->a & 1) {
     sched_set_affinity(&t->thread, op->b);

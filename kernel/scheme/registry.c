@@ -17,7 +17,7 @@ static struct kcache entry_cache = KCACHE_OF(struct scheme_entry, "scheme");
 static struct spinlock registry_lock = SPINLOCK(NAMESPACE);
 static struct list buckets[BUCKETS]; /* [registry_lock] */
 
-static struct file *maker;            /* [c] */
+static struct file *maker; /* [c] */
 
 void scheme_set_maker(struct file *f) {
   maker = f;
@@ -28,7 +28,7 @@ static struct list *bucket_of(const char *name, size_t len) {
 }
 
 static struct scheme_entry *entry_find(const char *name, size_t len) {
-  list_for_each(pos, bucket_of(name, len)) {
+  list_for_each (pos, bucket_of(name, len)) {
     struct scheme_entry *e = CONTAINER_OF(pos, struct scheme_entry, node);
     if (e->len == len && memcmp(e->name, name, len) == 0) {
       return e;
@@ -38,7 +38,8 @@ static struct scheme_entry *entry_find(const char *name, size_t len) {
 }
 
 enum abi_error scheme_add(const char *name, size_t len, struct file *root) {
-  if (len == 0 || len > SCHEME_NAME_MAX || memchr(name, '/', len) != NULL || memchr(name, ':', len) != NULL) {
+  if (len == 0 || len > SCHEME_NAME_MAX || memchr(name, '/', len) != NULL ||
+      memchr(name, ':', len) != NULL) {
     return ABI_EINVAL;
   }
   struct scheme_entry *fresh = kcache_alloc(&entry_cache);
@@ -64,7 +65,7 @@ void scheme_remove(struct file *root) {
   struct scheme_entry *found = NULL;
   spin_lock(&registry_lock);
   for (uint32_t i = 0; i < BUCKETS && found == NULL; i++) {
-    list_for_each(pos, &buckets[i]) {
+    list_for_each (pos, &buckets[i]) {
       struct scheme_entry *e = CONTAINER_OF(pos, struct scheme_entry, node);
       found = e->root == root ? e : found;
     }
@@ -135,7 +136,8 @@ int64_t text_read(const char *text, size_t text_len, uaddr_t buf, size_t len, ui
 }
 
 int64_t stat_out(const struct file_call *c, uint32_t mode, uint64_t ino, uint64_t size) {
-  struct abi_stat st = {.ino = ino, .mode = mode, .nlink = 1, .size = size, .blocks = (size + 511) / 512};
+  struct abi_stat st = {
+      .ino = ino, .mode = mode, .nlink = 1, .size = size, .blocks = (size + 511) / 512};
   if (c->out_cap < sizeof(st)) {
     return -ABI_EINVAL;
   }

@@ -1,7 +1,7 @@
 /* Schemes: names to open files. The kernel's own are few; any program may serve others from a ring.
  *
- * Every scheme has a root, an open file: opening `name:/rest` asks the root for `rest`, and an operation
- * by path on FD_NS becomes the same operation on the root. */
+ * Every scheme has a root, an open file: opening `name:/rest` asks the root for `rest`, and an
+ * operation by path on FD_NS becomes the same operation on the root. */
 #ifndef CATHODE_SCHEME_SCHEME_H
 #define CATHODE_SCHEME_SCHEME_H
 
@@ -14,7 +14,8 @@
 [[nodiscard]] enum abi_error scheme_add(const char *name, size_t len, struct file *root);
 void scheme_remove(struct file *root);
 /* Splits `name:/rest` (or `name:rest`); *used: bytes before rest. A reference on the root. */
-[[nodiscard]] enum abi_error scheme_find(const char *path, size_t len, struct file **root, size_t *used);
+[[nodiscard]] enum abi_error scheme_find(const char *path, size_t len, struct file **root,
+                                         size_t *used);
 
 /* Where `:name` opens. */
 void scheme_set_maker(struct file *maker);
@@ -34,9 +35,11 @@ void user_scheme_init(void);
 void scheme_add_kernel(const char *name, const struct file_ops *ops);
 
 /* ---- what system calls need ------------------------------------------------------------------ */
-int64_t proc_call(struct context *target, const struct file_call *c);        /* on FD_SELF or a context file */
+int64_t proc_call(struct context *target,
+                  const struct file_call *c); /* on FD_SELF or a context file */
 int64_t proc_dup(struct context *target, const char *name, size_t len, struct file **out);
-int64_t ring_enter(struct file *f, uint32_t flags, uint64_t deadline_ns);    /* ABI_ENOTTY: not a ring */
+int64_t ring_enter(struct file *f, uint32_t flags,
+                   uint64_t deadline_ns); /* ABI_ENOTTY: not a ring */
 int64_t poll_wait(struct filetable *t, uaddr_t fds, uint64_t n, uint64_t deadline_ns);
 
 /* Steps on the caller's space: mmap and friends, and SPACE_APPLY on any. */

@@ -5,11 +5,15 @@ static int64_t status(enum abi_error e) {
   return -(int64_t)e;
 }
 
-/* The object behind a descriptor, or a fresh one for shared anonymous memory; NULL for private anonymous. */
-static int64_t map_object(struct filetable *files, const struct space_op *op, struct map_request *r) {
+/* The object behind a descriptor, or a fresh one for shared anonymous memory; NULL for private
+ * anonymous. */
+static int64_t map_object(struct filetable *files, const struct space_op *op,
+                          struct map_request *r) {
   if (op->fd == FD_NONE || op->flags & MAP_ABI_ANONYMOUS) {
     r->offset = 0;
-    return r->flags & MAP_ABI_SHARED ? status(memobj_create_anon(ALIGN_UP(op->len, PAGE_SIZE), &r->obj)) : 0;
+    return r->flags & MAP_ABI_SHARED
+               ? status(memobj_create_anon(ALIGN_UP(op->len, PAGE_SIZE), &r->obj))
+               : 0;
   }
   struct fd_ref ref;
   enum abi_error e = fd_get(files, op->fd, &ref);
@@ -21,7 +25,8 @@ static int64_t map_object(struct filetable *files, const struct space_op *op, st
   int64_t result = -ABI_EACCES;
   if (file_may_read(ref.file) && (!writes || file_may_write(ref.file))) {
     struct object_ref object = {0};
-    result = ref.file->ops->map != NULL ? ref.file->ops->map(ref.file, op->off, op->len, &object) : -ABI_ENODEV;
+    result = ref.file->ops->map != NULL ? ref.file->ops->map(ref.file, op->off, op->len, &object)
+                                        : -ABI_ENODEV;
     r->obj = object.obj;
     r->offset = object.offset;
     r->read_only = object.read_only || !file_may_write(ref.file);
@@ -60,11 +65,13 @@ int64_t space_step(struct space *s, struct filetable *files, struct space_op *op
     if (op->off == 0) {
       return -ABI_EFAULT;
     }
-    return user_range_ok((uaddr_t){addr}, op->len) ? status(space_write_user(s, addr, (uaddr_t){op->off}, op->len))
-                                                   : -ABI_EFAULT;
+    return user_range_ok((uaddr_t){addr}, op->len)
+               ? status(space_write_user(s, addr, (uaddr_t){op->off}, op->len))
+               : -ABI_EFAULT;
   case SPACE_ZERO:
-    return user_range_ok((uaddr_t){addr}, op->len) ? status(space_write_user(s, addr, (uaddr_t){0}, op->len))
-                                                   : -ABI_EFAULT;
+    return user_range_ok((uaddr_t){addr}, op->len)
+               ? status(space_write_user(s, addr, (uaddr_t){0}, op->len))
+               : -ABI_EFAULT;
   case SPACE_TRANSFER:
     return status(space_transfer(s, addr, context_current()->space, op->off, op->len, op->prot));
   case SPACE_REMAP:

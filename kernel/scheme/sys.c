@@ -1,7 +1,7 @@
 /* sys: the kernel described, in text files, and its switches.
  *
- * A file is made when it is opened: its text is one page, a snapshot. Files that take a write hand it to
- * their own function. `sys:` itself lists what there is. */
+ * A file is made when it is opened: its text is one page, a snapshot. Files that take a write hand
+ * it to their own function. `sys:` itself lists what there is. */
 #include "scheme/sys_priv.h"
 #include "base/panic.h"
 #include "lib/fmt.h"
@@ -66,8 +66,12 @@ static void sys_close(struct file *f) {
   frame_free(direct_unmap(f->object));
 }
 
-static const struct file_ops text_ops = {
-    .read = sys_read, .write = sys_write, .call = sys_call, .size = sys_size, .close = sys_close, .seekable = true};
+static const struct file_ops text_ops = {.read = sys_read,
+                                         .write = sys_write,
+                                         .call = sys_call,
+                                         .size = sys_size,
+                                         .close = sys_close,
+                                         .seekable = true};
 
 /* `name` or `prefix/argument`. */
 static bool entry_matches(const struct sys_entry *e, const char *path, size_t len, uint32_t *arg) {
@@ -75,11 +79,12 @@ static bool entry_matches(const struct sys_entry *e, const char *path, size_t le
   if (e->resolve == NULL) {
     return name_is(path, len, e->name);
   }
-  return len > n && memcmp(path, e->name, n) == 0 && path[n] == '/' && e->resolve(path + n + 1, len - n - 1, arg);
+  return len > n && memcmp(path, e->name, n) == 0 && path[n] == '/' &&
+         e->resolve(path + n + 1, len - n - 1, arg);
 }
 
-static int64_t sys_open(struct file *dir, const char *path, size_t len, uint32_t flags, uint32_t mode,
-                        struct file **out) {
+static int64_t sys_open(struct file *dir, const char *path, size_t len, uint32_t flags,
+                        uint32_t mode, struct file **out) {
   (void)mode;
   if (len == 0) {
     file_get(dir);

@@ -1,5 +1,6 @@
-/* sys:bench/NAME: what the machine's own operations cost. Opening a file measures; its text is one line a
- * sample: `iterations cycles`. The samples are taken on the calling CPU with interrupts disabled. */
+/* sys:bench/NAME: what the machine's own operations cost. Opening a file measures; its text is one
+ * line a sample: `iterations cycles`. The samples are taken on the calling CPU with interrupts
+ * disabled. */
 #include "lib/fmt.h"
 #include "scheme/sys_priv.h"
 
@@ -53,8 +54,12 @@ static const struct {
   const char *name;
   uint64_t (*run)(uint32_t iterations);
 } benches[] = {
-    {"int", arch_bench_int},       {"cr3", arch_bench_cr3},   {"invlpg", arch_bench_invlpg},
-    {"pagefault", bench_pagefault}, {"zero4k", bench_zero},   {"copy4k", bench_copy},
+    {"int", arch_bench_int},
+    {"cr3", arch_bench_cr3},
+    {"invlpg", arch_bench_invlpg},
+    {"pagefault", bench_pagefault},
+    {"zero4k", bench_zero},
+    {"copy4k", bench_copy},
     {"ipi", bench_ipi},
 };
 #define ROUTINES ARRAY_LEN(benches) /* the number of the file that names the page routines */

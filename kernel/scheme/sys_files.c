@@ -38,7 +38,8 @@ static int64_t power_write(uint32_t arg, const char *text, size_t len) {
   if (context_current()->group->euid != 0) {
     return -ABI_EPERM;
   }
-  if (len < 6 || memcmp(text, "exit ", 5) != 0 || !fmt_parse_u64(text + 5, len - 5, &status) || status > 255) {
+  if (len < 6 || memcmp(text, "exit ", 5) != 0 || !fmt_parse_u64(text + 5, len - 5, &status) ||
+      status > 255) {
     return -ABI_EINVAL;
   }
   log_record("exit %lu", status);
@@ -49,11 +50,12 @@ static int64_t kernel_read(uint32_t arg, char *out, size_t cap) {
   (void)arg;
   char features[256];
   arch_cpu_features(features, sizeof(features));
-  return (int64_t)fmt_snprintf(out, cap,
-                               "sysname Cathode\nrelease 0.1\ncpu %s\nfeatures %s\ncpus %u\napic %s\ntsc_hz %lu\n"
-                               "tsc_source %s\npage_routines %s\ndebug %d\n",
-                               arch_cpu_model(), features, bit_count(sched_online_mask()), arch_apic_mode(),
-                               arch_tsc_hz(), arch_clock_source(), arch_page_report(), CATHODE_DEBUG);
+  return (int64_t)fmt_snprintf(
+      out, cap,
+      "sysname Cathode\nrelease 0.1\ncpu %s\nfeatures %s\ncpus %u\napic %s\ntsc_hz %lu\n"
+      "tsc_source %s\npage_routines %s\ndebug %d\n",
+      arch_cpu_model(), features, bit_count(sched_online_mask()), arch_apic_mode(), arch_tsc_hz(),
+      arch_clock_source(), arch_page_report(), CATHODE_DEBUG);
 }
 
 /* ---- memory ------------------------------------------------------------------------------- */
@@ -62,12 +64,13 @@ static int64_t mem_read(uint32_t arg, char *out, size_t cap) {
   (void)arg;
   struct frame_stats s;
   frame_stats_read(&s);
-  return (int64_t)fmt_snprintf(out, cap,
-                               "total_bytes %lu\nfree_bytes %lu\nkernel_bytes %lu\ntable_bytes %lu\nanon_bytes %lu\n"
-                               "object_bytes %lu\n",
-                               s.total * PAGE_SIZE, s.free * PAGE_SIZE, s.by_kind[FRAME_KERNEL] * PAGE_SIZE,
-                               s.by_kind[FRAME_TABLE] * PAGE_SIZE, s.by_kind[FRAME_ANON] * PAGE_SIZE,
-                               s.by_kind[FRAME_OBJECT] * PAGE_SIZE);
+  return (int64_t)fmt_snprintf(
+      out, cap,
+      "total_bytes %lu\nfree_bytes %lu\nkernel_bytes %lu\ntable_bytes %lu\nanon_bytes %lu\n"
+      "object_bytes %lu\n",
+      s.total * PAGE_SIZE, s.free * PAGE_SIZE, s.by_kind[FRAME_KERNEL] * PAGE_SIZE,
+      s.by_kind[FRAME_TABLE] * PAGE_SIZE, s.by_kind[FRAME_ANON] * PAGE_SIZE,
+      s.by_kind[FRAME_OBJECT] * PAGE_SIZE);
 }
 
 /* What must be the same before and after a program: live objects and user frames. */
@@ -75,8 +78,10 @@ static int64_t leaks_read(uint32_t arg, char *out, size_t cap) {
   (void)arg;
   struct frame_stats s;
   frame_stats_read(&s);
-  size_t n = fmt_snprintf(out, cap, "frames.anon %lu\nframes.table %lu\n", s.by_kind[FRAME_ANON], s.by_kind[FRAME_TABLE]);
-  for (const struct kcache *c = atomic_load(&kcache_list); c != NULL && n < cap; c = c->next_cache) {
+  size_t n = fmt_snprintf(out, cap, "frames.anon %lu\nframes.table %lu\n", s.by_kind[FRAME_ANON],
+                          s.by_kind[FRAME_TABLE]);
+  for (const struct kcache *c = atomic_load(&kcache_list); c != NULL && n < cap;
+       c = c->next_cache) {
     n += fmt_snprintf(out + n, cap - n, "%s %ld\n", c->name, kcache_live(c));
   }
   return (int64_t)MIN(n, cap);
@@ -111,8 +116,8 @@ static int64_t params_read(uint32_t arg, char *out, size_t cap) {
   size_t n = 0;
   for (uint32_t i = 0; i < SCHED_PARAM_COUNT && n < cap; i++) {
     const struct sched_param_info *p = &sched_param_info[i];
-    n += fmt_snprintf(out + n, cap - n, "%s %lu %s %lu %lu\n", p->name, atomic_load(&sched_params[i]), p->unit,
-                      p->least, p->most);
+    n += fmt_snprintf(out + n, cap - n, "%s %lu %s %lu %lu\n", p->name,
+                      atomic_load(&sched_params[i]), p->unit, p->least, p->most);
   }
   return (int64_t)MIN(n, cap);
 }
@@ -121,7 +126,8 @@ static bool cpu_resolve(const char *rest, size_t len, uint32_t *arg) {
   const char *slash = memchr(rest, '/', len);
   uint64_t cpu;
   if (slash == NULL || !name_is(slash + 1, len - (size_t)(slash + 1 - rest), "stat") ||
-      !fmt_parse_u64(rest, (size_t)(slash - rest), &cpu) || cpu >= MAX_CPUS || !(sched_online_mask() >> cpu & 1)) {
+      !fmt_parse_u64(rest, (size_t)(slash - rest), &cpu) || cpu >= MAX_CPUS ||
+      !(sched_online_mask() >> cpu & 1)) {
     return false;
   }
   *arg = (uint32_t)cpu;
@@ -147,8 +153,9 @@ static void context_list_one(struct context *c, void *arg) {
   struct context_listing *l = arg;
   static const char *const states[] = {"new", "run", "stop", "dead"};
   if (l->len < l->cap) {
-    l->len += fmt_snprintf(l->out + l->len, l->cap - l->len, "%u %u %u %s %lu %s\n", c->id, c->group->pid,
-                           atomic_load(&c->thread.cpu), states[c->state], c->thread.run_ns / 1000, c->group->name);
+    l->len += fmt_snprintf(l->out + l->len, l->cap - l->len, "%u %u %u %s %lu %s\n", c->id,
+                           c->group->pid, atomic_load(&c->thread.cpu), states[c->state],
+                           c->thread.run_ns / 1000, c->group->name);
   }
 }
 

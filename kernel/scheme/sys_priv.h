@@ -10,7 +10,8 @@ struct sys_entry {
   const char *name; /* NULL ends the table */
   /* For a folder of files: what is behind the slash, as a number. NULL: a file of its own. */
   bool (*resolve)(const char *rest, size_t len, uint32_t *arg);
-  int64_t (*read)(uint32_t arg, char *out, size_t cap); /* the text's length, or an error of the open */
+  int64_t (*read)(uint32_t arg, char *out,
+                  size_t cap); /* the text's length, or an error of the open */
   int64_t (*write)(uint32_t arg, const char *text, size_t len); /* text is NUL-terminated */
 };
 

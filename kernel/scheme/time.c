@@ -1,6 +1,7 @@
-/* time: timers as files. Writing {first_ns, interval_ns} (absolute monotonic, 0 = off) arms; reading waits for
- * the next expiry and answers how often it has expired since (uint64_t); readable when that is not 0. The
- * next expiry of a periodic timer is counted from the last one that was due: it does not drift. */
+/* time: timers as files. Writing {first_ns, interval_ns} (absolute monotonic, 0 = off) arms;
+ * reading waits for the next expiry and answers how often it has expired since (uint64_t); readable
+ * when that is not 0. The next expiry of a periodic timer is counted from the last one that was
+ * due: it does not drift. */
 #include "base/clock.h"
 #include "scheme/scheme.h"
 
@@ -9,7 +10,7 @@ struct time_setting {
 };
 
 struct time_file {
-  struct timer timer; /* first */
+  struct timer timer;   /* first */
   struct spinlock lock; /* PIPE: setting and expired */
   struct waitq waitq;
   struct time_setting setting;
@@ -57,7 +58,8 @@ static int64_t time_read(struct file *f, uaddr_t buf, size_t len, uint64_t offse
       enum abi_error e = user_copy_out(buf, &n, sizeof(n));
       return e == OK ? (int64_t)sizeof(n) : -(int64_t)e;
     }
-    enum abi_error e = file_is_nonblock(f) ? ABI_EAGAIN : wait_until(&tf->waitq, time_is_ready, tf, NO_DEADLINE);
+    enum abi_error e =
+        file_is_nonblock(f) ? ABI_EAGAIN : wait_until(&tf->waitq, time_is_ready, tf, NO_DEADLINE);
     if (e != OK) {
       return -(int64_t)e;
     }
@@ -97,11 +99,14 @@ static void time_close(struct file *f) {
   kcache_free(&time_cache, tf);
 }
 
-static const struct file_ops time_ops = {
-    .read = time_read, .write = time_write, .poll = time_poll, .waitq = time_waitq, .close = time_close};
+static const struct file_ops time_ops = {.read = time_read,
+                                         .write = time_write,
+                                         .poll = time_poll,
+                                         .waitq = time_waitq,
+                                         .close = time_close};
 
-static int64_t time_open(struct file *dir, const char *path, size_t len, uint32_t flags, uint32_t mode,
-                         struct file **out) {
+static int64_t time_open(struct file *dir, const char *path, size_t len, uint32_t flags,
+                         uint32_t mode, struct file **out) {
   (void)dir;
   (void)path;
   (void)mode;

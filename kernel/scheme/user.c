@@ -1,17 +1,20 @@
 /* User schemes: requests to a server through its ring, and back.
  *
- * Opening `:name` makes a scheme and answers its ring, a descriptor that the server maps (abi.h, struct
- * ring_header). A client's call takes a tag, copies its bytes into the tag's buffer slot, puts an entry on the
- * submission queue, wakes the server and parks. The server answers on the completion queue and comes in with
- * ring_enter(), which completes the requests of all answers it finds.
+ * Opening `:name` makes a scheme and answers its ring, a descriptor that the server maps (abi.h,
+ * struct ring_header). A client's call takes a tag, copies its bytes into the tag's buffer slot,
+ * puts an entry on the submission queue, wakes the server and parks. The server answers on the
+ * completion queue and comes in with ring_enter(), which completes the requests of all answers it
+ * finds.
  *
  *   request:  FREE -> SENT user_call()      -> DONE ring_enter(), server death   -> FREE client
- *                          \-> ORPHAN client was interrupted (CANCEL is sent)    -> FREE ring_enter()
+ *                          \-> ORPHAN client was interrupted (CANCEL is sent)    -> FREE
+ * ring_enter()
  *
- * [U1] Everything in the ring's memory may be changed by the server at any moment: each value is read once
- * and checked; indices are kept here. [U2] A client leaves SENT only with s->lock held, and ring_enter()
- * unparks under it. [U3] After death (the ring's last descriptor has gone) no request is SENT.
- * Closing a file sends CLOSE without waiting; when no tag is free it waits in s->closing. */
+ * [U1] Everything in the ring's memory may be changed by the server at any moment: each value is
+ * read once and checked; indices are kept here. [U2] A client leaves SENT only with s->lock held,
+ * and ring_enter() unparks under it. [U3] After death (the ring's last descriptor has gone) no
+ * request is SENT. Closing a file sends CLOSE without waiting; when no tag is free it waits in
+ * s->closing. */
 #include "lib/hash.h"
 #include "lib/string.h"
 #include "scheme/user_priv.h"
@@ -22,8 +25,8 @@ static struct kcache user_file_cache = KCACHE_OF(struct user_file, "user_file");
 
 /* ---- the ring ----------------------------------------------------------------------------- */
 
-/* With s->lock held. There are as many entries as tags, so there is always room; a CANCEL has the tag it
- * cancels and its own entry: twice as many entries as tags. */
+/* With s->lock held. There are as many entries as tags, so there is always room; a CANCEL has the
+ * tag it cancels and its own entry: twice as many entries as tags. */
 static void submit(struct server *s, const struct ring_sqe *sqe) {
   *server_sqe(s, s->sq_tail) = *sqe;
   s->sq_tail++;
@@ -103,13 +106,15 @@ static void tag_release(struct server *s, uint32_t tag) {
 
 /* ---- slots: the bytes of a request ----------------------------------------------------------- */
 
-/* The page of a tag's slot that holds byte `at`. The kernel keeps one reference on each page it has used. */
+/* The page of a tag's slot that holds byte `at`. The kernel keeps one reference on each page it has
+ * used. */
 static uint8_t *slot_page(struct server *s, uint32_t tag, size_t at) {
   uint8_t **page = &s->slot_pages[tag][at / PAGE_SIZE];
   if (*page == NULL) {
     paddr_t pa;
     bool counted;
-    uint64_t offset = RING_SLOTS_OFFSET + (uint64_t)tag * RING_SLOT_SIZE + ALIGN_DOWN(at, PAGE_SIZE);
+    uint64_t offset =
+        RING_SLOTS_OFFSET + (uint64_t)tag * RING_SLOT_SIZE + ALIGN_DOWN(at, PAGE_SIZE);
     if (memobj_page(s->memory, offset, &pa, &counted) != OK) {
       return NULL;
     }
@@ -118,7 +123,8 @@ static uint8_t *slot_page(struct server *s, uint32_t tag, size_t at) {
   return *page + at % PAGE_SIZE;
 }
 
-static enum abi_error slot_copy(struct server *s, uint32_t tag, size_t at, uaddr_t user, size_t len, bool out) {
+static enum abi_error slot_copy(struct server *s, uint32_t tag, size_t at, uaddr_t user, size_t len,
+                                bool out) {
   enum abi_error e = OK;
   for (size_t done = 0; done < len && e == OK;) {
     size_t n = MIN(len - done, PAGE_SIZE - (at + done) % PAGE_SIZE);
@@ -126,7 +132,8 @@ static enum abi_error slot_copy(struct server *s, uint32_t tag, size_t at, uaddr
     if (page == NULL) {
       return ABI_ENOMEM;
     }
-    e = out ? user_copy_out(uaddr_add(user, done), page, n) : user_copy_in(page, uaddr_add(user, done), n);
+    e = out ? user_copy_out(uaddr_add(user, done), page, n)
+            : user_copy_in(page, uaddr_add(user, done), n);
     done += n;
   }
   return e;
@@ -149,7 +156,8 @@ static enum abi_error slot_fill(struct server *s, uint32_t tag, const struct use
 }
 
 /* What the answer brought, at most one page of it to the kernel itself. */
-static enum abi_error slot_empty(struct server *s, uint32_t tag, const struct user_call *c, size_t len) {
+static enum abi_error slot_empty(struct server *s, uint32_t tag, const struct user_call *c,
+                                 size_t len) {
   if (c->kernel_out == NULL) {
     return slot_copy(s, tag, 0, c->out, len, true);
   }
@@ -261,8 +269,8 @@ int64_t user_call(struct server *s, struct user_call *c) {
 
 /* ---- the server's side ---------------------------------------------------------------------- */
 
-/* What an answer refers to is resolved here, in the server's context. An answer of the wrong kind, or a number
- * that is neither a result nor an error, becomes EIO [U1]. */
+/* What an answer refers to is resolved here, in the server's context. An answer of the wrong kind,
+ * or a number that is neither a result nor an error, becomes EIO [U1]. */
 static void answer_resolve(struct request *r, const struct ring_cqe *cqe) {
   struct context *server = context_current();
   r->result = cqe->result < -ERROR_MOST ? -ABI_EIO : cqe->result;
@@ -270,7 +278,8 @@ static void answer_resolve(struct request *r, const struct ring_cqe *cqe) {
     r->result = -ABI_EIO;
   } else if (cqe->kind == CQE_FD && cqe->result >= 0) {
     struct fd_ref ref;
-    enum abi_error e = cqe->result <= INT32_MAX ? fd_get(server->files, (int)cqe->result, &ref) : ABI_EBADF;
+    enum abi_error e =
+        cqe->result <= INT32_MAX ? fd_get(server->files, (int)cqe->result, &ref) : ABI_EBADF;
     r->result = -(int64_t)(e == OK ? OK : ABI_EIO);
     if (e == OK) {
       file_get(ref.file);
@@ -278,7 +287,8 @@ static void answer_resolve(struct request *r, const struct ring_cqe *cqe) {
       r->answer.file = ref.file;
     }
   } else if (r->op == OP_MMAP && cqe->result > 0) {
-    enum abi_error e = space_object_at(server->space, (uint64_t)cqe->result, r->length, &r->answer.memory);
+    enum abi_error e =
+        space_object_at(server->space, (uint64_t)cqe->result, r->length, &r->answer.memory);
     r->result = -(int64_t)(e == OK ? OK : ABI_EIO);
   }
 }
@@ -292,7 +302,8 @@ static void answer_drop(const struct request *r) {
   }
 }
 
-/* With s->lock held. The record is among the files before anything can be told of it: no event is lost. */
+/* With s->lock held. The record is among the files before anything can be told of it: no event is
+ * lost. */
 static void opened_publish(struct server *s, struct request *r, const struct ring_cqe *cqe) {
   struct user_file *uf = r->opened;
   uf->id = (uint64_t)r->result;
@@ -341,7 +352,7 @@ static void complete(struct server *s, const struct ring_cqe *cqe) {
 }
 
 static struct user_file *file_of_id(struct server *s, uint64_t id) {
-  list_for_each(pos, &s->files[hash_u64(id) % SERVER_BUCKETS]) {
+  list_for_each (pos, &s->files[hash_u64(id) % SERVER_BUCKETS]) {
     struct user_file *uf = CONTAINER_OF(pos, struct user_file, node);
     if (uf->id == id) {
       return uf;
@@ -350,7 +361,8 @@ static struct user_file *file_of_id(struct server *s, uint64_t id) {
   return NULL;
 }
 
-/* CQE_EVENT: the file's readiness is now `extra`. Woken under the lock: the file cannot go meanwhile. */
+/* CQE_EVENT: the file's readiness is now `extra`. Woken under the lock: the file cannot go
+ * meanwhile. */
 static void event_note(struct server *s, const struct ring_cqe *cqe) {
   spin_lock(&s->lock);
   struct user_file *uf = file_of_id(s, (uint64_t)cqe->result);
@@ -361,7 +373,8 @@ static void event_note(struct server *s, const struct ring_cqe *cqe) {
   spin_unlock(&s->lock);
 }
 
-/* At most one round of the queue, so that a server that lies about its index does not keep the CPU. */
+/* At most one round of the queue, so that a server that lies about its index does not keep the CPU.
+ */
 static void completions_take(struct server *s) {
   uint32_t tail = __atomic_load_n(&s->header->cq_tail, __ATOMIC_ACQUIRE);
   uint32_t n = tail - s->cq_head;
@@ -412,7 +425,7 @@ void server_die(struct server *s) {
     }
   }
   for (uint32_t i = 0; i < SERVER_BUCKETS; i++) {
-    list_for_each(pos, &s->files[i]) {
+    list_for_each (pos, &s->files[i]) {
       waitq_wake(&CONTAINER_OF(pos, struct user_file, node)->waitq);
     }
   }

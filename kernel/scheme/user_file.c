@@ -75,11 +75,12 @@ static int64_t open_call(struct server *s, struct user_call *c, uint32_t flags, 
   return 0;
 }
 
-static int64_t user_open(struct file *dir, const char *path, size_t len, uint32_t flags, uint32_t mode,
-                         struct file **out) {
+static int64_t user_open(struct file *dir, const char *path, size_t len, uint32_t flags,
+                         uint32_t mode, struct file **out) {
   uint64_t id;
   struct server *s = server_of(dir, &id);
-  struct user_call c = {.op = OP_OPEN, .file = id, .arg = flags | (uint64_t)mode << 32, .path = path, .in_len = len};
+  struct user_call c = {
+      .op = OP_OPEN, .file = id, .arg = flags | (uint64_t)mode << 32, .path = path, .in_len = len};
   return open_call(s, &c, flags, out);
 }
 
@@ -101,7 +102,8 @@ static int64_t user_file_call(struct file *f, const struct file_call *call) {
   if (op_is_internal(call->op)) {
     return -ABI_EINVAL;
   }
-  struct user_call c = {.op = call->op, .file = id, .arg = call->arg, .in = call->in, .out = call->out};
+  struct user_call c = {
+      .op = call->op, .file = id, .arg = call->arg, .in = call->in, .out = call->out};
   c.in_len = call->in_len;
   c.out_cap = MIN(call->out_cap, (size_t)RING_SLOT_SIZE);
   return user_call(s, &c);
@@ -119,7 +121,8 @@ static int64_t user_map(struct file *f, uint64_t offset, uint64_t len, struct ob
 
 static int64_t user_size(struct file *f) {
   struct abi_stat st;
-  struct user_call c = {.op = OP_STAT, .file = user_of(f)->id, .kernel_out = &st, .out_cap = sizeof(st)};
+  struct user_call c = {
+      .op = OP_STAT, .file = user_of(f)->id, .kernel_out = &st, .out_cap = sizeof(st)};
   int64_t r = user_call(user_of(f)->server, &c);
   if (r < 0) {
     return r;
@@ -163,7 +166,8 @@ static void root_close(struct file *f) {
   server_put(f->object);
 }
 
-static const struct file_ops root_ops = {.open = user_open, .call = user_file_call, .dup = user_dup, .close = root_close};
+static const struct file_ops root_ops = {
+    .open = user_open, .call = user_file_call, .dup = user_dup, .close = root_close};
 
 /* ---- the ring's descriptor ------------------------------------------------------------------ */
 
@@ -233,7 +237,8 @@ static void ring_close(struct file *f) {
   server_put(s);
 }
 
-static const struct file_ops ring_ops = {.map = ring_map, .poll = ring_poll, .waitq = ring_waitq, .close = ring_close};
+static const struct file_ops ring_ops = {
+    .map = ring_map, .poll = ring_poll, .waitq = ring_waitq, .close = ring_close};
 
 struct server *server_of_ring(struct file *f) {
   return f->ops == &ring_ops ? f->object : NULL;
@@ -294,8 +299,8 @@ static enum abi_error server_create(struct server **out) {
 }
 
 /* Opening `:name`: the empty scheme is where schemes are made. */
-static int64_t scheme_open(struct file *dir, const char *path, size_t len, uint32_t flags, uint32_t mode,
-                           struct file **out) {
+static int64_t scheme_open(struct file *dir, const char *path, size_t len, uint32_t flags,
+                           uint32_t mode, struct file **out) {
   (void)dir;
   (void)mode;
   struct server *s;
@@ -307,7 +312,8 @@ static int64_t scheme_open(struct file *dir, const char *path, size_t len, uint3
     return -(int64_t)e;
   }
   s->root = file_create(&root_ops, O_ABI_RDWR, s, 0);
-  struct file *ring = s->root != NULL ? file_create(&ring_ops, O_ABI_RDWR | (flags & O_ABI_NONBLOCK), s, 0) : NULL;
+  struct file *ring =
+      s->root != NULL ? file_create(&ring_ops, O_ABI_RDWR | (flags & O_ABI_NONBLOCK), s, 0) : NULL;
   if (ring == NULL) {
     e = ABI_ENOMEM;
   } else {

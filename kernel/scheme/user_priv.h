@@ -5,8 +5,8 @@
 
 #include "scheme/scheme.h"
 
-/* A tag has at most three entries that the server has not taken: a CANCEL that it did not read before it
- * answered, the tag's next request, and that one's CANCEL. */
+/* A tag has at most three entries that the server has not taken: a CANCEL that it did not read
+ * before it answered, the tag's next request, and that one's CANCEL. */
 #define RING_SQES (4 * RING_TAGS)
 #define RING_CQES 256u
 #define RING_SQ_OFFSET PAGE_SIZE
@@ -37,16 +37,16 @@ struct request {
 };
 
 struct server {
-  struct refcount refs; /* its ring's descriptor, its root, its files */
-  struct spinlock lock; /* RING */
-  bool dead;            /* [lock/r] */
-  uint64_t free_tags;   /* [lock/r] bit: tag */
-  uint32_t sq_tail;     /* [lock/r] */
-  uint32_t cq_head;     /* [o] the server's thread in ring_enter() */
-  struct memobj *memory;       /* [c] */
-  struct ring_header *header;  /* [c] in memory; never trusted [U1] */
+  struct refcount refs;       /* its ring's descriptor, its root, its files */
+  struct spinlock lock;       /* RING */
+  bool dead;                  /* [lock/r] */
+  uint64_t free_tags;         /* [lock/r] bit: tag */
+  uint32_t sq_tail;           /* [lock/r] */
+  uint32_t cq_head;           /* [o] the server's thread in ring_enter() */
+  struct memobj *memory;      /* [c] */
+  struct ring_header *header; /* [c] in memory; never trusted [U1] */
   uint8_t *ring_pages[RING_SLOTS_OFFSET / PAGE_SIZE]; /* [c] header, sqes, cqes */
-  struct file *root;           /* [c] in the registry while alive */
+  struct file *root;                                  /* [c] in the registry while alive */
   struct waitq server_waitq, tags_waitq;
   struct list closing;               /* [lock] files whose CLOSE waits for a tag */
   struct list files[SERVER_BUCKETS]; /* [lock] by id */
@@ -70,9 +70,10 @@ struct user_call {
   const char *path; /* in: kernel memory, or NULL for: */
   void *kernel_out; /* out: kernel memory, or NULL for: */
   uaddr_t in, out;
-  size_t in_len, out_cap; /* at most RING_SLOT_SIZE */
+  size_t in_len, out_cap;    /* at most RING_SLOT_SIZE */
   struct user_answer answer; /* result; the caller owns it */
-  struct user_file *opened;  /* OPEN, DUP: a fresh record, which the call uses up; NULL again unless it is open */
+  struct user_file
+      *opened; /* OPEN, DUP: a fresh record, which the call uses up; NULL again unless it is open */
 };
 
 int64_t user_call(struct server *s, struct user_call *c);
@@ -80,7 +81,8 @@ void server_die(struct server *s);
 void server_get(struct server *s);
 void server_put(struct server *s);
 struct server *server_of_ring(struct file *f); /* NULL: not a ring's descriptor */
-/* A record for a file that is about to be opened; user_call() gives it its id and makes it known. */
+/* A record for a file that is about to be opened; user_call() gives it its id and makes it known.
+ */
 struct user_file *user_file_create(struct server *s);
 void user_file_discard(struct user_file *uf); /* one that never came to be open; NULL is fine */
 void user_file_close(struct user_file *uf);

@@ -1,13 +1,15 @@
-/* Number -> handler. The entry code calls through the table with the six argument registers; each thin
- * function here gives them their types, and the compiler turns most of them into a jump. */
+/* Number -> handler. The entry code calls through the table with the six argument registers; each
+ * thin function here gives them their types, and the compiler turns most of them into a jump. */
 #include "arch/upcall.h"
 #include "base/panic.h"
 #include "syscall/syscall.h"
 
 bool trace_syscalls;
 
-static void trace_print(const char *name, uint64_t r0, uint64_t r1, uint64_t r2, uint64_t r3, int64_t result) {
-  log_printf("[%u] %s(0x%lx, 0x%lx, 0x%lx, 0x%lx) = %ld\n", context_current()->id, name, r0, r1, r2, r3, result);
+static void trace_print(const char *name, uint64_t r0, uint64_t r1, uint64_t r2, uint64_t r3,
+                        int64_t result) {
+  log_printf("[%u] %s(0x%lx, 0x%lx, 0x%lx, 0x%lx) = %ld\n", context_current()->id, name, r0, r1, r2,
+             r3, result);
 }
 
 #define TO_FD(x) (int)(x)
@@ -19,24 +21,26 @@ static void trace_print(const char *name, uint64_t r0, uint64_t r1, uint64_t r2,
 #define TO_OFF(x) (int64_t)(x)
 #define TO_FLAGS(x) (uint32_t)(x)
 
-#define HANDLER(name, ...)                                                                                        \
-  static int64_t handle_##name(uint64_t r0, uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4, uint64_t r5) {    \
-    (void)r0, (void)r1, (void)r2, (void)r3, (void)r4, (void)r5;                                                   \
-    int64_t result = sys_##name(__VA_ARGS__);                                                                     \
-    if (CATHODE_DEBUG && trace_syscalls) {                                                                        \
-      trace_print(#name, r0, r1, r2, r3, result);                                                                 \
-    }                                                                                                             \
-    return result;                                                                                                \
+#define HANDLER(name, ...)                                                                         \
+  static int64_t handle_##name(uint64_t r0, uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4,    \
+                               uint64_t r5) {                                                      \
+    (void)r0, (void)r1, (void)r2, (void)r3, (void)r4, (void)r5;                                    \
+    int64_t result = sys_##name(__VA_ARGS__);                                                      \
+    if (CATHODE_DEBUG && trace_syscalls) {                                                         \
+      trace_print(#name, r0, r1, r2, r3, result);                                                  \
+    }                                                                                              \
+    return result;                                                                                 \
   }
 #define SYSCALL0(nr, name, ...) HANDLER(name)
 #define SYSCALL1(nr, name, block, k0, a0, ...) HANDLER(name, TO_##k0(r0))
 #define SYSCALL2(nr, name, block, k0, a0, k1, a1, ...) HANDLER(name, TO_##k0(r0), TO_##k1(r1))
-#define SYSCALL3(nr, name, block, k0, a0, k1, a1, k2, a2, ...) HANDLER(name, TO_##k0(r0), TO_##k1(r1), TO_##k2(r2))
-#define SYSCALL4(nr, name, block, k0, a0, k1, a1, k2, a2, k3, a3, ...) \
+#define SYSCALL3(nr, name, block, k0, a0, k1, a1, k2, a2, ...)                                     \
+  HANDLER(name, TO_##k0(r0), TO_##k1(r1), TO_##k2(r2))
+#define SYSCALL4(nr, name, block, k0, a0, k1, a1, k2, a2, k3, a3, ...)                             \
   HANDLER(name, TO_##k0(r0), TO_##k1(r1), TO_##k2(r2), TO_##k3(r3))
-#define SYSCALL5(nr, name, block, k0, a0, k1, a1, k2, a2, k3, a3, k4, a4, ...) \
+#define SYSCALL5(nr, name, block, k0, a0, k1, a1, k2, a2, k3, a3, k4, a4, ...)                     \
   HANDLER(name, TO_##k0(r0), TO_##k1(r1), TO_##k2(r2), TO_##k3(r3), TO_##k4(r4))
-#define SYSCALL6(nr, name, block, k0, a0, k1, a1, k2, a2, k3, a3, k4, a4, k5, a5, ...) \
+#define SYSCALL6(nr, name, block, k0, a0, k1, a1, k2, a2, k3, a3, k4, a4, k5, a5, ...)             \
   HANDLER(name, TO_##k0(r0), TO_##k1(r1), TO_##k2(r2), TO_##k3(r3), TO_##k4(r4), TO_##k5(r5))
 #include "abi/syscalls.def"
 #undef SYSCALL0
@@ -54,6 +58,7 @@ static void trace_print(const char *name, uint64_t r0, uint64_t r1, uint64_t r2,
 #define SYSCALL4 SYSCALL0
 #define SYSCALL5 SYSCALL0
 #define SYSCALL6 SYSCALL0
-int64_t (*const upcall_syscall_table[SYS_NR_COUNT])(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t) = {
+int64_t (*const upcall_syscall_table[SYS_NR_COUNT])(uint64_t, uint64_t, uint64_t, uint64_t,
+                                                    uint64_t, uint64_t) = {
 #include "abi/syscalls.def"
 };

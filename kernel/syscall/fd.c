@@ -2,7 +2,8 @@
 #include "lib/string.h"
 #include "syscall/syscall.h"
 
-static struct kcache path_cache = {.name = "path", .size = ABI_PATH_MAX, .align = 8, .lock = SPINLOCK(KCACHE)};
+static struct kcache path_cache = {
+    .name = "path", .size = ABI_PATH_MAX, .align = 8, .lock = SPINLOCK(KCACHE)};
 
 static struct filetable *files(void) {
   return context_current()->files;
@@ -77,9 +78,12 @@ static int64_t io_at(int fd, uaddr_t buf, size_t len, int64_t offset, bool write
     return -(int64_t)e;
   }
   struct file *f = ref.file;
-  int64_t r = offset < 0 ? -ABI_EINVAL : !f->ops->seekable ? -ABI_ESPIPE : io_check(f, buf, len, write);
+  int64_t r = offset < 0          ? -ABI_EINVAL
+              : !f->ops->seekable ? -ABI_ESPIPE
+                                  : io_check(f, buf, len, write);
   if (r == 0) {
-    r = write ? f->ops->write(f, buf, len, (uint64_t)offset) : f->ops->read(f, buf, len, (uint64_t)offset);
+    r = write ? f->ops->write(f, buf, len, (uint64_t)offset)
+              : f->ops->read(f, buf, len, (uint64_t)offset);
   }
   fd_put(&ref);
   return r;
@@ -126,15 +130,18 @@ static int64_t file_install(struct file *f, uint32_t flags) {
   return fd;
 }
 
-static int64_t open_path(int dir, const char *path, size_t len, uint32_t flags, uint32_t mode, struct file **out) {
+static int64_t open_path(int dir, const char *path, size_t len, uint32_t flags, uint32_t mode,
+                         struct file **out) {
   struct fd_ref ref = {.counted = true};
   size_t used = 0;
-  enum abi_error e = dir == FD_NS ? scheme_find(path, len, &ref.file, &used) : fd_get(files(), dir, &ref);
+  enum abi_error e =
+      dir == FD_NS ? scheme_find(path, len, &ref.file, &used) : fd_get(files(), dir, &ref);
   if (e != OK) {
     return -(int64_t)e;
   }
   const struct file_ops *ops = ref.file->ops;
-  int64_t r = ops->open == NULL ? -ABI_ENOTDIR : ops->open(ref.file, path + used, len - used, flags, mode, out);
+  int64_t r = ops->open == NULL ? -ABI_ENOTDIR
+                                : ops->open(ref.file, path + used, len - used, flags, mode, out);
   fd_put(&ref);
   return r;
 }
@@ -181,7 +188,8 @@ int64_t sys_dup(int fd, uaddr_t name, size_t len, uint32_t flags) {
   int64_t r = dup_named(fd, p, len, &f);
   path_free(p);
   if (r >= 0 && len > 0) {
-    atomic_fetch_or(&f->flags, flags & O_ABI_NONBLOCK); /* a new open file; a shared one keeps its own */
+    atomic_fetch_or(&f->flags,
+                    flags & O_ABI_NONBLOCK); /* a new open file; a shared one keeps its own */
   }
   return r < 0 ? r : file_install(f, flags);
 }
@@ -195,10 +203,11 @@ int64_t sys_dup_into(int fd, uint64_t target, uint32_t flags) {
     return -(int64_t)e;
   }
   file_get(ref.file);
-  int64_t r = target > UINT32_MAX       ? -ABI_EBADF
-              : !(flags & DUP_EXACT)    ? filetable_add(files(), ref.file, (uint32_t)target, flags)
-              : target == (uint64_t)fd ? -ABI_EINVAL
-                                        : filetable_put_at(files(), ref.file, (uint32_t)target, flags);
+  int64_t r = target > UINT32_MAX    ? -ABI_EBADF
+              : !(flags & DUP_EXACT) ? filetable_add(files(), ref.file, (uint32_t)target, flags)
+              : target == (uint64_t)fd
+                  ? -ABI_EINVAL
+                  : filetable_put_at(files(), ref.file, (uint32_t)target, flags);
   if (r < 0) {
     file_put(ref.file);
   }
@@ -294,8 +303,9 @@ static int64_t file_op(struct file *f, const struct file_call *c) {
   return f->ops->call != NULL ? f->ops->call(f, c) : -ABI_ENOTTY;
 }
 
-/* `scheme:/path` at the start of the buffer (after the two times of UTIMENSAT): the scheme's root gets the
- * operation with what follows. Lengths inside the buffer (arg of RENAMEAT...) count without the prefix. */
+/* `scheme:/path` at the start of the buffer (after the two times of UTIMENSAT): the scheme's root
+ * gets the operation with what follows. Lengths inside the buffer (arg of RENAMEAT...) count
+ * without the prefix. */
 static int64_t call_by_name(struct file_call c) {
   char head[SCHEME_NAME_MAX + 8];
   if (!op_takes_path(c.op)) {
@@ -319,7 +329,8 @@ static int64_t call_by_name(struct file_call c) {
   return r;
 }
 
-/* The position of a directory is the last record's `next`; it is the description's, as a file's is. */
+/* The position of a directory is the last record's `next`; it is the description's, as a file's is.
+ */
 static int64_t call_getdents(struct file *f, struct file_call *c) {
   c->arg = atomic_load(&f->pos);
   int64_t r = MIN(file_op(f, c), (int64_t)c->out_cap);
@@ -338,7 +349,8 @@ static int64_t call_getdents(struct file *f, struct file_call *c) {
 }
 
 int64_t sys_call(int fd, uint64_t op, uaddr_t buf, size_t in_len, size_t out_cap, uint64_t arg) {
-  struct file_call c = {.op = (uint32_t)op, .in = buf, .out = buf, .in_len = in_len, .out_cap = out_cap, .arg = arg};
+  struct file_call c = {
+      .op = (uint32_t)op, .in = buf, .out = buf, .in_len = in_len, .out_cap = out_cap, .arg = arg};
   size_t most = MAX(in_len, out_cap);
   if (op > UINT32_MAX || (most > 0 && !user_range_ok(buf, most))) {
     return op > UINT32_MAX ? -ABI_ENOTTY : -ABI_EFAULT;

@@ -16,8 +16,13 @@ int64_t sys_mmap(uint64_t addr, size_t len, uint32_t prot, uint32_t flags, int f
   if (!(flags & MAP_ABI_ANONYMOUS) && fd < 0) {
     return -ABI_EBADF;
   }
-  struct space_op op = {
-      .code = SPACE_MAP, .fd = fd, .prot = prot, .flags = flags, .addr = addr, .len = len, .off = (uint64_t)offset};
+  struct space_op op = {.code = SPACE_MAP,
+                        .fd = fd,
+                        .prot = prot,
+                        .flags = flags,
+                        .addr = addr,
+                        .len = len,
+                        .off = (uint64_t)offset};
   int64_t r = space_step(c->space, c->files, &op);
   return r < 0 ? r : (int64_t)op.addr;
 }
@@ -30,7 +35,8 @@ int64_t sys_mprotect(uint64_t addr, size_t len, uint32_t prot) {
   return -(int64_t)space_protect(context_current()->space, addr, len, prot);
 }
 
-int64_t sys_futex(uaddr_t word, uint64_t op, uint64_t value, uint64_t deadline_ns, uaddr_t word2, uint64_t value2) {
+int64_t sys_futex(uaddr_t word, uint64_t op, uint64_t value, uint64_t deadline_ns, uaddr_t word2,
+                  uint64_t value2) {
   struct space *s = context_current()->space;
   bool shared = op & FUTEX_OP_SHARED;
   switch (op & ~(uint64_t)FUTEX_OP_SHARED) {

@@ -1,5 +1,5 @@
-/* The system calls: one handler each, typed by abi/syscalls.def. A handler decodes, checks, makes one call
- * down, and answers a value or a negated error. */
+/* The system calls: one handler each, typed by abi/syscalls.def. A handler decodes, checks, makes
+ * one call down, and answers a value or a negated error. */
 #ifndef CATHODE_SYSCALL_SYSCALL_H
 #define CATHODE_SYSCALL_SYSCALL_H
 
@@ -19,15 +19,17 @@ extern bool trace_syscalls;
 
 #define SYSCALL0(nr, name, block, text) int64_t sys_##name(void);
 #define SYSCALL1(nr, name, block, k0, a0, text) int64_t sys_##name(KIND_##k0 a0);
-#define SYSCALL2(nr, name, block, k0, a0, k1, a1, text) int64_t sys_##name(KIND_##k0 a0, KIND_##k1 a1);
-#define SYSCALL3(nr, name, block, k0, a0, k1, a1, k2, a2, text) \
+#define SYSCALL2(nr, name, block, k0, a0, k1, a1, text)                                            \
+  int64_t sys_##name(KIND_##k0 a0, KIND_##k1 a1);
+#define SYSCALL3(nr, name, block, k0, a0, k1, a1, k2, a2, text)                                    \
   int64_t sys_##name(KIND_##k0 a0, KIND_##k1 a1, KIND_##k2 a2);
-#define SYSCALL4(nr, name, block, k0, a0, k1, a1, k2, a2, k3, a3, text) \
+#define SYSCALL4(nr, name, block, k0, a0, k1, a1, k2, a2, k3, a3, text)                            \
   int64_t sys_##name(KIND_##k0 a0, KIND_##k1 a1, KIND_##k2 a2, KIND_##k3 a3);
-#define SYSCALL5(nr, name, block, k0, a0, k1, a1, k2, a2, k3, a3, k4, a4, text) \
+#define SYSCALL5(nr, name, block, k0, a0, k1, a1, k2, a2, k3, a3, k4, a4, text)                    \
   int64_t sys_##name(KIND_##k0 a0, KIND_##k1 a1, KIND_##k2 a2, KIND_##k3 a3, KIND_##k4 a4);
-#define SYSCALL6(nr, name, block, k0, a0, k1, a1, k2, a2, k3, a3, k4, a4, k5, a5, text) \
-  int64_t sys_##name(KIND_##k0 a0, KIND_##k1 a1, KIND_##k2 a2, KIND_##k3 a3, KIND_##k4 a4, KIND_##k5 a5);
+#define SYSCALL6(nr, name, block, k0, a0, k1, a1, k2, a2, k3, a3, k4, a4, k5, a5, text)            \
+  int64_t sys_##name(KIND_##k0 a0, KIND_##k1 a1, KIND_##k2 a2, KIND_##k3 a3, KIND_##k4 a4,         \
+                     KIND_##k5 a5);
 #include "abi/syscalls.def"
 #undef SYSCALL0
 #undef SYSCALL1

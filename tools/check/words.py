@@ -6,8 +6,7 @@ import re
 import tree
 
 WORDS = (
-    (re.compile(r"(?<![\w.$}])/(work|home|root|Users)/(?!user\b)\w{3}"), "path of somebody's machine"),
-    (re.compile(r"/tmp/plan"), "path of somebody's machine"),
+    (re.compile(r"(?<![\w.$}])/(work|home|root|Users)/(?!user\b)\w{3}"), "a machine's path"),
     (re.compile(r"\b(deb|snapshot|security)\.debian\.org\b|\bpypi\.org\b"), "host of an archive"),
     (re.compile(r"\b(TODO|FIXME|XXX|HACK)\b"), "note to oneself: put it into an issue"),
     (re.compile(r"@author\b|\bAuthors?:|^\W*Written by\b", re.I), "name of an author"),

@@ -55,7 +55,7 @@ struct lines {
 };
 int lines_read(char **names, struct lines *lines);
 
-/* lib_test.c: evaluates the words of test(1) without the name and the final "]".
+/* lib_expr.c: evaluates the words of test(1) without the name and the final "]".
  * 0 true, 1 false, 2 after a message. */
 int test_evaluate(const char *name, int n_words, char **words);
 

@@ -2,8 +2,9 @@
 ; thread, interruptible kernel entries, and copies whose faults are answers.
 ;
 ; Nothing here uses the thread pointer or the stack below rsp, so that all of it works in programs
-; without libc. rt_block and the probes are leaf routines that push nothing: the signal trampoline may
-; move their rip and leave everything else as it is. Numbers are those of abi/, asserted in process.c.
+; without libc. rt_block and the probes are leaf routines that push nothing: the signal trampoline
+; may move their rip and leave everything else as it is. Numbers are those of abi/, asserted in
+; process.c.
 
 bits 64
 default rel
@@ -114,8 +115,8 @@ rt_probe_begin:
 .done:
   ret
 
-; int64_t rt_probe_string(char *dst, const char *src, size_t cap): copies at most cap bytes up to and
-; with the NUL; answers the length, cap when there was no NUL, or -EFAULT.
+; int64_t rt_probe_string(char *dst, const char *src, size_t cap): copies at most cap bytes up to
+; and with the NUL; answers the length, cap when there was no NUL, or -EFAULT.
 rt_probe_string:
   xor eax, eax
 .next:

@@ -75,7 +75,8 @@ static const struct sdt_header *madt_find(paddr_t rsdp_at) {
   uint32_t size = wide ? 8 : 4;
   const uint8_t *entries = (const uint8_t *)(root + 1);
   for (uint32_t i = 0; i + size <= root->length - sizeof(*root); i += size) {
-    const struct sdt_header *t = sdt_at(wide ? read_u64(entries + i) : read_u32(entries + i), "APIC");
+    const struct sdt_header *t =
+        sdt_at(wide ? read_u64(entries + i) : read_u32(entries + i), "APIC");
     if (t != NULL) {
       return t;
     }
@@ -85,7 +86,8 @@ static const struct sdt_header *madt_find(paddr_t rsdp_at) {
 
 /* All 32 bits where the CPU tells them (leaf 0xB), else the 8 of leaf 1. */
 static uint32_t boot_apic_id(void) {
-  return cpuid(0, 0).eax >= 0xb && cpuid(0xb, 0).ebx != 0 ? cpuid(0xb, 0).edx : cpuid(1, 0).ebx >> 24;
+  return cpuid(0, 0).eax >= 0xb && cpuid(0xb, 0).ebx != 0 ? cpuid(0xb, 0).edx
+                                                          : cpuid(1, 0).ebx >> 24;
 }
 
 /* The booting CPU was entered first, so that the others follow it whatever the table's order. */

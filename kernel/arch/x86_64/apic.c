@@ -1,6 +1,6 @@
 /* The local APIC: identity, inter-processor interrupts, the one-shot timer; and the I/O APIC's two
- * entries for the serial lines. x2APIC (registers as MSRs) where the CPU has it, else the memory-mapped
- * xAPIC. SDM vol. 3A chapter 11 (APIC); 82093AA datasheet for the I/O APIC. */
+ * entries for the serial lines. x2APIC (registers as MSRs) where the CPU has it, else the
+ * memory-mapped xAPIC. SDM vol. 3A chapter 11 (APIC); 82093AA datasheet for the I/O APIC. */
 #include "arch/x86_64/x86.h"
 
 #define REG_ID 0x20u
@@ -47,14 +47,17 @@ static void reg_write(uint32_t reg, uint32_t value) {
 void apic_map(paddr_t (*alloc_page)(void)) {
   arch_kernel_map_page(MMIO_REGION_BASE, (paddr_t){acpi.lapic_base}, alloc_page);
   if (acpi.ioapic_base != 0) {
-    arch_kernel_map_page(MMIO_REGION_BASE + PAGE_SIZE, (paddr_t){acpi.ioapic_base & ~(PAGE_SIZE - 1)}, alloc_page);
+    arch_kernel_map_page(MMIO_REGION_BASE + PAGE_SIZE,
+                         (paddr_t){acpi.ioapic_base & ~(PAGE_SIZE - 1)}, alloc_page);
   }
 }
 
 static void timer_mode_set(void) {
   reg_write(REG_LVT_TIMER, VECTOR_TIMER | (cpu_features.tsc_deadline ? LVT_DEADLINE : 0));
   if (cpu_features.tsc_deadline) {
-    __asm__ volatile("mfence" ::: "memory"); /* xAPIC: the mode write before the first deadline (11.5.4.1) */
+    __asm__ volatile(
+        "mfence" ::
+            : "memory"); /* xAPIC: the mode write before the first deadline (11.5.4.1) */
   }
 }
 
@@ -142,8 +145,8 @@ void arch_timer_set(uint64_t tsc) {
   reg_write(REG_TIMER_COUNT, ticks > UINT32_MAX ? UINT32_MAX : (uint32_t)ticks);
 }
 
-/* Route an ISA interrupt to the booting CPU. Polarity and trigger from the MADT (flags bits 1:0, 3:2; 3 means
- * active low, level). */
+/* Route an ISA interrupt to the booting CPU. Polarity and trigger from the MADT (flags bits 1:0,
+ * 3:2; 3 means active low, level). */
 static void ioapic_route(uint32_t isa, uint8_t vector) {
   uint32_t pin = acpi.isa_gsi[isa] - acpi.ioapic_gsi_base;
   uint32_t low = vector;

@@ -1,8 +1,9 @@
 /* From the boot loader's tables to one struct boot_info, and the start of further CPUs.
  *
- * Runs on the tables of start.asm: 4 GiB direct map. PVH: struct hvm_start_info (Xen public headers,
- * arch-x86/hvm/start_info.h). Multiboot2: tags 1 command line, 3 module, 6 memory map, 14/15 RSDP (specification
- * 3.6). Both may be hostile or odd: ranges are clipped, sorted and made disjoint. */
+ * Runs on the tables of start.asm: 4 GiB direct map. PVH: struct hvm_start_info (Xen public
+ * headers, arch-x86/hvm/start_info.h). Multiboot2: tags 1 command line, 3 module, 6 memory map,
+ * 14/15 RSDP (specification 3.6). Both may be hostile or odd: ranges are clipped, sorted and made
+ * disjoint. */
 #include "arch/x86_64/x86.h"
 #include "lib/string.h"
 
@@ -160,8 +161,8 @@ _Noreturn void arch_entry(uint32_t kind, uint32_t table) {
   kernel_main();
 }
 
-/* INIT, 10 ms, STARTUP twice with 200 us between (SDM vol. 3A 9.4.4.1). The trampoline's page is below 1 MiB,
- * which the kernel never allocates. */
+/* INIT, 10 ms, STARTUP twice with 200 us between (SDM vol. 3A 9.4.4.1). The trampoline's page is
+ * below 1 MiB, which the kernel never allocates. */
 bool arch_cpu_start(uint32_t cpu, void *stack_top) {
   uint8_t *page = (uint8_t *)direct_map((paddr_t){TRAMPOLINE_PAGE});
   memcpy(page, ap_trampoline, (size_t)(ap_trampoline_end - ap_trampoline));

@@ -100,14 +100,13 @@ static void ist_fill(struct cpu_area *a) {
 static void load_tables(struct cpu_area *a) {
   struct table_pointer gdtr = {sizeof(a->gdt) - 1, (uint64_t)a->gdt};
   struct table_pointer idtr = {sizeof(idt) - 1, (uint64_t)idt};
-  __asm__ volatile(
-      "lgdt %0\n\tlidt %1\n\t"
-      "pushq %2\n\tleaq 1f(%%rip), %%rax\n\tpushq %%rax\n\tlretq\n1:\n\t"
-      "movl %3, %%eax\n\tmovl %%eax, %%ds\n\tmovl %%eax, %%es\n\tmovl %%eax, %%ss\n\t"
-      "xorl %%eax, %%eax\n\tmovl %%eax, %%fs\n\tmovl %%eax, %%gs\n\t"
-      "movl %4, %%eax\n\tltr %%ax" ::"m"(gdtr),
-      "m"(idtr), "i"(SEL_KERNEL_CS), "i"(SEL_KERNEL_SS), "i"(SEL_TSS)
-      : "rax", "memory");
+  __asm__ volatile("lgdt %0\n\tlidt %1\n\t"
+                   "pushq %2\n\tleaq 1f(%%rip), %%rax\n\tpushq %%rax\n\tlretq\n1:\n\t"
+                   "movl %3, %%eax\n\tmovl %%eax, %%ds\n\tmovl %%eax, %%es\n\tmovl %%eax, %%ss\n\t"
+                   "xorl %%eax, %%eax\n\tmovl %%eax, %%fs\n\tmovl %%eax, %%gs\n\t"
+                   "movl %4, %%eax\n\tltr %%ax" ::"m"(gdtr),
+                   "m"(idtr), "i"(SEL_KERNEL_CS), "i"(SEL_KERNEL_SS), "i"(SEL_TSS)
+                   : "rax", "memory");
 }
 
 /* Called before anything that may fault, and again by nothing: one call a CPU. */
@@ -119,7 +118,8 @@ void cpu_set_tables(uint32_t cpu) {
   gdt_fill(a);
   ist_fill(a);
   load_tables(a);
-  a->cpu = (struct arch_cpu){.self = &a->cpu, .id = cpu, .tss_rsp0 = NULL, .space = &arch_kernel_space};
+  a->cpu =
+      (struct arch_cpu){.self = &a->cpu, .id = cpu, .tss_rsp0 = NULL, .space = &arch_kernel_space};
   a->cpu.tss_rsp0 = (uint64_t *)((uint8_t *)&a->tss + offsetof(struct tss, rsp));
   wrmsr(MSR_GS_BASE, (uint64_t)a);
   wrmsr(MSR_KERNEL_GS_BASE, 0);
@@ -152,13 +152,13 @@ void cpu_features_read(void) {
   cpu_has_smap = f->smap;
 }
 
-/* CR4 bits: MCE 6, PGE 7, OSFXSR 9, OSXMMEXCPT 10, UMIP 11, FSGSBASE 16, OSXSAVE 18, SMEP 20, SMAP 21
- * (SDM vol. 3A 2.5); CR0: MP 1 set, EM 2 and TS 3 clear, NE 5, WP 16. */
+/* CR4 bits: MCE 6, PGE 7, OSFXSR 9, OSXMMEXCPT 10, UMIP 11, FSGSBASE 16, OSXSAVE 18, SMEP 20, SMAP
+ * 21 (SDM vol. 3A 2.5); CR0: MP 1 set, EM 2 and TS 3 clear, NE 5, WP 16. */
 static void control_registers_set(void) {
   const struct cpu_features *f = &cpu_features;
   uint64_t cr4 = read_cr4() | (1ul << 6) | (1ul << 9) | (1ul << 10);
-  cr4 |= (uint64_t)f->pge << 7 | (uint64_t)f->umip << 11 | (uint64_t)f->fsgsbase << 16 | (uint64_t)f->xsave << 18 |
-         (uint64_t)f->smep << 20 | (uint64_t)f->smap << 21;
+  cr4 |= (uint64_t)f->pge << 7 | (uint64_t)f->umip << 11 | (uint64_t)f->fsgsbase << 16 |
+         (uint64_t)f->xsave << 18 | (uint64_t)f->smep << 20 | (uint64_t)f->smap << 21;
   write_cr4(cr4);
   uint64_t cr0;
   __asm__ volatile("movq %%cr0, %0" : "=r"(cr0));
@@ -207,10 +207,19 @@ void arch_cpu_features(char *out, size_t cap) {
   const struct {
     const char *name;
     bool on;
-  } names[] = {{"nx", f->nx},         {"smep", f->smep},         {"smap", f->smap},     {"umip", f->umip},
-               {"fsgsbase", f->fsgsbase}, {"pge", f->pge},       {"xsave", f->xsave},   {"xsaveopt", f->xsaveopt},
-               {"avx", f->avx},       {"x2apic", f->x2apic},     {"tsc-deadline", f->tsc_deadline},
-               {"1g-pages", f->page_1g}, {"erms", f->erms}};
+  } names[] = {{"nx", f->nx},
+               {"smep", f->smep},
+               {"smap", f->smap},
+               {"umip", f->umip},
+               {"fsgsbase", f->fsgsbase},
+               {"pge", f->pge},
+               {"xsave", f->xsave},
+               {"xsaveopt", f->xsaveopt},
+               {"avx", f->avx},
+               {"x2apic", f->x2apic},
+               {"tsc-deadline", f->tsc_deadline},
+               {"1g-pages", f->page_1g},
+               {"erms", f->erms}};
   size_t n = 0;
   for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
     size_t len = strlen(names[i].name);

@@ -1,12 +1,15 @@
-; Every way into and out of the kernel: system calls, exceptions and interrupts, thread switch, first
-; entry to ring 3, and the copies to and from user memory that may fault.
+; Every way into and out of the kernel: system calls, exceptions and interrupts, thread switch,
+; first entry to ring 3, and the copies to and from user memory that may fault.
 ;
 ; Invariants
-;  [A1] In ring 0 gs:0 is this CPU's struct arch_cpu; swapgs happens only where the saved cs is ring 3.
-;       NMI, #DF and #MC may come between swapgs and iret, so they set gs from their IST stack's top.
+;  [A1] In ring 0 gs:0 is this CPU's struct arch_cpu; swapgs happens only where the saved cs is
+;  ring 3.
+;       NMI, #DF and #MC may come between swapgs and iret, so they set gs from their IST stack's
+;       top.
 ;  [A2] Interrupts are disabled in ring 0 but in arch_idle and arch_irq_window, which hold no state.
 ;  [A3] The top of a thread's kernel stack is its struct arch_user_frame (rip cs rflags rsp ss).
-;  [A4] rcx of SYSRET is canonical: the last user page is never mapped (ABI_USER_END), and rip values set
+;  [A4] rcx of SYSRET is canonical: the last user page is never mapped (ABI_USER_END), and rip
+;  values set
 ;       by others are checked (SDM vol. 2, SYSRET; "SYSRET #GP in ring 0 with the user's stack").
 
 default rel
@@ -92,7 +95,8 @@ align 16
 trap_stubs:
 %rep 256
   align 16
-  %if vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30
+  %if vector == 8 || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || \
+      vector == 29 || vector == 30
     push vector
   %else
     push 0
@@ -273,8 +277,8 @@ arch_irq_window:
 
 ; ---- user memory ----------------------------------------------------------------------------
 ; Between user_copy_start and user_copy_end a page fault that cannot be resolved continues at
-; user_copy_fault with rdx = bytes not yet copied. rdi, rsi: pointers, rdx: length. rax: bytes not copied.
-; SMAP: AC is set around the access only (SDM vol. 3A 4.6.1).
+; user_copy_fault with rdx = bytes not yet copied. rdi, rsi: pointers, rdx: length. rax: bytes not
+; copied. SMAP: AC is set around the access only (SDM vol. 3A 4.6.1).
 %macro USER_COPY 1
 align 16
 %1:

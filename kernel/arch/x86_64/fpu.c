@@ -1,6 +1,6 @@
-/* The floating point and vector registers of ring 3. Saved at each switch away from a user thread; not
- * restored when the CPU still holds them. XSAVE with x87, SSE and AVX (SDM vol. 1, chapter 13); AVX-512
- * stays off, which keeps a thread's area under 1 KiB. FXSAVE on CPUs without XSAVE. */
+/* The floating point and vector registers of ring 3. Saved at each switch away from a user thread;
+ * not restored when the CPU still holds them. XSAVE with x87, SSE and AVX (SDM vol. 1, chapter 13);
+ * AVX-512 stays off, which keeps a thread's area under 1 KiB. FXSAVE on CPUs without XSAVE. */
 #include "arch/x86_64/x86.h"
 #include "lib/string.h"
 

@@ -1,6 +1,7 @@
 /* The kernel's own page tables: the image with its sections' rights, all memory in the direct map,
- * single pages for stacks and device registers. The user half belongs to mm; what is here is shared by every space,
- * because the upper 256 entries of each top table are copies of this one's and never change after boot. */
+ * single pages for stacks and device registers. The user half belongs to mm; what is here is shared
+ * by every space, because the upper 256 entries of each top table are copies of this one's and
+ * never change after boot. */
 #include "arch/x86_64/x86.h"
 
 #define ENTRIES 512u
@@ -30,14 +31,16 @@ static uint64_t *table_below(uint64_t *entry, paddr_t (*alloc_page)(void)) {
 }
 
 /* Map one page of size 4 KiB (level 0), 2 MiB (1) or 1 GiB (2). */
-static void map_one(uint64_t va, uint64_t pa, uint32_t level, uint64_t rights, paddr_t (*alloc_page)(void)) {
+static void map_one(uint64_t va, uint64_t pa, uint32_t level, uint64_t rights,
+                    paddr_t (*alloc_page)(void)) {
   uint64_t *table = kernel_root;
   for (uint32_t l = 3; l > level; l--) {
     table = table_below(&table[va >> (PAGE_SHIFT + 9 * l) & (ENTRIES - 1)], alloc_page);
   }
   uint64_t large = level > 0 ? PTE_LARGE : 0;
   uint64_t global = cpu_features.pge ? PTE_GLOBAL : 0;
-  table[va >> (PAGE_SHIFT + 9 * level) & (ENTRIES - 1)] = pa | rights | large | global | PTE_PRESENT | PTE_ACCESSED |
+  table[va >> (PAGE_SHIFT + 9 * level) & (ENTRIES - 1)] = pa | rights | large | global |
+                                                          PTE_PRESENT | PTE_ACCESSED |
                                                           (rights & PTE_WRITE ? PTE_DIRTY : 0);
 }
 
@@ -48,7 +51,8 @@ static uint32_t level_for(uint64_t va, uint64_t pa, uint64_t len) {
   return ((va | pa) & (PAGE_2M - 1)) == 0 && len >= PAGE_2M ? 1 : 0;
 }
 
-static void map_range(uint64_t va, uint64_t pa, uint64_t len, uint64_t rights, paddr_t (*alloc_page)(void)) {
+static void map_range(uint64_t va, uint64_t pa, uint64_t len, uint64_t rights,
+                      paddr_t (*alloc_page)(void)) {
   while (len > 0) {
     uint32_t level = level_for(va, pa, len);
     uint64_t size = PAGE_SIZE << (9 * level);
@@ -59,7 +63,8 @@ static void map_range(uint64_t va, uint64_t pa, uint64_t len, uint64_t rights, p
   }
 }
 
-static void map_image(const uint8_t *start, const uint8_t *end, uint64_t rights, paddr_t (*alloc_page)(void)) {
+static void map_image(const uint8_t *start, const uint8_t *end, uint64_t rights,
+                      paddr_t (*alloc_page)(void)) {
   map_range((uint64_t)start, image_paddr(start).v, (uint64_t)(end - start), rights, alloc_page);
 }
 
@@ -77,7 +82,8 @@ void arch_boot_map(const struct boot_info *info, paddr_t (*alloc_page)(void)) {
     const struct boot_range *r = &info->memory[i];
     map_range(DIRECT_MAP_BASE + r->start, r->start, r->end - r->start, PTE_WRITE | nx, alloc_page);
   }
-  map_range(DIRECT_MAP_BASE + TRAMPOLINE_PAGE, TRAMPOLINE_PAGE, PAGE_SIZE, PTE_WRITE | nx, alloc_page);
+  map_range(DIRECT_MAP_BASE + TRAMPOLINE_PAGE, TRAMPOLINE_PAGE, PAGE_SIZE, PTE_WRITE | nx,
+            alloc_page);
   apic_map(alloc_page);
   table_below(&kernel_root[KSTACK_REGION_BASE >> 39 & (ENTRIES - 1)], alloc_page);
   arch_kernel_space.root = image_paddr(kernel_root);
@@ -90,14 +96,16 @@ void arch_boot_map(const struct boot_info *info, paddr_t (*alloc_page)(void)) {
 void arch_space_init(struct arch_space *s, paddr_t root, void *root_table) {
   uint64_t *table = root_table;
   table[DIRECT_MAP_BASE >> 39 & (ENTRIES - 1)] = kernel_root[DIRECT_MAP_BASE >> 39 & (ENTRIES - 1)];
-  table[KSTACK_REGION_BASE >> 39 & (ENTRIES - 1)] = kernel_root[KSTACK_REGION_BASE >> 39 & (ENTRIES - 1)];
+  table[KSTACK_REGION_BASE >> 39 & (ENTRIES - 1)] =
+      kernel_root[KSTACK_REGION_BASE >> 39 & (ENTRIES - 1)];
   table[ENTRIES - 1] = kernel_root[ENTRIES - 1];
   s->root = root;
   atomic_store_explicit(&s->cpus, 0, memory_order_relaxed);
 }
 
-/* The bit is set before CR3 is loaded and a locked instruction is a full barrier: whoever changes the
- * tables and then reads the mask either sees this CPU, or this CPU's first walk sees the change [M1]. */
+/* The bit is set before CR3 is loaded and a locked instruction is a full barrier: whoever changes
+ * the tables and then reads the mask either sees this CPU, or this CPU's first walk sees the change
+ * [M1]. */
 void arch_space_enter(struct arch_space *s) {
   struct arch_cpu *cpu = arch_cpu_self();
   struct arch_space *old = cpu->space;

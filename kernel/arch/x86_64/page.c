@@ -1,6 +1,7 @@
-/* Zeroing and copying a page: several routines, measured at boot, the quickest kept. Which one that is
- * differs by machine: on hardware with ERMS it is often `rep stosb`, under emulation each repetition costs
- * an instruction and the widest moves win. The vector routines keep the one register that they use. */
+/* Zeroing and copying a page: several routines, measured at boot, the quickest kept. Which one that
+ * is differs by machine: on hardware with ERMS it is often `rep stosb`, under emulation each
+ * repetition costs an instruction and the widest moves win. The vector routines keep the one
+ * register that they use. */
 #include "arch/x86_64/x86.h"
 #include "lib/fmt.h"
 
@@ -54,20 +55,20 @@ static void copy_mov(void *dst, const void *src) {
   }
 }
 
-#define STORE8(insn, reg, w)                                                                                   \
-  insn " " reg ", (%0)\n\t" insn " " reg ", " #w "(%0)\n\t" insn " " reg ", 2*" #w "(%0)\n\t" insn " " reg       \
-       ", 3*" #w "(%0)\n\t" insn " " reg ", 4*" #w "(%0)\n\t" insn " " reg ", 5*" #w "(%0)\n\t" insn " " reg     \
-       ", 6*" #w "(%0)\n\t" insn " " reg ", 7*" #w "(%0)\n\t"
+#define STORE8(insn, reg, w)                                                                       \
+  insn " " reg ", (%0)\n\t" insn " " reg ", " #w "(%0)\n\t" insn " " reg ", 2*" #w "(%0)\n\t" insn \
+       " " reg ", 3*" #w "(%0)\n\t" insn " " reg ", 4*" #w "(%0)\n\t" insn " " reg ", 5*" #w       \
+       "(%0)\n\t" insn " " reg ", 6*" #w "(%0)\n\t" insn " " reg ", 7*" #w "(%0)\n\t"
 
 static void zero_sse(void *page) {
   uint8_t saved[16] __attribute__((aligned(16)));
   void *end = (uint8_t *)page + PAGE_SIZE;
-  __asm__ volatile(
-      "movaps %%xmm0, (%2)\n\txorps %%xmm0, %%xmm0\n"
-      "1:\t" STORE8("movaps", "%%xmm0", 16) "addq $128, %0\n\tcmpq %1, %0\n\tjne 1b\n\tmovaps (%2), %%xmm0"
-      : "+r"(page)
-      : "r"(end), "r"(saved)
-      : "memory", "cc");
+  __asm__ volatile("movaps %%xmm0, (%2)\n\txorps %%xmm0, %%xmm0\n"
+                   "1:\t" STORE8("movaps", "%%xmm0",
+                                 16) "addq $128, %0\n\tcmpq %1, %0\n\tjne 1b\n\tmovaps (%2), %%xmm0"
+                   : "+r"(page)
+                   : "r"(end), "r"(saved)
+                   : "memory", "cc");
 }
 
 static void zero_avx(void *page) {
@@ -75,23 +76,26 @@ static void zero_avx(void *page) {
   void *end = (uint8_t *)page + PAGE_SIZE;
   __asm__ volatile(
       "vmovups %%ymm0, (%2)\n\tvpxor %%xmm0, %%xmm0, %%xmm0\n"
-      "1:\t" STORE8("vmovaps", "%%ymm0", 32) "addq $256, %0\n\tcmpq %1, %0\n\tjne 1b\n\tvmovups (%2), %%ymm0"
+      "1:\t" STORE8("vmovaps", "%%ymm0",
+                    32) "addq $256, %0\n\tcmpq %1, %0\n\tjne 1b\n\tvmovups (%2), %%ymm0"
       : "+r"(page)
       : "r"(end), "r"(saved)
       : "memory", "cc");
 }
 
-#define COPY4(insn, reg, w)                                                                                     \
-  insn " (%1), " reg "\n\t" insn " " reg ", (%0)\n\t" insn " " #w "(%1), " reg "\n\t" insn " " reg ", " #w        \
-       "(%0)\n\t" insn " 2*" #w "(%1), " reg "\n\t" insn " " reg ", 2*" #w "(%0)\n\t" insn " 3*" #w "(%1), " reg  \
-       "\n\t" insn " " reg ", 3*" #w "(%0)\n\t"
+#define COPY4(insn, reg, w)                                                                        \
+  insn " (%1), " reg "\n\t" insn " " reg ", (%0)\n\t" insn " " #w "(%1), " reg "\n\t" insn " " reg \
+       ", " #w "(%0)\n\t" insn " 2*" #w "(%1), " reg "\n\t" insn " " reg ", 2*" #w "(%0)\n\t" insn \
+       " 3*" #w "(%1), " reg "\n\t" insn " " reg ", 3*" #w "(%0)\n\t"
 
 static void copy_sse(void *dst, const void *src) {
   uint8_t saved[16] __attribute__((aligned(16)));
   const void *end = (const uint8_t *)src + PAGE_SIZE;
   __asm__ volatile(
       "movaps %%xmm0, (%3)\n"
-      "1:\t" COPY4("movaps", "%%xmm0", 16) "addq $64, %0\n\taddq $64, %1\n\tcmpq %2, %1\n\tjne 1b\n\tmovaps (%3), %%xmm0"
+      "1:\t" COPY4(
+          "movaps", "%%xmm0",
+          16) "addq $64, %0\n\taddq $64, %1\n\tcmpq %2, %1\n\tjne 1b\n\tmovaps (%3), %%xmm0"
       : "+r"(dst), "+r"(src)
       : "r"(end), "r"(saved)
       : "memory", "cc");
@@ -102,7 +106,9 @@ static void copy_avx(void *dst, const void *src) {
   const void *end = (const uint8_t *)src + PAGE_SIZE;
   __asm__ volatile(
       "vmovups %%ymm0, (%3)\n"
-      "1:\t" COPY4("vmovaps", "%%ymm0", 32) "subq $-128, %0\n\tsubq $-128, %1\n\tcmpq %2, %1\n\tjne 1b\n\tvmovups (%3), %%ymm0"
+      "1:\t" COPY4(
+          "vmovaps", "%%ymm0",
+          32) "subq $-128, %0\n\tsubq $-128, %1\n\tcmpq %2, %1\n\tjne 1b\n\tvmovups (%3), %%ymm0"
       : "+r"(dst), "+r"(src)
       : "r"(end), "r"(saved)
       : "memory", "cc");
@@ -155,7 +161,8 @@ void arch_page_select(void *a, void *b) {
   arch_page_copy = copy->copy;
   zero_name = zero->name;
   copy_name = copy->name;
-  size_t n = fmt_snprintf(report, sizeof(report), "zero=%s copy=%s (zero/copy cycles:", zero->name, copy->name);
+  size_t n = fmt_snprintf(report, sizeof(report), "zero=%s copy=%s (zero/copy cycles:", zero->name,
+                          copy->name);
   for (size_t i = 0; i < N_ROUTINES; i++) {
     if (routines[i].zero_cycles != 0) {
       n += fmt_snprintf(report + n, sizeof(report) - n, " %s %lu/%lu", routines[i].name,

@@ -1,9 +1,11 @@
-; Entry from the boot loader, in 32-bit protected mode without paging, and from INIT-SIPI in real mode.
+; Entry from the boot loader, in 32-bit protected mode without paging, and from INIT-SIPI in real
+; mode.
 ;
-; PVH (QEMU -kernel; Xen "x86/HVM direct boot ABI"): ebx = physical address of struct hvm_start_info.
-; Multiboot2 (GRUB; Multiboot2 Specification 3.1): eax = 0x36d76289, ebx = the information structure.
-; Both build the same first page tables (identity and kernel base, 4 GiB of direct map, 2 MiB pages), enter long
-; mode and call arch_entry(kind, physical address) on the boot stack. arch_boot_map() replaces the tables.
+; PVH (QEMU -kernel; Xen "x86/HVM direct boot ABI"): ebx = physical address of struct
+; hvm_start_info. Multiboot2 (GRUB; Multiboot2 Specification 3.1): eax = 0x36d76289, ebx = the
+; information structure. Both build the same first page tables (identity and kernel base, 4 GiB of
+; direct map, 2 MiB pages), enter long mode and call arch_entry(kind, physical address) on the boot
+; stack. arch_boot_map() replaces the tables.
 
 %define DIRECT 0xffff800000000000       ; DIRECT_MAP_BASE of arch.h
 %define MB2_LOADED 0x36d76289

@@ -5,7 +5,8 @@
 #define FPU_NOWHERE UINT32_MAX
 
 void arch_thread_init(struct arch_thread *t, uint64_t stack_top, void (*entry)(void *), void *arg) {
-  /* The image that arch_thread_switch_asm pops: r15 r14 r13 r12 rbp rbx rip; then sp is aligned to 16. */
+  /* The image that arch_thread_switch_asm pops: r15 r14 r13 r12 rbp rbx rip; then sp is aligned
+   * to 16. */
   uint64_t *sp = (uint64_t *)(stack_top - 64) - 7;
   sp[0] = sp[1] = sp[2] = 0;
   sp[3] = (uint64_t)arg;
@@ -57,7 +58,8 @@ void arch_thread_switch(struct arch_thread *prev, struct arch_thread *next) {
 }
 
 bool arch_user_regs_valid(const struct arch_user_regs *r) {
-  return r->ip < ABI_USER_END && r->sp <= ABI_USER_END && r->fs_base < ABI_USER_END && r->gs_base < ABI_USER_END;
+  return r->ip < ABI_USER_END && r->sp <= ABI_USER_END && r->fs_base < ABI_USER_END &&
+         r->gs_base < ABI_USER_END;
 }
 
 void arch_user_set_fs(struct arch_thread *self, uint64_t fs_base) {
@@ -72,8 +74,11 @@ void arch_user_set_fs(struct arch_thread *self, uint64_t fs_base) {
 _Noreturn void arch_user_enter(const struct arch_user_regs *r) {
   struct arch_thread *t = arch_cpu_self()->current;
   struct arch_user_frame *frame = arch_user_frame(t);
-  *frame = (struct arch_user_frame){
-      .rip = r->ip, .cs = SEL_USER_CS, .rflags = RFLAGS_FIXED | RFLAGS_IF, .rsp = r->sp, .ss = SEL_USER_SS};
+  *frame = (struct arch_user_frame){.rip = r->ip,
+                                    .cs = SEL_USER_CS,
+                                    .rflags = RFLAGS_FIXED | RFLAGS_IF,
+                                    .rsp = r->sp,
+                                    .ss = SEL_USER_SS};
   t->fs_base = r->fs_base;
   t->gs_base = r->gs_base;
   bases_load(t);

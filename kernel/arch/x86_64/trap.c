@@ -1,19 +1,40 @@
-/* Exceptions and interrupts, sorted: page faults, other exceptions of ring 3, interrupts, and the kernel's own
- * mistakes. Page faults inside the user copy routines that cannot be resolved end the copy. */
+/* Exceptions and interrupts, sorted: page faults, other exceptions of ring 3, interrupts, and the
+ * kernel's own mistakes. Page faults inside the user copy routines that cannot be resolved end the
+ * copy. */
 #include "arch/x86_64/x86.h"
 #include "lib/fmt.h"
 
 static const char *const exception_names[32] = {
-    "divide error", "debug", "NMI", "breakpoint", "overflow", "bound range", "invalid opcode", "no FPU",
-    "double fault", "coprocessor overrun", "invalid TSS", "segment not present", "stack fault",
-    "general protection", "page fault", "reserved", "x87 error", "alignment check", "machine check", "SIMD error",
-    "virtualization", "control protection",
+    "divide error",
+    "debug",
+    "NMI",
+    "breakpoint",
+    "overflow",
+    "bound range",
+    "invalid opcode",
+    "no FPU",
+    "double fault",
+    "coprocessor overrun",
+    "invalid TSS",
+    "segment not present",
+    "stack fault",
+    "general protection",
+    "page fault",
+    "reserved",
+    "x87 error",
+    "alignment check",
+    "machine check",
+    "SIMD error",
+    "virtualization",
+    "control protection",
 };
 
 _Noreturn static void kernel_fault(const struct arch_trap_frame *f, uint64_t addr) {
   char text[128];
-  const char *name = f->vector < 32 && exception_names[f->vector] ? exception_names[f->vector] : "exception";
-  fmt_snprintf(text, sizeof(text), "%s in the kernel (error 0x%lx, address 0x%lx)", name, f->error, addr);
+  const char *name =
+      f->vector < 32 && exception_names[f->vector] ? exception_names[f->vector] : "exception";
+  fmt_snprintf(text, sizeof(text), "%s in the kernel (error 0x%lx, address 0x%lx)", name, f->error,
+               addr);
   upcall_panic(text, f->rip, f->rbp, f->rsp);
 }
 
@@ -70,7 +91,8 @@ void trap_paranoid(struct arch_trap_frame *f) {
   kernel_fault(f, 0);
 }
 
-/* A frame of the kernel: [rbp] = caller's rbp, [rbp + 8] = return address; both in the kernel half. */
+/* A frame of the kernel: [rbp] = caller's rbp, [rbp + 8] = return address; both in the kernel half.
+ */
 size_t arch_backtrace(uint64_t rbp, uint64_t *out, size_t cap) {
   size_t n = 0;
   while (n < cap && rbp >= DIRECT_MAP_BASE && (rbp & 7) == 0) {

@@ -1,12 +1,14 @@
 /* Clocks: the TSC's frequency, short delays, the battery clock.
  *
- * The frequency comes from the hypervisor (CPUID 0x40000010, eax in kHz; VMware's convention, which KVM
- * follows), else from CPUID 0x15 (SDM vol. 3B 19.7.3), else it is measured against the PIT's channel 2
- * (1 193 182 Hz). The local APIC timer's rate is measured with it in every case, as no leaf tells it. */
+ * The frequency comes from the hypervisor (CPUID 0x40000010, eax in kHz; VMware's convention, which
+ * KVM follows), else from CPUID 0x15 (SDM vol. 3B 19.7.3), else it is measured against the PIT's
+ * channel 2 (1 193 182 Hz). The local APIC timer's rate is measured with it in every case, as no
+ * leaf tells it. */
 #include "arch/x86_64/x86.h"
 
 #define PIT_HZ 1193182ul
-#define DEVICE_LOOPS 10000000u /* port reads, each about 1 us: enough for any device that is there */
+#define DEVICE_LOOPS                                                                               \
+  10000000u /* port reads, each about 1 us: enough for any device that is there */
 #define CALIBRATE_PIT_TICKS 23864u /* 20 ms */
 
 static uint64_t tsc_hz;
@@ -86,7 +88,8 @@ static uint32_t from_bcd(uint32_t v) {
   return (v >> 4) * 10 + (v & 15);
 }
 
-/* Days since 1970-01-01 of a date in the Gregorian calendar, years 2000..2099 (every fourth is a leap year). */
+/* Days since 1970-01-01 of a date in the Gregorian calendar, years 2000..2099 (every fourth is a
+ * leap year). */
 static int64_t days_of(uint32_t year, uint32_t month, uint32_t day) {
   static const uint16_t before[12] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
   uint32_t y = year - 2000;
@@ -95,7 +98,8 @@ static int64_t days_of(uint32_t year, uint32_t month, uint32_t day) {
 }
 
 int64_t arch_wall_clock(void) {
-  for (uint32_t i = 0; i < DEVICE_LOOPS && cmos_read(0x0a) & 0x80; i++) { /* an update is in progress */
+  for (uint32_t i = 0; i < DEVICE_LOOPS && cmos_read(0x0a) & 0x80;
+       i++) { /* an update is in progress */
     cpu_pause();
   }
   uint32_t r[6];

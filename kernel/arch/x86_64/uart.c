@@ -1,6 +1,6 @@
-/* The three byte channels to the host: two 16550 serial lines (console, standard error) and QEMU's and
- * Bochs' debug console, port 0xe9, for the kernel's log; the log goes to the console where that port is absent.
- * Polled output in FIFO-sized runs; input by interrupt (PC16550D datasheet). */
+/* The three byte channels to the host: two 16550 serial lines (console, standard error) and QEMU's
+ * and Bochs' debug console, port 0xe9, for the kernel's log; the log goes to the console where that
+ * port is absent. Polled output in FIFO-sized runs; input by interrupt (PC16550D datasheet). */
 #include "arch/x86_64/x86.h"
 
 #define COM1 0x3f8

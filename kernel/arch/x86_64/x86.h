@@ -1,5 +1,5 @@
-/* Instructions, registers and structures of the machine; private to arch/x86_64. Register layouts are
- * from the Intel SDM (vol. 3A and 4) and the AMD APM (vol. 2) where noted. */
+/* Instructions, registers and structures of the machine; private to arch/x86_64. Register layouts
+ * are from the Intel SDM (vol. 3A and 4) and the AMD APM (vol. 2) where noted. */
 #ifndef CATHODE_ARCH_X86_H
 #define CATHODE_ARCH_X86_H
 
@@ -51,7 +51,8 @@ struct arch_trap_frame {
 
 /* The features that this kernel uses when the CPU has them. */
 struct cpu_features {
-  bool nx, smep, smap, umip, fsgsbase, pge, xsave, xsaveopt, avx, x2apic, tsc_deadline, page_1g, erms;
+  bool nx, smep, smap, umip, fsgsbase, pge, xsave, xsaveopt, avx, x2apic, tsc_deadline, page_1g,
+      erms;
 };
 extern struct cpu_features cpu_features; /* [c] after the first CPU's arch_cpu_init() */
 extern bool cpu_has_smap;
@@ -62,7 +63,9 @@ struct cpuid {
 
 static inline struct cpuid cpuid(uint32_t leaf, uint32_t subleaf) {
   struct cpuid r;
-  __asm__ volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(leaf), "c"(subleaf));
+  __asm__ volatile("cpuid"
+                   : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
+                   : "a"(leaf), "c"(subleaf));
   return r;
 }
 
@@ -73,7 +76,8 @@ static inline uint64_t rdmsr(uint32_t msr) {
 }
 
 static inline void wrmsr(uint32_t msr, uint64_t value) {
-  __asm__ volatile("wrmsr" ::"c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+  __asm__ volatile("wrmsr" ::"c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
+                   : "memory");
 }
 
 static inline void outb(uint16_t port, uint8_t value) {
@@ -131,7 +135,8 @@ static inline void cpu_pause(void) {
   __asm__ volatile("pause" ::: "memory");
 }
 
-#define TRAMPOLINE_PAGE 0x8000ul /* where starting CPUs begin: below 1 MiB, which is never allocated */
+#define TRAMPOLINE_PAGE                                                                            \
+  0x8000ul /* where starting CPUs begin: below 1 MiB, which is never allocated */
 
 /* start.asm */
 extern uint64_t boot_pml4[512];

@@ -2,9 +2,10 @@
 # build.sh SRC TREE SYSROOT: builds musl for Cathode.
 #
 # SRC is musl as it was fetched. TREE becomes a copy in which the files of overlay/ replace its own,
-# those of removed.txt are gone (user/posix has their functions) and edits.sed has changed a few lines.
-# Its own makefile builds it; headers, start files and musl.a go to SYSROOT. What has been built from
-# the same inputs before is kept. Two builds at once take turns. CC and MAKE come from the caller.
+# those of removed.txt are gone (user/posix has their functions) and edits.sed has changed a few
+# lines. Its own makefile builds it; headers, start files and musl.a go to SYSROOT. What has been
+# built from the same inputs before is kept. Two builds at once take turns. CC and MAKE come from
+# the caller.
 #
 # -fPIE objects serve static and static-PIE programs.
 set -eu
