@@ -121,7 +121,8 @@ static void requeue(struct cpu_sched *cs, struct thread *t, enum schedule_why wh
     t->slice_ns = sched_slice_ns(t);
     runq_push_expired(&cs->rq, &t->rq, t->prio);
   } else if (why == WHY_YIELD) {
-    runq_push(&cs->rq, &t->rq, t->prio);
+    /* Into the next round: among the active ones it would come before those whose slice is over. */
+    runq_push_expired(&cs->rq, &t->rq, t->prio);
   } else {
     runq_push_front(&cs->rq, &t->rq, t->prio);
   }

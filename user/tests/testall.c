@@ -17,7 +17,7 @@
 
 extern char **environ;
 
-enum { TIME_LIMIT_MS = 100000, LEAK_RUNS = 4, SETTLE_MS = 500, COUNTS = 64 };
+enum { TIME_LIMIT_MS = 60000, LEAK_RUNS = 4, SETTLE_MS = 500, COUNTS = 64 };
 
 static bool verbose;
 
