@@ -180,6 +180,7 @@ const struct sys_entry sys_entries[] = {
     {"sched", param_resolve, param_read, param_write},
     {"cpu", cpu_resolve, cpu_read, NULL},
     {"context", NULL, context_read_all, NULL},
+    {"ktest", NULL, sys_ktest_read, NULL},
     {"bench", sys_bench_resolve, sys_bench_read, NULL},
     {NULL, NULL, NULL, NULL},
 };

@@ -18,6 +18,7 @@ struct sys_entry {
 extern const struct sys_entry sys_entries[];
 void sys_files_init(const struct boot_info *boot, const char *command);
 
+int64_t sys_ktest_read(uint32_t arg, char *out, size_t cap);
 bool sys_bench_resolve(const char *rest, size_t len, uint32_t *arg);
 int64_t sys_bench_read(uint32_t arg, char *out, size_t cap);
 

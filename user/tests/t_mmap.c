@@ -147,13 +147,15 @@ static void test_random_layout(void) {
   munmap(area, PAGES * PAGE);
 }
 
+/* A file of n bytes, at most 8000, that change every thousand. */
 static int file_with(const char *name, size_t n) {
+  char text[8000];
   int fd = open(name, O_RDWR | O_CREAT | O_TRUNC, 0600);
   for (size_t i = 0; i < n; i++) {
-    char c = (char)('a' + i / 1000 % 26);
-    if (write(fd, &c, 1) != 1) {
-      bail_out("write");
-    }
+    text[i] = (char)('a' + i / 1000);
+  }
+  if (write(fd, text, n) != (ssize_t)n) {
+    bail_out("write");
   }
   return fd;
 }
