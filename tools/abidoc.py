@@ -76,7 +76,7 @@ def tuning_document():
             for name, unit, default, least, most, text in rows("sched_params.def")]
     return "\n".join([
         GENERATED, "# Parameters of the scheduler\n",
-        "Each is a boot argument (`sched.NAME=value`) and a file (`sys:sched/NAME`) that can be\n"
+        "Each is a boot argument (`sched.NAME=value`) and a file (`sys:/sched/NAME`) that can be\n"
         "read and written while the system runs.\n",
         table(("name", "unit", "default", "least", "most", "what it trades"), body)])
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""make test: every check, then the tests inside the guest at 1, 2 and 4 CPUs.
+"""make test: every check, the same tests on this machine's Linux, then those inside the guest at 1, 2
+and 4 CPUs, and ordinary programs compiled with cathode-cc.
 
 Each boot runs one command under emulation, which prints TAP on stdout: a plan, `ok` and `not ok`
 lines, `# SKIP reason` where a test cannot run. A boot fails as a whole when the runner says so
@@ -14,8 +15,12 @@ import sys
 import threading
 import time
 
-BOOT_TIMEOUT_S = 240
+BOOT_TIMEOUT_S = 400
 TESTALL = "/bin/testall"
+SUITES = (
+    ("the guest's tests, shell and programs on this Linux", "user/tests/host.py"),
+    ("C programs compiled with cathode-cc", "user/tests/c_samples/run.py"),
+)
 LINE = re.compile(r"^(not )?ok\b(?: (\d+))?(?: - )?(.*)$")
 PLAN = re.compile(r"^1\.\.(\d+)\b")
 SUM = re.compile(r"^(\d+) passed, (\d+) failed$", re.M)
@@ -96,11 +101,14 @@ def stderr_keep(stream, kept):
         del kept[:-200]
 
 
-def boot_run(args, n_cpus):
-    """Boots once; answers the tally and what was wrong with the boot as a whole."""
-    command = ["tools/run.py", "--accel", args.accel, "--smp", str(n_cpus), "--cmd", args.cmd,
-               "--timeout", str(args.timeout), "--bootargs", args.bootargs,
-               "--kernel", args.kernel, "--log", f"build/test-{n_cpus}.log"]
+def boot_command(args, n_cpus):
+    return ["tools/run.py", "--accel", args.accel, "--smp", str(n_cpus), "--cmd", args.cmd,
+            "--timeout", str(args.timeout), "--bootargs", args.bootargs,
+            "--kernel", args.kernel, "--log", f"build/test-{n_cpus}.log"]
+
+
+def tap_run(args, command):
+    """Runs a program that prints TAP; answers the tally and what was wrong with it as a whole."""
     tally, said = Tally(), []
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                stderr=subprocess.PIPE, text=True, errors="replace")
@@ -120,13 +128,13 @@ def boot_run(args, n_cpus):
     return tally, problem
 
 
-def boot_tell(n_cpus, tally, problem, seconds):
+def tap_tell(name, tally, problem, seconds):
     good = not problem and not tally.failed
     skipped = f", {tally.skipped} skipped" if tally.skipped else ""
-    print(f"  {'ok  ' if good else 'FAIL'}  guest tests on {n_cpus} CPU{'s' * (n_cpus > 1)}: "
-          f"{tally.passed} passed, {tally.failed} failed{skipped} ({seconds:.0f} s)")
-    for name in tally.failures:
-        print(f"        not ok - {name}")
+    print(f"  {'ok  ' if good else 'FAIL'}  {name}: {tally.passed} passed, "
+          f"{tally.failed} failed{skipped} ({seconds:.0f} s)")
+    for failure in tally.failures:
+        print(f"        not ok - {failure}")
     if problem:
         print(f"        {problem}")
     sys.stdout.flush()
@@ -135,10 +143,14 @@ def boot_tell(n_cpus, tally, problem, seconds):
 def main():
     args = arguments()
     passed, failed = (0, 0) if args.no_check else checks_run()
-    for n_cpus in map(int, args.smp.split(",")):
+    suites = [(f"guest tests on {n} CPU{'s' * (n != '1')}", boot_command(args, int(n)))
+              for n in args.smp.split(",")]
+    if not args.no_check:
+        suites = [(name, [sys.executable, program]) for name, program in SUITES] + suites
+    for name, command in suites:
         started = time.monotonic()
-        tally, problem = boot_run(args, n_cpus)
-        boot_tell(n_cpus, tally, problem, time.monotonic() - started)
+        tally, problem = tap_run(args, command)
+        tap_tell(name, tally, problem, time.monotonic() - started)
         passed += tally.passed
         failed += tally.failed + bool(problem)
     print(f"{passed} passed, {failed} failed")

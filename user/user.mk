@@ -144,8 +144,17 @@ endef
 $(U)/bin/sh: $(BIN_SHARED)
 $(foreach name,$(DIR_NAMES),$(eval $(call dir_program,$(name))))
 
-IMAGE_BIN += $(BIN_PROGRAMS) $(DIR_PROGRAMS)
-TEST_BIN += $(TEST_PROGRAMS)
+# The same test once more as a static-PIE program: its parts are compiled position-independent.
+$(U)/bin/t_exec_pie: user/tests/t_exec.c $(SYSROOT)/.stamp | $(SDK_CC)
+	@mkdir -p $(@D)
+	$(call run,CC,$@)$(SDK_CC) $(PROGRAM_CFLAGS) -Wno-nonnull -fPIE -static-pie -o $@ $<
+
+# test(1) has a second name.
+$(U)/bin/[: $(U)/bin/test
+	$(call quiet,cp $< $@)
+
+IMAGE_BIN += $(BIN_PROGRAMS) $(DIR_PROGRAMS) $(U)/bin/[
+TEST_BIN += $(TEST_PROGRAMS) $(U)/bin/t_exec_pie
 
 -include user/bootstrap/bootstrap.mk
 -include $(wildcard $(U)/obj/*/*.d $(U)/prog/*/*.d $(U)/prog/*/*/*.d)

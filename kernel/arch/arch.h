@@ -87,15 +87,17 @@ struct arch_cpu {
   struct arch_space *space; /* whose tables CR3 holds */
 };
 
+/* Volatile: a thread may be on another CPU after each switch, so no value may be kept across one.
+ */
 static inline struct arch_cpu *arch_cpu_self(void) {
   struct arch_cpu *self;
-  __asm__("movq %%gs:0, %0" : "=r"(self));
+  __asm__ volatile("movq %%gs:0, %0" : "=r"(self));
   return self;
 }
 
 static inline uint32_t cpu_id(void) {
   uint32_t id;
-  __asm__("movl %%gs:32, %0" : "=r"(id));
+  __asm__ volatile("movl %%gs:32, %0" : "=r"(id));
   return id;
 }
 
@@ -161,9 +163,8 @@ bool arch_user_has_fsgsbase(void);
 
 /* ---- address spaces ----------------------------------------------------------------------- */
 struct arch_space {
-  paddr_t root;              /* [c] the top table */
-  _Atomic uint64_t cpus;     /* [a] CPUs whose CR3 may hold it */
-  _Atomic uint64_t tlb_acks; /* [a] shootdowns answered */
+  paddr_t root;          /* [c] the top table */
+  _Atomic uint64_t cpus; /* [a] CPUs whose CR3 may hold it */
 };
 
 #define PTE_PRESENT (1ul << 0)

@@ -22,5 +22,13 @@ uint64_t clock_to_tsc(uint64_t ns) {
     return UINT64_MAX;
   }
   unsigned __int128 cycles = ((unsigned __int128)ns * tsc_per_ns) >> 32;
-  return cycles > INT64_MAX ? UINT64_MAX : clock_abi.base_tsc + (uint64_t)cycles + 2;
+  if (cycles > INT64_MAX) {
+    return UINT64_MAX;
+  }
+  /* Both factors are rounded down, so this is early by a little more each second: put it right. */
+  uint64_t tsc = clock_abi.base_tsc + (uint64_t)cycles;
+  for (uint64_t at; (at = clock_from_tsc(tsc)) < ns;) {
+    tsc += (((ns - at) * tsc_per_ns) >> 32) + 1;
+  }
+  return tsc;
 }

@@ -106,7 +106,7 @@ static void test_space(struct tap *t) {
 
 static void test_objects(struct tap *t) {
   struct memobj *o;
-  paddr_t one, again;
+  paddr_t one = {0}, again;
   bool counted;
   bool ok = memobj_create_anon(1ul << 40, &o) == OK;
   tap_ok(t, ok, "a sparse object of a tebibyte");

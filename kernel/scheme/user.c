@@ -25,8 +25,7 @@ static struct kcache user_file_cache = KCACHE_OF(struct user_file, "user_file");
 
 /* ---- the ring ----------------------------------------------------------------------------- */
 
-/* With s->lock held. There are as many entries as tags, so there is always room; a CANCEL has the
- * tag it cancels and its own entry: twice as many entries as tags. */
+/* With s->lock held. RING_SQES says why there is always room. */
 static void submit(struct server *s, const struct ring_sqe *sqe) {
   *server_sqe(s, s->sq_tail) = *sqe;
   s->sq_tail++;

@@ -64,9 +64,14 @@ def main():
                     [sys.executable, COMPARE, str(USER / "bin/test/cases.txt"), str(programs)],
                     [sys.executable, str(USER / "tests/c_samples/run.py"), "--host"],
                     *[[str(test)] for test in tests]]
-        faults = [line for result in pool.map(run, commands) for line in result]
-    print("\n".join(faults) if faults else f"{len(commands)} suites passed")
-    return 1 if faults else 0
+        results = list(pool.map(run, commands))
+    for number, (command, faults) in enumerate(zip(commands, results), 1):
+        name = " ".join(os.path.relpath(part, TOP) for part in map(str, command[-2:]))
+        print(f"{'not ok' if faults else 'ok'} {number} - {name}")
+        for line in faults:
+            print(f"# {line}")
+    print(f"1..{len(commands)}")
+    return 1 if any(results) else 0
 
 
 if __name__ == "__main__":
