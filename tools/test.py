@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""make test: every check, the same tests on this machine's Linux, then those inside the guest at 1, 2
+"""make test: every check, the guest's tests on this machine's Linux, then inside the guest at 1, 2
 and 4 CPUs, and ordinary programs compiled with cathode-cc.
 
 Each boot runs one command under emulation, which prints TAP on stdout: a plan, `ok` and `not ok`

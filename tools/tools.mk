@@ -43,7 +43,7 @@ RUN_OPTIONS = --smp $(SMP) --mem $(MEM) --accel $(ACCEL) --kernel $(KERNEL) --lo
 RUNNER = tools/run.py $(RUN_OPTIONS) --cmd "$$CMD" --bootargs "$$BOOTARGS" --add "$$ADD"
 
 # make's own status would be 2 for every failure: $(exit-with) makes it the runner's.
-ifeq ($(filter run,$(MAKECMDGOALS))$(MAKELEVEL),run0)
+ifneq ($(filter run,$(MAKECMDGOALS)),)
 -load $(B)/makeexit.so
 RUN_STATUS := $(B)/run.$(shell echo $$PPID).status
 endif
