@@ -6,6 +6,7 @@ computed here a second time from the samples, and a test compares the two.
 """
 
 import math
+import re
 import statistics
 
 
@@ -117,8 +118,10 @@ class Run:
     def machine_line(self):
         get = lambda key: self.stamps.get(key, "unknown")
         accel = get("accel") + (" icount" if get("icount") == "1" else "")
-        qemu = f", {get('qemu')}" if "qemu" in self.stamps else ""
-        return (f"{get('host_cpu')}, {get('guest.cpus')} CPUs, accelerator {accel}{qemu}, "
+        cpus = "1 CPU" if get("guest.cpus") == "1" else f"{get('guest.cpus')} CPUs"
+        version = re.search(r"version ([0-9.]+)", get("qemu"))
+        qemu = f", QEMU {version.group(1)}" if version else ""
+        return (f"{get('host_cpu')}, {cpus}, accelerator {accel}{qemu}, "
                 f"commit {get('commit')}, {get('date')}")
 
 
