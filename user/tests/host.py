@@ -8,12 +8,14 @@ usage: host.py [DIRECTORY]     build there (build/host/user); status 1 when anyt
 import concurrent.futures
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 USER = TOP / "user"
 COMPARE = str(USER / "sh/test/compare.py")
+TIMEOUT = 120  # seconds, for any one program
 FLAGS = ["-std=gnu2x", "-O1", "-g", "-pthread"]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 # The shell ends without giving its memory back, and runs programs that overflow their stacks.
@@ -44,7 +46,11 @@ def build(directory, pool):
 
 def run(command):
     """(what failed, in words) of a TAP program."""
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
+    except subprocess.TimeoutExpired as late:
+        return [f"{' '.join(map(str, command))}: not done after {TIMEOUT} s; its last words:",
+                *(late.stdout or b"").decode(errors="replace").splitlines()[-3:]]
     lines = done.stdout.splitlines()
     plans = [line for line in lines if line.startswith("1..")]
     seen = [line for line in lines if line.startswith(("ok ", "not ok "))]
@@ -55,7 +61,17 @@ def run(command):
             *done.stderr.splitlines()]
 
 
+def signals_reset():
+    """Who started us may ignore signals (nohup, a job in the background), and programs inherit
+    that; the tests expect what a login gives."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        if signal.getsignal(number) == signal.SIG_IGN and number != signal.SIGPIPE:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def main():
+    signals_reset()
     named = sys.argv[1] if len(sys.argv) > 1 else TOP / "build/host/user"
     directory = pathlib.Path(named).resolve()
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
