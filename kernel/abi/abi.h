@@ -163,6 +163,14 @@ struct abi_clock {
   int64_t realtime_offset_ns; /* realtime = monotonic + this */
 };
 
+/* time: a timer. The first expiry and the distance of the following ones, 0 for none. Reading takes
+ * uint64_t: the expiries since the last read; it waits for the first (EAGAIN when not to block). */
+struct time_setting {
+  uint64_t value_ns; /* 0: disarm */
+  uint64_t interval_ns;
+};
+#define TIME_ABSOLUTE 1u
+
 /* ---- futex -------------------------------------------------------------------------------- */
 enum futex_op {
   FUTEX_OP_WAIT = 0,    /* sleep while *word == value; EAGAIN when it is not, ETIMEDOUT, EINTR */
