@@ -209,9 +209,8 @@ static int64_t time_read(struct file *f, uaddr_t buf, size_t len, uint64_t offse
       enum abi_error e = user_copy_out(buf, &n, sizeof(n));
       return e == OK ? (int64_t)sizeof(n) : -(int64_t)e;
     }
-    enum abi_error e = file_is_nonblock(f)
-                           ? ABI_EAGAIN
-                           : wait_until(&tf->waitq, time_is_expired, tf, NO_DEADLINE);
+    enum abi_error e =
+        file_is_nonblock(f) ? ABI_EAGAIN : wait_until(&tf->waitq, time_is_expired, tf, NO_DEADLINE);
     if (e != OK) {
       return -(int64_t)e;
     }

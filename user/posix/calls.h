@@ -17,6 +17,8 @@ struct iovec;
 struct timeval;
 struct timespec;
 struct itimerval;
+struct itimerspec;
+struct k_sigevent;
 struct rusage;
 struct utsname;
 struct rlimit;

@@ -34,8 +34,9 @@ struct posix_thread {
   uint64_t scratch_rax, scratch_rcx; /* the trampoline's */
   uint64_t alt_base, alt_size;       /* sigaltstack(), size 0: none */
   uint64_t wait_set; /* signals that sigtimedwait() takes, 0 while it does not run */
-  uint32_t wait_signal, wait_code, wait_sender;
-  uint32_t in_point; /* inside a cancellation point */
+  uint32_t wait_signal;
+  uint64_t wait_info[16]; /* siginfo_t of the one that came */
+  uint32_t in_point;      /* inside a cancellation point */
   uint32_t tid;
   uint32_t guards;    /* nested posix_guard_enter() */
   uint64_t clear_tid; /* the address that the kernel clears when this thread ends */

@@ -5,6 +5,7 @@
 
 #include "posix/posix.h"
 #include "posix/signal.h"
+#include "posix/timer.h"
 #include "runtime/process.h"
 
 #define SET_SIZE 8u
@@ -25,6 +26,9 @@ long call_rt_sigaction(int sig, const struct k_sigaction *user_act, struct k_sig
     return -ABI_EFAULT;
   }
   int64_t result = signal_set_action((unsigned)sig, user_act ? &act : NULL, &old);
+  if (result == 0 && user_act && act.handler != SIG_IGN) {
+    timer_resume((unsigned)sig);
+  }
   return result < 0 ? result : user_old ? user_put(user_old, &old, sizeof(old)) : 0;
 }
 
@@ -136,9 +140,8 @@ long call_rt_sigtimedwait(const unsigned long *user_set, void *user_info,
   }
   result = wait_signal(set, deadline);
   signal_wait_end(set);
-  siginfo_t info = {.si_signo = (int)posix_self.wait_signal, .si_code = (int)posix_self.wait_code};
-  info.si_pid = (pid_t)posix_self.wait_sender;
-  if (result > 0 && user_info && user_put(user_info, &info, sizeof(info)) < 0) {
+  if (result > 0 && user_info &&
+      user_put(user_info, posix_self.wait_info, sizeof(posix_self.wait_info)) < 0) {
     return -ABI_EFAULT;
   }
   return result;

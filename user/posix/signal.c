@@ -17,6 +17,7 @@
 
 #include "posix/posix.h"
 #include "posix/signal.h"
+#include "posix/timer.h"
 #include "runtime/lock.h"
 #include "runtime/process.h"
 
@@ -33,6 +34,7 @@ _Static_assert(offsetof(struct posix_thread, control.signo) == 20 &&
                    offsetof(struct posix_thread, alt_base) == 104 &&
                    offsetof(struct posix_thread, alt_size) == 112,
                "trampoline.S");
+_Static_assert(sizeof(siginfo_t) == sizeof(((struct posix_thread *)0)->wait_info), "wait_info");
 _Static_assert(offsetof(ucontext_t, uc_mcontext.gregs) == 40 &&
                    offsetof(ucontext_t, uc_mcontext.fpregs) == 224 && sizeof(ucontext_t) <= 944,
                "trampoline.S");
@@ -187,6 +189,8 @@ struct delivery {
   unsigned sig;
   uint32_t code, sender;
   uint64_t fault_addr;
+  bool timed; /* a timer has brought it */
+  struct timer_event timer;
 };
 
 static bool rip_in(greg_t rip, const char *begin, const char *end) {
@@ -205,14 +209,26 @@ static void signal_default(const struct delivery *d) {
   }
 }
 
-static void handler_run(const struct delivery *d, const struct k_sigaction *action,
-                        ucontext_t *uc) {
+static siginfo_t delivery_info(const struct delivery *d) {
   siginfo_t info = {.si_signo = (int)d->sig, .si_code = (int)d->code};
-  if (PROBED & signal_bit(d->sig)) {
+  if (d->timed && d->timer.id == TIMER_REAL) {
+    info.si_code = SI_KERNEL;
+  } else if (d->timed) {
+    info.si_code = SI_TIMER;
+    info.si_timerid = d->timer.id;
+    info.si_overrun = d->timer.overrun;
+    info.si_value.sival_ptr = (void *)d->timer.value;
+  } else if (PROBED & signal_bit(d->sig)) {
     info.si_addr = (void *)d->fault_addr;
   } else {
     info.si_pid = (pid_t)d->sender;
   }
+  return info;
+}
+
+static void handler_run(const struct delivery *d, const struct k_sigaction *action,
+                        ucontext_t *uc) {
+  siginfo_t info = delivery_info(d);
   if (action->flags & SA_SIGINFO) {
     void (*handler)(int, siginfo_t *, void *) =
         (void (*)(int, siginfo_t *, void *))(void (*)(void))action->handler;
@@ -262,8 +278,8 @@ static bool signal_waited(struct posix_thread *self, const struct delivery *d) {
   }
   self->wait_set = 0;
   self->wait_signal = d->sig;
-  self->wait_code = d->code;
-  self->wait_sender = d->sender;
+  siginfo_t info = delivery_info(d);
+  memcpy(self->wait_info, &info, sizeof(info));
   self->handled = 1;
   return true;
 }
@@ -273,7 +289,11 @@ void signal_deliver(ucontext_t *uc);
 void signal_deliver(ucontext_t *uc) {
   struct posix_thread *self = &posix_self;
   struct sig_control *control = &self->control;
-  struct delivery d = {control->signo, control->code, control->sender_pid, control->fault_addr};
+  struct delivery d = {.sig = control->signo,
+                       .code = control->code,
+                       .sender = control->sender_pid,
+                       .fault_addr = control->fault_addr};
+  d.timed = timer_take(d.sig, self->tid, &d.timer);
   greg_t *regs = uc->uc_mcontext.gregs;
   regs[REG_RIP] = (greg_t)control->saved_rip;
   regs[REG_RSP] = (greg_t)control->saved_rsp;

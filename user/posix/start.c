@@ -46,6 +46,9 @@ static void start_take(const struct start_block *block, struct posix_thread *sel
     posix_ids = start->ids;
     posix_signals_init(start->ignored);
     self->control.blocked = start->signals.blocked;
+    if (start->real_timer != FD_NONE) {
+      timer_real_adopt(start->real_timer);
+    }
   }
 }
 
@@ -198,6 +201,7 @@ static long exec_path(int dir, int fd, const char *user_path, char *const *argv,
     }
   }
   posix_start_fill(&start);
+  start.real_timer = timer_real_fd();
   struct rt_program program = {
       .path = path.text,
       .fd = fd,

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "posix/posix.h"
+#include "posix/timer.h"
 #include "runtime/process.h"
 
 #define NS_PER_SECOND 1000000000ull
@@ -17,7 +18,7 @@ uint64_t posix_now(void) {
   return clock->base_ns + (uint64_t)(((unsigned __int128)ticks * clock->mult) >> 32);
 }
 
-static struct timespec timespec_of(uint64_t ns) {
+struct timespec posix_timespec_of(uint64_t ns) {
   return (struct timespec){.tv_sec = (time_t)(ns / NS_PER_SECOND),
                            .tv_nsec = (long)(ns % NS_PER_SECOND)};
 }
@@ -54,7 +55,7 @@ static int64_t clock_read(int clock) {
 
 long call_clock_gettime(int clock, struct timespec *user) {
   int64_t ns = clock_read(clock);
-  struct timespec time = timespec_of((uint64_t)ns);
+  struct timespec time = posix_timespec_of((uint64_t)ns);
   return ns < 0 ? ns : user_put(user, &time, sizeof(time));
 }
 
@@ -81,19 +82,20 @@ long call_gettimeofday(struct timeval *user, void *zone) {
 
 /* ---- deadlines ---------------------------------------------------------------------------- */
 
-static int64_t timespec_take(const struct timespec *user, uint64_t *ns) {
-  struct timespec time;
-  if (user_get(&time, user, sizeof(time)) < 0) {
-    return -ABI_EFAULT;
-  }
-  if (time.tv_sec < 0 || time.tv_nsec < 0 || time.tv_nsec >= (long)NS_PER_SECOND) {
+int64_t posix_ns_of(const struct timespec *time, uint64_t *ns) {
+  if (time->tv_sec < 0 || time->tv_nsec < 0 || time->tv_nsec >= (long)NS_PER_SECOND) {
     return -ABI_EINVAL;
   }
-  if (__builtin_mul_overflow((uint64_t)time.tv_sec, NS_PER_SECOND, ns) ||
-      __builtin_add_overflow(*ns, (uint64_t)time.tv_nsec, ns)) {
+  if (__builtin_mul_overflow((uint64_t)time->tv_sec, NS_PER_SECOND, ns) ||
+      __builtin_add_overflow(*ns, (uint64_t)time->tv_nsec, ns)) {
     *ns = NO_DEADLINE - 1;
   }
   return 0;
+}
+
+static int64_t timespec_take(const struct timespec *user, uint64_t *ns) {
+  struct timespec time;
+  return user_get(&time, user, sizeof(time)) < 0 ? -ABI_EFAULT : posix_ns_of(&time, ns);
 }
 
 static uint64_t deadline_after(uint64_t ns) {
@@ -129,7 +131,7 @@ static long sleep_until(uint64_t deadline, struct timespec *left) {
   int64_t result = posix_wait(SYS_NR_sleep, deadline, 0, 0, 0, 0, 0);
   if (result == -ABI_EINTR && left) {
     uint64_t now = posix_now();
-    struct timespec rest = timespec_of(now < deadline ? deadline - now : 0);
+    struct timespec rest = posix_timespec_of(now < deadline ? deadline - now : 0);
     return user_put(left, &rest, sizeof(rest)) < 0 ? -ABI_EFAULT : -ABI_EINTR;
   }
   return result == -ABI_ETIMEDOUT ? 0 : result;

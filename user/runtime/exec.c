@@ -28,6 +28,7 @@ void rt_start_copy(struct rt_start *start) {
   const struct rt_start *whole = (const struct rt_start *)ours;
   memset(start, 0, sizeof(*start));
   start->block = *ours;
+  start->real_timer = FD_NONE;
   if (ours->size >= offsetof(struct rt_start, ignored)) {
     start->ids = whole->ids;
   }
