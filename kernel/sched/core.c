@@ -32,10 +32,10 @@ static void timer_unpark(struct timer *timer) {
 }
 
 static uint8_t thread_prio(const struct thread *t) {
-  if (t->policy != SCHED_ABI_OTHER) {
-    return (uint8_t)(RUNQ_FIRST_TIMESHARE - 1 - t->rt_priority % RUNQ_FIRST_TIMESHARE);
-  }
-  return (uint8_t)(PRIO_NICE_0 + (uint32_t)t->nice);
+  uint32_t own = t->policy != SCHED_ABI_OTHER
+                     ? RUNQ_FIRST_TIMESHARE - 1 - t->rt_priority % RUNQ_FIRST_TIMESHARE
+                     : PRIO_NICE_0 + (uint32_t)t->nice;
+  return (uint8_t)MIN(own, (uint32_t)t->boost);
 }
 
 /* Slice by weight: nice 0 has the parameter's, nice -20 twice that, nice 19 a twentieth. */
@@ -58,6 +58,7 @@ static void thread_prepare(struct thread *t) {
   runq_node_init(&t->rq);
   timer_init(&t->timer, timer_unpark);
   t->affinity = UINT64_MAX;
+  t->boost = RUNQ_NONE;
 }
 
 void thread_init(struct thread *t, uint64_t stack_top, void *fpu, void (*entry)(void *),
@@ -245,6 +246,38 @@ void sched_set_policy(struct thread *t, uint8_t policy, uint8_t rt_priority, int
   t->slice_ns = MIN(t->slice_ns, sched_slice_ns(t));
 }
 
+/* The runqueue of the CPU where the thread is, locked; it does not move meanwhile. */
+static struct cpu_sched *thread_lock(struct thread *t) NO_LOCK_CHECK {
+  for (;;) {
+    uint32_t cpu = atomic_load(&t->cpu);
+    spin_lock(&cpu_scheds[cpu].lock);
+    if (cpu == atomic_load(&t->cpu)) {
+      return &cpu_scheds[cpu];
+    }
+    spin_unlock(&cpu_scheds[cpu].lock);
+  }
+}
+
+/* A thread in between (on a wake list, on its way to a thief) is queued by its new priority. */
+void sched_boost(struct thread *t, uint8_t prio) NO_LOCK_CHECK {
+  struct cpu_sched *cs = thread_lock(t);
+  t->boost = prio;
+  t->prio = thread_prio(t);
+  if (runq_is_queued(&t->rq)) {
+    runq_remove(&cs->rq, &t->rq);
+    runq_push(&cs->rq, &t->rq, t->prio);
+  }
+  struct thread *current = cs->current;
+  bool preempts = current != cs->idle && runq_best_prio(&cs->rq) < current->prio;
+  if (preempts) {
+    atomic_fetch_or(&current->arch.work, ARCH_WORK_RESCHED);
+  }
+  spin_unlock(&cs->lock);
+  if (preempts && cs != sched_self()) {
+    arch_ipi_send((uint32_t)(cs - cpu_scheds), ARCH_IPI_WAKE);
+  }
+}
+
 /* ---- idle --------------------------------------------------------------------------------- */
 
 /* Take one thread from the CPU with most waiting, if it may run here. */
@@ -276,7 +309,7 @@ bool sched_steal(struct cpu_sched *cs) {
   counter_add(COUNTER_STEALS, 1);
   spin_lock(&cs->lock);
   atomic_store_explicit(&CONTAINER_OF(node, struct thread, rq)->cpu, self, memory_order_relaxed);
-  runq_push(&cs->rq, node, node->prio);
+  runq_push(&cs->rq, node, CONTAINER_OF(node, struct thread, rq)->prio);
   spin_unlock(&cs->lock);
   return true;
 }

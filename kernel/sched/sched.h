@@ -42,6 +42,8 @@ void timer_arm(struct timer *t, uint64_t deadline_ns);
 bool timer_cancel(struct timer *t);
 
 /* ---- threads ------------------------------------------------------------------------------ */
+#define SCHED_RT_MAX 63u /* real-time priorities are 1, the worst, to this */
+
 enum thread_park { THREAD_RUNNING = 0, THREAD_TOKEN = 1, THREAD_PARKED = 2 };
 
 struct thread {
@@ -50,10 +52,11 @@ struct thread {
   _Atomic uint32_t park;    /* [a] enum thread_park, [S1] */
   _Atomic uint32_t on_cpu;  /* [a] [S3] */
   _Atomic uint32_t cpu;     /* [RUNQ/r] where it last was queued or ran */
-  uint8_t prio;             /* [RUNQ/r] 0 best .. 127 */
+  uint8_t prio;             /* [RUNQ/r] in effect: 0 best .. 127 */
+  uint8_t boost;            /* [RUNQ/r] prio is no worse than this; RUNQ_NONE: no boost */
   uint8_t policy;           /* [RUNQ/r] SCHED_ABI_* */
   int8_t nice;              /* [RUNQ/r] */
-  uint8_t rt_priority;      /* [RUNQ/r] 1..63 for real-time policies */
+  uint8_t rt_priority;      /* [RUNQ/r] 1..SCHED_RT_MAX for real-time policies */
   struct runq_node rq;      /* [RUNQ] */
   struct thread *wake_next; /* [a] link of a wake list */
   uint64_t affinity;        /* [RUNQ/r] CPUs it may use, never 0 */
@@ -97,6 +100,11 @@ void sched_point(void);
 
 void sched_set_affinity(struct thread *t, uint64_t mask); /* mask & online must not be 0 */
 void sched_set_policy(struct thread *t, uint8_t policy, uint8_t rt_priority, int8_t nice);
+/* The length of a whole slice. */
+uint64_t sched_slice_ns(const struct thread *t);
+/* Priority inheritance: t->prio is the better of its own and this; RUNQ_NONE ends it. A thread in
+ * any state, from any CPU; in effect when it returns, also for who waits in a runqueue. */
+void sched_boost(struct thread *t, uint8_t prio);
 
 /* ---- wait queues -------------------------------------------------------------------------- */
 struct waitq {

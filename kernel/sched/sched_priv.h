@@ -42,7 +42,6 @@ bool wake_list_is_empty(struct cpu_sched *cs);
 extern _Atomic uint64_t sched_idle_mask;
 
 /* core.c */
-uint64_t sched_slice_ns(const struct thread *t);
 bool sched_steal(struct cpu_sched *cs);
 
 #endif
