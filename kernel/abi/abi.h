@@ -296,7 +296,7 @@ struct proc_attr {
   int32_t nice;
   uint32_t policy; /* SCHED_ABI_* */
   uint32_t rt_priority;
-  uint32_t zero;
+  uint32_t slice_us; /* before others of its priority get their turn */
   uint64_t sig_ignore, sig_catch; /* signal n is bit n - 1 */
   char name[32];
 };
@@ -304,6 +304,7 @@ struct proc_attr {
 #define SCHED_ABI_OTHER 0u
 #define SCHED_ABI_FIFO 1u
 #define SCHED_ABI_RR 2u
+#define SCHED_ABI_RT_MOST 99u /* priorities of the latter two: 1, the worst, to this */
 
 /* ---- signals ------------------------------------------------------------------------------ */
 /* One per thread, in its own memory, registered with PROC_SIGCTL. The thread changes `blocked` with

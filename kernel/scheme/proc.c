@@ -1,9 +1,9 @@
 /* proc: contexts and address spaces as descriptors.
  *
- * `proc:PID` opens a context by its id (its owner, or root). Everything else comes from a context's
- * descriptor, or from FD_SELF: dup "addrspace" (its space), dup "addrspace/empty" (a new one), and
- * the batches of steps. Reading a context's descriptor waits for its process to end and answers
- * struct proc_status. */
+ * `proc:PID` opens a context by its id (its owner, or root), `proc:PID/sched` its scheduling as
+ * text. Everything else comes from a context's descriptor, or from FD_SELF: dup "addrspace" (its
+ * space), dup "addrspace/empty" (a new one), dup "sched", and the batches of steps. Reading a
+ * context's descriptor waits for its process to end and answers struct proc_status. */
 #include "lib/fmt.h"
 #include "lib/string.h"
 #include "scheme/event.h"
@@ -129,6 +129,7 @@ static int64_t attr_read(struct context *t, const struct file_call *c) {
     return -ABI_EINVAL;
   }
   a.policy = t->thread.policy;
+  a.slice_us = (uint32_t)(sched_slice_ns(&t->thread) / 1000);
   a.rt_priority = t->thread.rt_priority;
   a.cpu = atomic_load(&t->thread.cpu);
   a.sig_ignore = t == context_current() ? atomic_load(&t->actions->ignore) : 0;
@@ -220,6 +221,9 @@ int64_t proc_dup(struct context *target, const char *name, size_t len, struct fi
     enum abi_error e = space_create(&s);
     return e == OK ? space_file(s, out) : -(int64_t)e;
   }
+  if (name_is(name, len, "sched")) {
+    return sched_file_create(target, out);
+  }
   if (!name_is(name, len, "addrspace")) {
     return -ABI_ENOENT;
   }
@@ -309,32 +313,50 @@ int64_t proc_call(struct context *self, const struct file_call *c) {
 
 /* ---- proc:PID ------------------------------------------------------------------------------ */
 
+/* A context that has started, by the text of its id; a reference. Who may not control it gets
+ * EPERM; only its maker has a new one. */
+static int64_t context_named(const char *text, size_t len, struct context **out) {
+  uint64_t id;
+  if (!fmt_parse_u64(text, len, &id)) {
+    return -ABI_ENOENT;
+  }
+  struct context *c = id <= UINT32_MAX ? context_find((uint32_t)id) : NULL;
+  if (c == NULL) {
+    return -ABI_ESRCH;
+  }
+  int64_t r = c->state == PROC_STATE_NEW                       ? -ABI_ESRCH
+              : group_may_control(context_current(), c->group) ? 0
+                                                               : -ABI_EPERM;
+  if (r < 0) {
+    context_put(c);
+  }
+  *out = c;
+  return r;
+}
+
 static int64_t proc_open(struct file *dir, const char *path, size_t len, uint32_t flags,
                          uint32_t mode, struct file **out) {
   (void)dir;
   (void)mode;
-  uint64_t id;
-  if (!fmt_parse_u64(path, len, &id)) {
-    return -ABI_ENOENT;
+  struct context *c;
+  size_t digits = 0;
+  while (digits < len && path[digits] != '/') {
+    digits++;
   }
-  struct context *c = id <= UINT32_MAX ? context_find((uint32_t)id) : NULL;
-  if (c != NULL && c->state == PROC_STATE_NEW) {
-    context_put(c); /* only its maker has a new one */
-    c = NULL;
+  int64_t r = context_named(path, digits, &c);
+  if (r < 0) {
+    return r;
   }
-  if (c == NULL) {
-    return -ABI_ESRCH;
+  if (digits < len) {
+    r = name_is(path + digits, len - digits, "/sched") ? sched_file_create(c, out) : -ABI_ENOENT;
+    context_put(c);
+    return r;
   }
-  *out = NULL;
-  int64_t r = -ABI_EPERM;
-  if (group_may_control(context_current(), c->group)) {
-    *out = file_create(&context_ops, (flags & O_ABI_NONBLOCK) | O_ABI_RDWR, c, 0);
-    r = *out != NULL ? 0 : -ABI_ENOMEM;
-  }
+  *out = file_create(&context_ops, (flags & O_ABI_NONBLOCK) | O_ABI_RDWR, c, 0);
   if (*out == NULL) {
     context_put(c);
   }
-  return r;
+  return *out != NULL ? 0 : -ABI_ENOMEM;
 }
 
 void proc_scheme_init(void) {

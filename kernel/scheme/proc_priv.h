@@ -1,4 +1,4 @@
-/* proc:, private: proc.c has the descriptors, proc_steps.c the steps. */
+/* proc:, private: proc.c has the descriptors, proc_steps.c the steps, proc_sched.c scheduling. */
 #ifndef CATHODE_SCHEME_PROC_PRIV_H
 #define CATHODE_SCHEME_PROC_PRIV_H
 
@@ -11,5 +11,9 @@ struct space *space_of_file(struct file *f);
 int64_t proc_step(struct context *target, const struct proc_op *op);
 /* EXIT, EXIT_THREAD, SPACE_SET of the caller itself. */
 bool proc_step_may_not_return(const struct context *target, const struct proc_op *op);
+/* PROC_SCHED. */
+int64_t sched_step(struct context *target, const struct proc_op *op);
+/* A file of the context's scheduling, which is readable and writable text. */
+int64_t sched_file_create(struct context *target, struct file **out);
 
 #endif

@@ -364,7 +364,7 @@ static int64_t step_pid(struct context *t, const struct proc_op *op) {
   return status(e);
 }
 
-/* ---- process groups, users, scheduling ---------------------------------------------------------
+/* ---- process groups, users ---------------------------------------------------------
  */
 
 static int64_t step_setpgid(struct context *t, const struct proc_op *op) {
@@ -413,31 +413,6 @@ static int64_t step_setuid(struct context *t, const struct proc_op *op) {
   return 0;
 }
 
-static int64_t step_sched(struct context *t, const struct proc_op *op) {
-  uint32_t policy = (uint32_t)op->d;
-  uint32_t rt = (uint32_t)(op->d >> 32);
-  int64_t nice = (int64_t)op->c;
-  bool real_time = policy == SCHED_ABI_FIFO || policy == SCHED_ABI_RR;
-  if (context_current()->group->euid != 0 &&
-      ((op->a & 4 && real_time) || (op->a & 2 && nice < t->thread.nice))) {
-    return -ABI_EPERM;
-  }
-  if ((op->a & 1 && (op->b & sched_online_mask()) == 0) ||
-      (op->a & 2 && (nice < -20 || nice > 19)) ||
-      (op->a & 4 && (policy > SCHED_ABI_RR || (real_time ? rt < 1 || rt > 63 : rt != 0)))) {
-    return -ABI_EINVAL;
-  }
-  if (op->a & 6) {
-    sched_set_policy(&t->thread, op->a & 4 ? (uint8_t)policy : t->thread.policy,
-                     op->a & 4 ? (uint8_t)rt : t->thread.rt_priority,
-                     op->a & 2 ? (int8_t)nice : t->thread.nice);
-  }
-  if (op->a & 1) {
-    sched_set_affinity(&t->thread, op->b);
-  }
-  return 0;
-}
-
 /* ---- the table ------------------------------------------------------------------------------ */
 
 enum step_need {
@@ -471,7 +446,7 @@ static const struct step steps[] = {
     [PROC_SIGCTL] = {step_sigctl, NEED_OPEN, false},
     [PROC_CLEARTID] = {step_cleartid, NEED_OPEN, false},
     [PROC_NAME] = {step_name, NEED_ANY, false},
-    [PROC_SCHED] = {step_sched, NEED_ANY, false},
+    [PROC_SCHED] = {sched_step, NEED_ANY, false},
     [PROC_START] = {step_start, NEED_ANY, false},
     [PROC_STOP] = {step_stop, NEED_ANY, false},
     [PROC_SIGNAL] = {step_signal, NEED_ANY, false},

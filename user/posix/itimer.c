@@ -26,7 +26,7 @@ static struct itimerval itimerval_of(const struct itimerspec *spec) {
 static int64_t timer_set(const struct itimerval *value, struct itimerval *old) {
   struct itimerspec before;
   struct itimerspec wanted = {.it_interval = timespec_of(&value->it_interval),
-                                      .it_value = timespec_of(&value->it_value)};
+                              .it_value = timespec_of(&value->it_value)};
   int64_t result = timer_real_set(&wanted, &before);
   *old = itimerval_of(&before);
   return result;

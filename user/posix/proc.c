@@ -1,6 +1,5 @@
-/* Processes: waiting, groups, owners, and scheduling. A context is reached by a descriptor:
+/* Processes: waiting, groups, owners. A context is reached by a descriptor:
  * FD_SELF, a child's, or one that is opened by its id for the one operation. */
-#include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -9,9 +8,6 @@
 #include "runtime/process.h"
 
 #define NS_PER_SECOND 1000000000ull
-#define LEVEL_MOST 63 /* real-time priorities above count as this one */
-
-enum { SCHED_WHICH_AFFINITY = 1, SCHED_WHICH_NICE = 2, SCHED_WHICH_POLICY = 4 };
 
 /* ---- waiting ------------------------------------------------------------------------------ */
 
@@ -266,113 +262,4 @@ long call_getresgid(unsigned *rgid, unsigned *egid, unsigned *sgid) {
 long call_getgroups(int n, unsigned *list) {
   (void)list;
   return n < 0 ? -ABI_EINVAL : 0;
-}
-
-/* ---- scheduling --------------------------------------------------------------------------- */
-
-long call_sched_yield(void) {
-  return sys_yield();
-}
-
-static int64_t sched_step(int id, uint64_t which, uint64_t affinity, int nice, uint64_t policy) {
-  return step_on(id, (struct proc_op){.code = PROC_SCHED,
-                                      .a = which,
-                                      .b = affinity,
-                                      .c = (uint64_t)(int64_t)nice,
-                                      .d = policy});
-}
-
-static uint64_t cpu_mask(void) {
-  uint32_t n = rt_start_block()->n_cpus;
-  return n >= 64 ? ~0ull : (1ull << n) - 1;
-}
-
-long call_sched_setaffinity(int pid, size_t size, const unsigned long *user_mask) {
-  uint64_t mask = 0;
-  if (user_get(&mask, user_mask, size < sizeof(mask) ? size : sizeof(mask)) < 0) {
-    return -ABI_EFAULT;
-  }
-  mask &= cpu_mask();
-  return mask == 0 ? -ABI_EINVAL : sched_step(pid, SCHED_WHICH_AFFINITY, mask, 0, 0);
-}
-
-long call_sched_getaffinity(int pid, size_t size, unsigned long *user_mask) {
-  struct proc_attr attr;
-  if (size < sizeof(uint64_t) || size % sizeof(uint64_t) != 0) {
-    return -ABI_EINVAL;
-  }
-  int64_t result = attr_of(pid, &attr);
-  uint64_t mask = attr.affinity & cpu_mask();
-  if (result < 0) {
-    return result;
-  }
-  return user_put(user_mask, &mask, sizeof(mask)) < 0 ? -ABI_EFAULT : (long)sizeof(mask);
-}
-
-static bool policy_is_realtime(int policy) {
-  return policy == SCHED_FIFO || policy == SCHED_RR;
-}
-
-long call_sched_get_priority_max(int policy) {
-  return policy_is_realtime(policy) ? 99 : policy == SCHED_OTHER ? 0 : -ABI_EINVAL;
-}
-
-long call_sched_get_priority_min(int policy) {
-  return policy_is_realtime(policy) ? 1 : policy == SCHED_OTHER ? 0 : -ABI_EINVAL;
-}
-
-long call_sched_setscheduler(int pid, int policy, const struct sched_param *user) {
-  struct sched_param param;
-  if (user_get(&param, user, sizeof(param)) < 0) {
-    return -ABI_EFAULT;
-  }
-  if (policy < 0 || call_sched_get_priority_max(policy) < 0 ||
-      param.sched_priority < call_sched_get_priority_min(policy) ||
-      param.sched_priority > call_sched_get_priority_max(policy)) {
-    return -ABI_EINVAL;
-  }
-  uint64_t level =
-      (uint64_t)(param.sched_priority < LEVEL_MOST ? param.sched_priority : LEVEL_MOST);
-  return sched_step(pid, SCHED_WHICH_POLICY, 0, 0, (uint32_t)policy | level << 32);
-}
-
-long call_sched_getscheduler(int pid) {
-  struct proc_attr attr;
-  int64_t result = attr_of(pid, &attr);
-  return result < 0 ? result : attr.policy;
-}
-
-long call_sched_getparam(int pid, struct sched_param *user) {
-  struct proc_attr attr;
-  int64_t result = attr_of(pid, &attr);
-  struct sched_param param = {.sched_priority = (int)attr.rt_priority};
-  return result < 0 ? result : user_put(user, &param.sched_priority, sizeof(int));
-}
-
-long call_sched_setparam(int pid, const struct sched_param *user) {
-  int64_t policy = call_sched_getscheduler(pid);
-  return policy < 0 ? policy : call_sched_setscheduler(pid, (int)policy, user);
-}
-
-/* Of a process only; the answer is 20 - nice, as libc expects it. */
-long call_getpriority(int which, int who) {
-  struct proc_attr attr;
-  int64_t result = which != PRIO_PROCESS ? -ABI_EINVAL : attr_of(who, &attr);
-  return result < 0 ? result : 20 - attr.nice;
-}
-
-long call_setpriority(int which, int who, int nice) {
-  nice = nice < -20 ? -20 : nice > 19 ? 19 : nice;
-  return which != PRIO_PROCESS ? -ABI_EINVAL : sched_step(who, SCHED_WHICH_NICE, 0, nice, 0);
-}
-
-long call_getcpu(unsigned *cpu, unsigned *node, void *cache) {
-  (void)cache;
-  struct proc_attr attr;
-  unsigned zero = 0;
-  int64_t result = attr_of(0, &attr);
-  if (result < 0 || (cpu && user_put(cpu, &attr.cpu, sizeof(*cpu)) < 0)) {
-    return result < 0 ? result : -ABI_EFAULT;
-  }
-  return node ? user_put(node, &zero, sizeof(zero)) : 0;
 }

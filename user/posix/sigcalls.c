@@ -111,6 +111,7 @@ long call_pause(void) {
 static int64_t wait_signal(uint64_t set, uint64_t deadline) {
   struct posix_thread *self = &posix_self;
   self->wait_signal = 0;
+  self->wait_mask = self->control.blocked;
   self->handled = 0;
   self->wait_set = set;
   uint64_t old = posix_mask_swap(self->control.blocked & ~set);

@@ -272,11 +272,12 @@ static void signal_handle(struct posix_thread *self, const struct delivery *d, u
 }
 
 /* sigtimedwait() is in progress for this signal: it is the handler. */
-static bool signal_waited(struct posix_thread *self, const struct delivery *d) {
+static bool signal_waited(struct posix_thread *self, const struct delivery *d, ucontext_t *uc) {
   if (!(self->wait_set & signal_bit(d->sig))) {
     return false;
   }
   self->wait_set = 0;
+  uc->uc_sigmask.__bits[0] = self->wait_mask; /* the next of the set is not for a handler */
   self->wait_signal = d->sig;
   siginfo_t info = delivery_info(d);
   memcpy(self->wait_info, &info, sizeof(info));
@@ -307,7 +308,7 @@ void signal_deliver(ucontext_t *uc) {
   }
   if ((PROBED & signal_bit(d.sig)) && rip_in(regs[REG_RIP], rt_probe_begin, rt_probe_end)) {
     regs[REG_RIP] = (greg_t)(uint64_t)rt_probe_fault;
-  } else if (!signal_waited(self, &d)) {
+  } else if (!signal_waited(self, &d, uc)) {
     signal_handle(self, &d, uc);
   }
   control->blocked = uc->uc_sigmask.__bits[0];

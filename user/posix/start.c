@@ -16,6 +16,24 @@ extern volatile int __thread_list_lock;
 int posix_start(void *tp, struct posix_thread *self);
 int thread_clone(int (*function)(void *), void *stack, int flags, void *argument, int *parent_tid,
                  void *tp, int *clear_tid);
+/* libc's, for the thread of a SIGEV_THREAD timer, which begins each call of its function with fresh
+ * thread-local storage. Our block lies in it and must outlive that; meanwhile the kernel sees
+ * another, with everything blocked. */
+void __reset_tls(void);
+void posix_tls_reset(void) __asm__("__cathode_tls_reset");
+void posix_tls_reset(void) {
+  struct sig_control away = {.blocked = ~0ull, .inhibit = 1};
+  struct posix_thread self;
+  struct proc_op leave = {.code = PROC_SIGCTL, .a = (uint64_t)&away};
+  struct proc_op back[] = {{.code = PROC_SIGCTL, .a = (uint64_t)&posix_self.control},
+                           {.code = PROC_RESIGNAL}};
+  (void)rt_apply(FD_SELF, &leave, 1); /* of oneself: cannot fail */
+  self = posix_self;
+  __reset_tls();
+  posix_self = self;
+  (void)rt_apply(FD_SELF, back, 2);
+}
+
 void thread_unmap_exit(void *stack, size_t size);
 
 struct rt_ids posix_ids;
@@ -93,7 +111,8 @@ int thread_clone(int (*function)(void *), void *stack, int flags, void *argument
   self->control.entry = (uint64_t)posix_trampoline;
   self->control.blocked = posix_self.control.blocked;
   self->clear_tid = (uint64_t)clear_tid;
-  struct rt_context context = {(uint64_t)tp, (uint64_t)&self->control, self->clear_tid};
+  struct rt_context context = {(uint64_t)tp, (uint64_t)&self->control, self->clear_tid,
+                               (uint64_t)&self->tid};
   void (*entry)(void *) = (void (*)(void *))(void (*)(void))function;
   return rt_thread_create(&context, entry, argument, stack, (uint32_t *)parent_tid);
 }
@@ -137,7 +156,7 @@ long call_set_robust_list(void *head, size_t len) {
 long call_fork(void) {
   struct posix_thread *self = &posix_self;
   struct rt_context context = {(uint64_t)__builtin_thread_pointer(), (uint64_t)&self->control,
-                               self->clear_tid};
+                               self->clear_tid, 0};
   struct rt_ids_new born;
   int pid = rt_fork_as(&context, &born);
   if (pid == 0) {

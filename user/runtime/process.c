@@ -86,6 +86,9 @@ static size_t context_steps(struct proc_op *ops, const struct rt_context *contex
   if (context->clear_tid != 0) {
     ops[n++] = (struct proc_op){.code = PROC_CLEARTID, .a = context->clear_tid};
   }
+  if (context->tid != 0) {
+    ops[n++] = (struct proc_op){.code = PROC_PID, .b = context->tid};
+  }
   return n;
 }
 
@@ -102,7 +105,7 @@ static int fork_finish(int64_t fd, const struct rt_ids_new *ids) {
 
 int rt_fork_as(const struct rt_context *self, struct rt_ids_new *ids) {
   /* The ids are written before the space is cloned, so the child finds its own in its copy. */
-  struct proc_op ops[8] = {
+  struct proc_op ops[9] = {
       {.code = PROC_PID, .a = (uint64_t)&ids->pid, .b = (uint64_t)&ids->tid},
       {.code = PROC_SPACE_CLONE, .fd = FD_SELF},
       {.code = PROC_FILES_COPY, .fd = FD_SELF},

@@ -53,6 +53,7 @@ struct rt_context {
   uint64_t fs_base;
   uint64_t control;   /* address of its struct sig_control */
   uint64_t clear_tid; /* see PROC_CLEARTID */
+  uint64_t tid;       /* address of a word in its own block that gets its id before it runs */
 };
 
 struct rt_ids_new {

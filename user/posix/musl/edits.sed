@@ -1,4 +1,4 @@
-# Lines of musl that are edited, in the two files that user.mk names.
+# Lines of musl that are edited, in the files that build.sh names.
 #
 # env/__init_tls.c: room in .bss for libc's own thread-local block, so that an ordinary program starts
 # without a mapping for it.
@@ -6,3 +6,5 @@ s/void \*space\[16\]/void *space[64]/
 # thread/pthread_create.c: the kernel wakes the word that ends a thread's life as a private one.
 s/\(__wait(&__thread_list_lock, &tl_lock_waiters, val\), 0)/\1, 1)/
 s/__wake(&__thread_list_lock, 1, 0)/__wake(\&__thread_list_lock, 1, 1)/
+# time/timer_create.c: thread-local storage also holds what the kernel knows of a thread.
+s/^\t__reset_tls();/\t{ void __cathode_tls_reset(void); __cathode_tls_reset(); }/
