@@ -238,14 +238,6 @@ void sched_set_affinity(struct thread *t, uint64_t mask) {
   }
 }
 
-void sched_set_policy(struct thread *t, uint8_t policy, uint8_t rt_priority, int8_t nice) {
-  t->policy = policy;
-  t->rt_priority = rt_priority;
-  t->nice = nice;
-  t->prio = thread_prio(t);
-  t->slice_ns = MIN(t->slice_ns, sched_slice_ns(t));
-}
-
 /* The runqueue of the CPU where the thread is, locked; it does not move meanwhile. */
 static struct cpu_sched *thread_lock(struct thread *t) NO_LOCK_CHECK {
   for (;;) {
@@ -258,10 +250,9 @@ static struct cpu_sched *thread_lock(struct thread *t) NO_LOCK_CHECK {
   }
 }
 
-/* A thread in between (on a wake list, on its way to a thief) is queued by its new priority. */
-void sched_boost(struct thread *t, uint8_t prio) NO_LOCK_CHECK {
-  struct cpu_sched *cs = thread_lock(t);
-  t->boost = prio;
+/* What decides its priority has changed: to its new place, if it is queued. One that is in between
+ * (on a wake list, on its way to a thief) is queued by its new priority. Unlocks. */
+static void prio_apply(struct cpu_sched *cs, struct thread *t) NO_LOCK_CHECK {
   t->prio = thread_prio(t);
   if (runq_is_queued(&t->rq)) {
     runq_remove(&cs->rq, &t->rq);
@@ -276,6 +267,22 @@ void sched_boost(struct thread *t, uint8_t prio) NO_LOCK_CHECK {
   if (preempts && cs != sched_self()) {
     arch_ipi_send((uint32_t)(cs - cpu_scheds), ARCH_IPI_WAKE);
   }
+}
+
+void sched_boost(struct thread *t, uint8_t prio) NO_LOCK_CHECK {
+  struct cpu_sched *cs = thread_lock(t);
+  t->boost = prio;
+  prio_apply(cs, t);
+}
+
+void sched_set_policy(struct thread *t, uint8_t policy, uint8_t rt_priority,
+                      int8_t nice) NO_LOCK_CHECK {
+  struct cpu_sched *cs = thread_lock(t);
+  t->policy = policy;
+  t->rt_priority = rt_priority;
+  t->nice = nice;
+  t->slice_ns = MIN(t->slice_ns, sched_slice_ns(t));
+  prio_apply(cs, t);
 }
 
 /* ---- idle --------------------------------------------------------------------------------- */
