@@ -176,7 +176,13 @@ enum futex_op {
   FUTEX_OP_WAIT = 0,    /* sleep while *word == value; EAGAIN when it is not, ETIMEDOUT, EINTR */
   FUTEX_OP_WAKE = 1,    /* wake at most value waiters; answers how many */
   FUTEX_OP_REQUEUE = 2, /* wake value, move at most value2 others to word2 */
+  /* The word is a lock with priority inheritance: 0, or the owner's thread id and FUTEX_PI_*. */
+  FUTEX_OP_LOCK_PI = 3,   /* EDEADLK, ETIMEDOUT, EINTR; ESRCH: the owner is gone */
+  FUTEX_OP_UNLOCK_PI = 4, /* the best waiter owns it then. EPERM: it is not the caller's */
 };
+#define FUTEX_PI_WAITERS 0x80000000u    /* only the kernel can unlock it */
+#define FUTEX_PI_OWNER_DIED 0x40000000u /* kept by whoever locks it next */
+#define FUTEX_PI_TID 0x3fffffffu
 #define FUTEX_OP_SHARED 0x100u /* the word may lie in memory shared between spaces */
 
 /* ---- scheme operations: see scheme_ops.def ------------------------------------------------ */
@@ -296,7 +302,7 @@ struct proc_attr {
   int32_t nice;
   uint32_t policy; /* SCHED_ABI_* */
   uint32_t rt_priority;
-  uint32_t slice_us; /* before others of its priority get their turn */
+  uint32_t slice_us;              /* before others of its priority get their turn */
   uint64_t sig_ignore, sig_catch; /* signal n is bit n - 1 */
   char name[32];
 };

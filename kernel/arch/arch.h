@@ -207,6 +207,8 @@ size_t arch_copy_to_user(uint64_t dst, const void *src, size_t len);
 /* Atomic compare of a user word; false on a fault. */
 bool arch_load_user_u32(uint64_t addr, uint32_t *value);
 bool arch_store_user_u32(uint64_t addr, uint32_t value);
+/* Atomically *addr = desired if it is *expected; *expected becomes what was there. */
+bool arch_cas_user_u32(uint64_t addr, uint32_t *expected, uint32_t desired);
 
 /* ---- pages -------------------------------------------------------------------------------- */
 extern void (*arch_page_zero)(void *page);

@@ -101,6 +101,8 @@ static bool context_alloc(struct context **out) {
   c->thread.reap = context_reap;
   refcount_init(&c->refs, 1);
   list_init(&c->group_node);
+  list_init(&c->pi_waiters);
+  c->pi_boost = RUNQ_NONE;
   *out = c;
   return true;
 }
@@ -268,5 +270,6 @@ _Noreturn void context_exit(void) {
   }
   context_release_objects(c);
   group_leave(c);
+  futex_pi_exit(c);
   sched_exit();
 }

@@ -6,18 +6,13 @@
  * touched with the lock held.
  *
  * A waiter's record is on its stack; it leaves only after taking the bucket's lock, and a waker
- * unparks under that lock. Key: (space, address) for private words, (object, offset) for shared
- * ones. */
+ * unparks under that lock. Locks with priority inheritance are futex_pi.c's. */
 #include "base/clock.h"
 #include "lib/hash.h"
 #include "lib/string.h"
-#include "proc/proc.h"
+#include "proc/proc_priv.h"
 
 #define BUCKETS 256u
-
-struct futex_key {
-  uint64_t a, b;
-};
 
 struct futex_waiter {
   struct list node; /* first */
@@ -39,9 +34,10 @@ void futex_init(void) {
     spin_init(&buckets[i].lock, RANK_FUTEX);
     list_init(&buckets[i].waiters);
   }
+  futex_pi_init();
 }
 
-static enum abi_error key_make(struct space *s, uaddr_t word, bool shared, struct futex_key *key) {
+enum abi_error futex_key_make(struct space *s, uaddr_t word, bool shared, struct futex_key *key) {
   if (!user_range_ok(word, 4)) {
     return ABI_EFAULT;
   }
@@ -60,10 +56,6 @@ static enum abi_error key_make(struct space *s, uaddr_t word, bool shared, struc
 
 static struct futex_bucket *bucket_of(const struct futex_key *key) {
   return &buckets[hash_pair(key->a, key->b) % BUCKETS];
-}
-
-static bool key_equal(const struct futex_key *x, const struct futex_key *y) {
-  return x->a == y->a && x->b == y->b;
 }
 
 /* The lock of the bucket that the waiter is in, which may change until it is held. */
@@ -103,7 +95,7 @@ static enum abi_error waiter_sleep(struct futex_waiter *w, uint64_t deadline_ns)
 int64_t futex_wait(struct space *s, uaddr_t word, uint32_t expected, bool shared,
                    uint64_t deadline_ns) {
   struct futex_waiter w = {.thread = thread_current()};
-  enum abi_error e = key_make(s, word, shared, &w.key);
+  enum abi_error e = futex_key_make(s, word, shared, &w.key);
   if (e != OK) {
     return -(int64_t)e;
   }
@@ -131,7 +123,7 @@ static void waiter_wake(struct futex_waiter *w) {
 
 int64_t futex_wake(struct space *s, uaddr_t word, uint32_t n, bool shared) {
   struct futex_key key;
-  enum abi_error e = key_make(s, word, shared, &key);
+  enum abi_error e = futex_key_make(s, word, shared, &key);
   if (e != OK) {
     return -(int64_t)e;
   }
@@ -143,7 +135,7 @@ int64_t futex_wake(struct space *s, uaddr_t word, uint32_t n, bool shared) {
     if (woken == n) {
       break;
     }
-    if (key_equal(&w->key, &key)) {
+    if (futex_key_equal(&w->key, &key)) {
       waiter_wake(w);
       woken++;
     }
@@ -169,8 +161,8 @@ static void buckets_unlock(struct futex_bucket *a, struct futex_bucket *b) NO_LO
 int64_t futex_requeue(struct space *s, uaddr_t word, uint32_t n_wake, uaddr_t word2,
                       uint32_t n_move, bool shared) {
   struct futex_key from, to;
-  enum abi_error e = key_make(s, word, shared, &from);
-  e = e == OK ? key_make(s, word2, shared, &to) : e;
+  enum abi_error e = futex_key_make(s, word, shared, &from);
+  e = e == OK ? futex_key_make(s, word2, shared, &to) : e;
   if (e != OK) {
     return -(int64_t)e;
   }
@@ -181,7 +173,7 @@ int64_t futex_requeue(struct space *s, uaddr_t word, uint32_t n_wake, uaddr_t wo
   buckets_lock(a, b);
   list_for_each_safe (pos, &a->waiters) {
     struct futex_waiter *w = (struct futex_waiter *)pos;
-    if (!key_equal(&w->key, &from)) {
+    if (!futex_key_equal(&w->key, &from)) {
       continue;
     }
     if (woken < n_wake) {

@@ -195,6 +195,9 @@ struct context {
     uint32_t signo, code;
     uint64_t addr;
   } forced;                            /* [o] a fault of its own */
+  struct list pi_waiters;              /* [PI] who waits for locks that it owns */
+  struct pi_waiter *pi_blocked;        /* [PI/r] what it waits with itself */
+  uint8_t pi_boost;                    /* [PI] as last told to the scheduler */
   uint64_t exit_unmap, exit_unmap_len; /* [o] its stack, which it unmaps last */
 };
 
@@ -241,5 +244,9 @@ int64_t futex_wait(struct space *s, uaddr_t word, uint32_t expected, bool shared
 int64_t futex_wake(struct space *s, uaddr_t word, uint32_t n, bool shared);
 int64_t futex_requeue(struct space *s, uaddr_t word, uint32_t n_wake, uaddr_t word2,
                       uint32_t n_move, bool shared);
+int64_t futex_lock_pi(struct space *s, uaddr_t word, bool shared, uint64_t deadline_ns);
+int64_t futex_unlock_pi(struct space *s, uaddr_t word, bool shared);
+/* The context's own priority has changed: whom it boosts hears of it. */
+void futex_pi_refresh(struct context *c);
 
 #endif

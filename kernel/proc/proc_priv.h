@@ -14,4 +14,18 @@ void signal_deliver(struct context *c, struct arch_user_frame *frame);
 /* Something pending would be delivered now. */
 bool signal_is_due(struct context *c);
 
+/* What a futex word is, wherever it is mapped: (space, address) for private words, (object, offset)
+ * for shared ones. */
+struct futex_key {
+  uint64_t a, b;
+};
+enum abi_error futex_key_make(struct space *s, uaddr_t word, bool shared, struct futex_key *key);
+static inline bool futex_key_equal(const struct futex_key *x, const struct futex_key *y) {
+  return x->a == y->a && x->b == y->b;
+}
+
+void futex_pi_init(void);
+/* A dead context's locks: whoever waits for it looks again. */
+void futex_pi_exit(struct context *c);
+
 #endif

@@ -70,6 +70,7 @@ int64_t sched_step(struct context *t, const struct proc_op *op) {
     sched_set_policy(thread, class ? (uint8_t)policy : thread->policy,
                      class ? (uint8_t)MIN(priority, SCHED_RT_MAX) : thread->rt_priority,
                      op->a & WHICH_NICE ? (int8_t)nice : thread->nice);
+    futex_pi_refresh(t);
   }
   if (op->a & WHICH_AFFINITY) {
     sched_set_affinity(thread, op->b);

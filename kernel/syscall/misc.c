@@ -47,6 +47,10 @@ int64_t sys_futex(uaddr_t word, uint64_t op, uint64_t value, uint64_t deadline_n
   case FUTEX_OP_REQUEUE:
     return futex_requeue(s, word, (uint32_t)MIN(value, (uint64_t)INT32_MAX), word2,
                          (uint32_t)MIN(value2, (uint64_t)INT32_MAX), shared);
+  case FUTEX_OP_LOCK_PI:
+    return futex_lock_pi(s, word, shared, deadline_ns);
+  case FUTEX_OP_UNLOCK_PI:
+    return futex_unlock_pi(s, word, shared);
   default:
     return -ABI_EINVAL;
   }

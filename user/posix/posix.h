@@ -126,6 +126,8 @@ uint64_t posix_now(void); /* monotonic, nanoseconds */
 /* Monotonic deadline `wanted` from now; NO_DEADLINE for a NULL one. Fails: EFAULT, EINVAL. */
 [[nodiscard]] int64_t posix_deadline(const struct timespec *wanted, uint64_t *deadline);
 uint64_t posix_deadline_ms(int timeout_ms);
+/* The same for an absolute time of the real clock. */
+[[nodiscard]] int64_t posix_deadline_real(const struct timespec *until, uint64_t *deadline);
 
 /* ---- signals ------------------------------------------------------------------------------ */
 

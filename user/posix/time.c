@@ -118,6 +118,19 @@ int64_t posix_deadline(const struct timespec *wanted, uint64_t *deadline) {
   return result;
 }
 
+/* The monotonic time at which the real clock shows ns. */
+static uint64_t monotonic_of(uint64_t ns) {
+  uint64_t offset = (uint64_t)rt_start_block()->clock.realtime_offset_ns;
+  return ns > offset ? ns - offset : 0;
+}
+
+int64_t posix_deadline_real(const struct timespec *until, uint64_t *deadline) {
+  uint64_t ns = 0;
+  int64_t result = until ? timespec_take(until, &ns) : 0;
+  *deadline = until ? monotonic_of(ns) : NO_DEADLINE;
+  return result;
+}
+
 uint64_t posix_deadline_ms(int timeout_ms) {
   return timeout_ms < 0    ? NO_DEADLINE
          : timeout_ms == 0 ? 0
@@ -150,11 +163,7 @@ long call_clock_nanosleep(int clock, int flags, const struct timespec *wanted,
   if (!(flags & TIMER_ABSTIME)) {
     return sleep_until(deadline_after(ns), left);
   }
-  if (clock == CLOCK_REALTIME) {
-    uint64_t offset = (uint64_t)rt_start_block()->clock.realtime_offset_ns;
-    ns = ns > offset ? ns - offset : 0;
-  }
-  return sleep_until(ns, NULL);
+  return sleep_until(clock == CLOCK_REALTIME ? monotonic_of(ns) : ns, NULL);
 }
 
 long call_nanosleep(const struct timespec *wanted, struct timespec *left) {

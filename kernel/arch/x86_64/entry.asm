@@ -30,6 +30,7 @@ global arch_copy_from_user_asm
 global arch_copy_to_user_asm
 global arch_load_user_u32_asm
 global arch_store_user_u32_asm
+global arch_cas_user_u32_asm
 global user_copy_start
 global user_copy_end
 global user_copy_fault
@@ -346,6 +347,11 @@ arch_store_user_u32_body:
   mov [rdi], esi
   xor edx, edx
   jmp user_copy_done
+arch_cas_user_u32_body:
+  lock cmpxchg [rdi], ecx
+  mov [rsi], eax
+  xor edx, edx
+  jmp user_copy_done
 user_copy_end:
 user_copy_fault:
 user_copy_done:
@@ -372,6 +378,16 @@ arch_store_user_u32_asm:
   stac
 .go:
   jmp arch_store_user_u32_body
+align 16
+arch_cas_user_u32_asm:
+  mov ecx, edx
+  mov eax, [rsi]
+  mov edx, 4
+  cmp byte [cpu_has_smap], 0
+  je .go
+  stac
+.go:
+  jmp arch_cas_user_u32_body
 
 ; bench_int_loop(uint32_t n): software interrupts into a handler that only returns.
 align 16

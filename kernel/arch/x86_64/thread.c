@@ -104,3 +104,7 @@ bool arch_load_user_u32(uint64_t addr, uint32_t *value) {
 bool arch_store_user_u32(uint64_t addr, uint32_t value) {
   return arch_store_user_u32_asm(addr, value) == 0;
 }
+
+bool arch_cas_user_u32(uint64_t addr, uint32_t *expected, uint32_t desired) {
+  return arch_cas_user_u32_asm(addr, expected, desired) == 0;
+}

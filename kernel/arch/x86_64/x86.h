@@ -155,6 +155,7 @@ size_t arch_copy_from_user_asm(void *dst, uint64_t src, size_t len);
 size_t arch_copy_to_user_asm(uint64_t dst, const void *src, size_t len);
 size_t arch_load_user_u32_asm(uint64_t addr, uint32_t *value);
 size_t arch_store_user_u32_asm(uint64_t addr, uint32_t value);
+size_t arch_cas_user_u32_asm(uint64_t addr, uint32_t *expected, uint32_t desired);
 
 /* C called from assembly. */
 _Noreturn void arch_entry(uint32_t kind, uint32_t info);

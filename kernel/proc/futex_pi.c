@@ -1,0 +1,437 @@
+/* Locks with priority inheritance: a futex word that holds its owner's thread id (abi.h,
+ * FUTEX_PI_*). Without contention user space takes and leaves such a lock by itself; from the first
+ * waiter on FUTEX_PI_WAITERS is set and the kernel hands it over.
+ *
+ * Each waiter has a record on its stack: in its key's bucket, and, once it knows the owner, on the
+ * owner's list (attached). A context runs at least at the priority of the best waiter on its list,
+ * and so does whoever that context waits for, along the chain.
+ *
+ *   WAITING --pi_choose()--> CHOSEN --pi_grant()--> GRANTED       unlock hands the lock over
+ *      \--pi_take(), a timeout, a signal--> gone                  CHOSEN cannot leave
+ *
+ * No user memory is touched with the lock held, so a word and its records are brought together by
+ * order:
+ * [F1] A waiter is in its bucket before it reads the word. An unlocker that leaves the word free
+ *      looks into the bucket afterwards. Either sees the other.
+ * [F2] A waiter sleeps only after it has read owner | WAITERS and is attached to that owner. From
+ *      then on the owner can release the lock only here: pi_grant() attaches all waiters to the
+ *      next owner, waiters_rouse() detaches them.
+ * [F3] An attachment counts for deadlocks once it is verified: the word was read again after it was
+ *      made, and still named that owner. Who closes a cycle verifies last, and sees it whole.
+ * [F4] A dying context says that it is dead before it looks at its list; who attaches to it looks
+ *      for that afterwards. So no list outlives its context, and exit takes no lock without need.
+ *
+ * Lock: PI, one for all: an edge may join any two processes. Limits: choosing and re-attaching are
+ * O(waiters of a bucket), a chain is followed for CHAIN_MAX owners. */
+#include "base/clock.h"
+#include "lib/hash.h"
+#include "proc/proc_priv.h"
+
+#define BUCKETS 64u
+#define CHAIN_MAX 1024u
+#define ABI_RETRY ABI_EBUSY /* inside this file: the word has changed, look again */
+
+enum pi_state { PI_WAITING, PI_CHOSEN, PI_GRANTED };
+
+struct pi_waiter {
+  struct list node; /* first; [PI] in its bucket while WAITING */
+  struct list owed; /* [PI] on owner->pi_waiters while there is an owner */
+  struct futex_key key;
+  struct context *context;
+  struct context *owner; /* [PI] attached to, NULL: to nobody */
+  bool shared;           /* [c] the owner may be of another process */
+  bool verified;         /* [PI] [F3] */
+  enum pi_state state;   /* [PI/r] */
+  enum abi_error result; /* [PI/r] once GRANTED */
+};
+
+static struct spinlock pi_lock = SPINLOCK(PI);
+static struct list buckets[BUCKETS]; /* [pi_lock] in order of arrival */
+
+void futex_pi_init(void) {
+  for (uint32_t i = 0; i < BUCKETS; i++) {
+    list_init(&buckets[i]);
+  }
+}
+
+static struct list *bucket_of(const struct futex_key *key) {
+  return &buckets[hash_pair(key->a, key->b) % BUCKETS];
+}
+
+static struct pi_waiter *waiter_of(struct list *node) {
+  return (struct pi_waiter *)node;
+}
+
+/* ---- inheritance -------------------------------------------------------------------------- */
+
+static struct context *owner_awaited(const struct context *c) HOLDS(&pi_lock) {
+  return c->pi_blocked != NULL ? c->pi_blocked->owner : NULL;
+}
+
+static uint8_t best_waiting(const struct context *c) HOLDS(&pi_lock) {
+  uint8_t best = RUNQ_NONE;
+  list_for_each (pos, &c->pi_waiters) {
+    best = MIN(best, CONTAINER_OF(pos, struct pi_waiter, owed)->context->thread.prio);
+  }
+  return best;
+}
+
+/* The list of c has changed, or somebody's priority on it. Ends where nothing changes. */
+static void boost_update(struct context *c) HOLDS(&pi_lock) {
+  for (uint32_t i = 0; c != NULL && i < CHAIN_MAX; i++) {
+    uint8_t best = best_waiting(c), before = c->thread.prio;
+    if (best == c->pi_boost) {
+      return;
+    }
+    c->pi_boost = best;
+    sched_boost(&c->thread, best);
+    c = c->thread.prio != before ? owner_awaited(c) : NULL;
+  }
+}
+
+/* Without telling the scheduler; answers the owner until now. */
+static struct context *owner_change(struct pi_waiter *w, struct context *owner) HOLDS(&pi_lock) {
+  struct context *old = w->owner;
+  if (old != NULL) {
+    list_remove(&w->owed);
+  }
+  w->owner = owner;
+  w->verified = false;
+  if (owner != NULL) {
+    list_push_back(&owner->pi_waiters, &w->owed);
+  }
+  return old;
+}
+
+static void waiter_attach(struct pi_waiter *w, struct context *owner) HOLDS(&pi_lock) {
+  if (w->owner != owner) {
+    boost_update(owner_change(w, owner));
+    boost_update(owner);
+  }
+}
+
+/* All who wait for the key wait for this owner now, who has just got it from `from`. */
+static void waiters_attach(const struct futex_key *key, struct context *owner, struct context *from)
+    HOLDS(&pi_lock) {
+  list_for_each (pos, bucket_of(key)) {
+    struct pi_waiter *w = waiter_of(pos);
+    if (futex_key_equal(&w->key, key) && w->context != owner) {
+      struct context *old = owner_change(w, owner);
+      w->verified = true; /* we know: we have written the word */
+      if (old != from && old != owner) {
+        boost_update(old);
+      }
+    }
+  }
+  boost_update(from);
+  boost_update(owner);
+}
+
+/* [F3] Would c, which just got verified, wait for itself? A chain too long to follow counts. */
+static bool is_deadlock(struct context *c) HOLDS(&pi_lock) {
+  struct context *at = c;
+  for (uint32_t i = 0; i < CHAIN_MAX; i++) {
+    if (at->pi_blocked == NULL || !at->pi_blocked->verified) {
+      return false;
+    }
+    at = at->pi_blocked->owner;
+    if (at == c) {
+      return true;
+    }
+  }
+  return true;
+}
+
+/* ---- locking ------------------------------------------------------------------------------ */
+
+static enum pi_state waiter_state(const struct pi_waiter *w) {
+  return __atomic_load_n(&w->state, __ATOMIC_ACQUIRE);
+}
+
+static bool waiter_is_alone(const struct pi_waiter *w) HOLDS(&pi_lock) {
+  list_for_each (pos, bucket_of(&w->key)) {
+    if (waiter_of(pos) != w && futex_key_equal(&waiter_of(pos)->key, &w->key)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/* The word names no owner: be it. */
+static enum abi_error pi_take(struct pi_waiter *w, uaddr_t word, uint32_t seen) {
+  spin_lock(&pi_lock);
+  waiter_attach(w, NULL);
+  bool alone = waiter_is_alone(w);
+  spin_unlock(&pi_lock);
+  uint32_t was = seen, wanted = w->context->id | (seen & FUTEX_PI_OWNER_DIED);
+  if (!arch_cas_user_u32(word.v, &was, wanted | (alone ? 0 : FUTEX_PI_WAITERS))) {
+    return ABI_EFAULT;
+  }
+  if (was != seen) {
+    return ABI_RETRY;
+  }
+  spin_lock(&pi_lock);
+  waiters_attach(&w->key, w->context, NULL);
+  spin_unlock(&pi_lock);
+  return OK;
+}
+
+static bool owner_is_alive(const struct context *owner) {
+  uint32_t state = __atomic_load_n(&owner->state, __ATOMIC_SEQ_CST);
+  return state != PROC_STATE_NEW && state != PROC_STATE_DEAD;
+}
+
+/* [F4] A private lock is owned by a thread of the same process, or the word is wrong. */
+static enum abi_error waiter_attach_alive(struct pi_waiter *w, struct context *owner) {
+  if (!w->shared && owner->group != w->context->group) {
+    return ABI_ESRCH;
+  }
+  spin_lock(&pi_lock);
+  bool chosen = w->state != PI_WAITING;
+  if (!chosen) {
+    waiter_attach(w, owner);
+  }
+  atomic_thread_fence(memory_order_seq_cst);
+  bool alive = owner_is_alive(owner);
+  if (!chosen && !alive) {
+    waiter_attach(w, NULL);
+  }
+  spin_unlock(&pi_lock);
+  return chosen ? ABI_RETRY : alive ? OK : ABI_ESRCH;
+}
+
+static enum abi_error owner_attach(struct pi_waiter *w, uint32_t tid, struct context **out) {
+  struct context *owner = context_find(tid);
+  if (owner == NULL) {
+    return ABI_ESRCH;
+  }
+  enum abi_error e = waiter_attach_alive(w, owner);
+  *out = owner; /* from here on compared only */
+  context_put(owner);
+  return e;
+}
+
+/* [F3] The word has been read again. EAGAIN: now sleep. */
+static enum abi_error owner_verify(struct pi_waiter *w, const struct context *owner) {
+  enum abi_error e = ABI_EAGAIN;
+  spin_lock(&pi_lock);
+  if (w->state == PI_WAITING && w->owner == owner) {
+    w->verified = true;
+    e = is_deadlock(w->context) ? ABI_EDEADLK : ABI_EAGAIN;
+  } else if (w->state == PI_WAITING) {
+    e = ABI_RETRY;
+  }
+  spin_unlock(&pi_lock);
+  return e;
+}
+
+/* [F2] The word names another thread: attach to it. */
+static enum abi_error pi_attach(struct pi_waiter *w, uaddr_t word, uint32_t seen) {
+  struct context *owner = NULL;
+  uint32_t was = seen, now;
+  if (!(seen & FUTEX_PI_WAITERS) && !arch_cas_user_u32(word.v, &was, seen | FUTEX_PI_WAITERS)) {
+    return ABI_EFAULT;
+  }
+  if (was != seen) {
+    return ABI_RETRY;
+  }
+  enum abi_error e = owner_attach(w, seen & FUTEX_PI_TID, &owner);
+  if (!arch_load_user_u32(word.v, &now)) {
+    return ABI_EFAULT;
+  }
+  return now != (seen | FUTEX_PI_WAITERS) ? ABI_RETRY : e != OK ? e : owner_verify(w, owner);
+}
+
+/* OK: the lock is ours. EAGAIN: sleep, and look again when woken. */
+static enum abi_error pi_look(struct pi_waiter *w, uaddr_t word) {
+  for (;;) {
+    uint32_t seen;
+    if (waiter_state(w) != PI_WAITING) {
+      return ABI_EAGAIN; /* about to be given it */
+    }
+    if (!arch_load_user_u32(word.v, &seen)) {
+      return ABI_EFAULT;
+    }
+    uint32_t tid = seen & FUTEX_PI_TID;
+    if (tid == w->context->id && waiter_state(w) == PI_WAITING) {
+      return ABI_EDEADLK;
+    }
+    enum abi_error e = tid == w->context->id ? ABI_EAGAIN
+                       : tid == 0            ? pi_take(w, word, seen)
+                                             : pi_attach(w, word, seen);
+    if (e != ABI_RETRY) {
+      return e;
+    }
+    sched_point();
+    if (context_interrupted()) {
+      return ABI_EINTR;
+    }
+  }
+}
+
+static void waiter_enter(struct pi_waiter *w) {
+  spin_lock(&pi_lock);
+  list_push_back(bucket_of(&w->key), &w->node);
+  w->context->pi_blocked = w;
+  spin_unlock(&pi_lock);
+}
+
+/* Who has been chosen meanwhile owns the lock, whatever else has happened. */
+static enum abi_error waiter_leave(struct pi_waiter *w, enum abi_error e) {
+  spin_lock(&pi_lock);
+  while (w->state == PI_CHOSEN) {
+    spin_unlock(&pi_lock);
+    sched_park(NO_DEADLINE);
+    spin_lock(&pi_lock);
+  }
+  bool granted = w->state == PI_GRANTED;
+  if (!granted) {
+    list_remove(&w->node);
+    waiter_attach(w, NULL);
+    w->context->pi_blocked = NULL;
+  }
+  spin_unlock(&pi_lock);
+  return granted ? w->result : e;
+}
+
+int64_t futex_lock_pi(struct space *s, uaddr_t word, bool shared, uint64_t deadline_ns) {
+  struct pi_waiter w = {.context = context_current(), .shared = shared};
+  enum abi_error e = futex_key_make(s, word, shared, &w.key);
+  if (e != OK) {
+    return -(int64_t)e;
+  }
+  waiter_enter(&w); /* [F1] */
+  while (waiter_state(&w) != PI_GRANTED) {
+    e = pi_look(&w, word);
+    if (e != ABI_EAGAIN) {
+      break;
+    }
+    if (context_interrupted()) {
+      e = ABI_EINTR;
+      break;
+    }
+    if (deadline_ns != NO_DEADLINE && clock_now() >= deadline_ns) {
+      e = ABI_ETIMEDOUT;
+      break;
+    }
+    sched_park(deadline_ns);
+  }
+  return -(int64_t)waiter_leave(&w, e);
+}
+
+/* ---- unlocking ---------------------------------------------------------------------------- */
+
+/* The best of those who wait, the first among equals; off its bucket, and held there until
+ * pi_grant(). */
+static struct pi_waiter *pi_choose(const struct futex_key *key) {
+  struct pi_waiter *best = NULL;
+  spin_lock(&pi_lock);
+  list_for_each (pos, bucket_of(key)) {
+    struct pi_waiter *w = waiter_of(pos);
+    if (futex_key_equal(&w->key, key) &&
+        (best == NULL || w->context->thread.prio < best->context->thread.prio)) {
+      best = w;
+    }
+  }
+  if (best != NULL) {
+    list_remove(&best->node);
+    __atomic_store_n(&best->state, PI_CHOSEN, __ATOMIC_RELEASE);
+  }
+  spin_unlock(&pi_lock);
+  return best;
+}
+
+/* The word names w's thread, or could not be written. */
+static void pi_grant(struct pi_waiter *w, enum abi_error result) {
+  struct context *self = context_current(), *next = w->context;
+  spin_lock(&pi_lock);
+  boost_update(owner_change(w, NULL));
+  next->pi_blocked = NULL;
+  if (result == OK) {
+    waiters_attach(&w->key, next, self);
+  }
+  w->result = result;
+  __atomic_store_n(&w->state, PI_GRANTED, __ATOMIC_RELEASE);
+  sched_unpark(&next->thread); /* under the lock: it cannot leave its stack before */
+  spin_unlock(&pi_lock);
+}
+
+/* [F1] The caller does not own it any more, and nobody else does: whoever has come meanwhile looks
+ * again. */
+static void waiters_rouse(const struct futex_key *key) {
+  spin_lock(&pi_lock);
+  list_for_each (pos, bucket_of(key)) {
+    if (futex_key_equal(&waiter_of(pos)->key, key)) {
+      waiter_attach(waiter_of(pos), NULL);
+      sched_unpark(&waiter_of(pos)->context->thread);
+    }
+  }
+  spin_unlock(&pi_lock);
+}
+
+/* Ours to release: others may only add FUTEX_PI_WAITERS. */
+static enum abi_error word_release(uaddr_t word, uint32_t wanted) {
+  uint32_t seen = context_current()->id;
+  for (;;) {
+    uint32_t was = seen;
+    if (!arch_cas_user_u32(word.v, &was, wanted)) {
+      return ABI_EFAULT;
+    }
+    if (was == seen) {
+      return OK;
+    }
+    if ((was & FUTEX_PI_TID) != context_current()->id) {
+      return ABI_EPERM; /* another thread scribbles on it */
+    }
+    seen = was;
+  }
+}
+
+int64_t futex_unlock_pi(struct space *s, uaddr_t word, bool shared) {
+  struct futex_key key;
+  uint32_t seen;
+  enum abi_error e = futex_key_make(s, word, shared, &key);
+  if (e != OK) {
+    return -(int64_t)e;
+  }
+  if (!arch_load_user_u32(word.v, &seen)) {
+    return -ABI_EFAULT;
+  }
+  if ((seen & FUTEX_PI_TID) != context_current()->id) {
+    return -ABI_EPERM;
+  }
+  struct pi_waiter *w = pi_choose(&key);
+  if (w == NULL) {
+    e = word_release(word, 0);
+    waiters_rouse(&key);
+    return -(int64_t)e;
+  }
+  e = word_release(word, w->context->id | FUTEX_PI_WAITERS);
+  pi_grant(w, e);
+  return -(int64_t)e;
+}
+
+/* ---- changes from outside ----------------------------------------------------------------- */
+
+void futex_pi_refresh(struct context *c) {
+  if (__atomic_load_n(&c->pi_blocked, __ATOMIC_RELAXED) == NULL) {
+    return;
+  }
+  spin_lock(&pi_lock);
+  boost_update(owner_awaited(c));
+  spin_unlock(&pi_lock);
+}
+
+void futex_pi_exit(struct context *c) {
+  atomic_thread_fence(memory_order_seq_cst); /* [F4] */
+  if (list_is_empty(&c->pi_waiters)) {
+    return;
+  }
+  spin_lock(&pi_lock);
+  list_for_each_safe (pos, &c->pi_waiters) {
+    struct pi_waiter *w = CONTAINER_OF(pos, struct pi_waiter, owed);
+    (void)owner_change(w, NULL);
+    sched_unpark(&w->context->thread);
+  }
+  spin_unlock(&pi_lock);
+}
