@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """make test: every check, the guest's tests on this machine's Linux, then inside the guest at 1, 2
-and 4 CPUs, and ordinary programs compiled with cathode-cc.
+and 4 CPUs, how late its sleeps and timers are when the guest counts instructions as nanoseconds,
+and ordinary programs compiled with cathode-cc.
 
 Each boot runs one command under emulation, which prints TAP on stdout: a plan, `ok` and `not ok`
 lines, `# SKIP reason` where a test cannot run. A boot fails as a whole when the runner says so
@@ -101,10 +102,11 @@ def stderr_keep(stream, kept):
         del kept[:-200]
 
 
-def boot_command(args, n_cpus):
-    return ["tools/run.py", "--accel", args.accel, "--smp", str(n_cpus), "--cmd", args.cmd,
-            "--timeout", str(args.timeout), "--bootargs", args.bootargs,
-            "--kernel", args.kernel, "--log", f"build/test-{n_cpus}.log"]
+def boot_command(args, n_cpus, command=None, *options):
+    return ["tools/run.py", "--accel", args.accel, "--smp", str(n_cpus),
+            "--cmd", command or args.cmd, "--timeout", str(args.timeout),
+            "--bootargs", args.bootargs, "--kernel", args.kernel,
+            "--log", f"build/test-{n_cpus}{''.join(options)}.log", *options]
 
 
 def tap_run(args, command):
@@ -146,6 +148,8 @@ def main():
     suites = [(f"guest tests on {n} CPU{'s' * (n != '1')}", boot_command(args, int(n)))
               for n in args.smp.split(",")]
     if not args.no_check:
+        suites.append(("sleeps and timers, counted in instructions",
+                       boot_command(args, 1, "/bin/accuracy", "--icount")))
         suites = [(name, [sys.executable, program]) for name, program in SUITES] + suites
     for name, command in suites:
         started = time.monotonic()

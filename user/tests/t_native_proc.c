@@ -227,10 +227,87 @@ static void test_apply_errors(void) {
      "a name at a wild address");
   ok(apply(fd, (struct proc_op){.code = PROC_SCHED, .a = 1, .b = 0}) < 0, "no CPU at all");
   ok(apply(fd, (struct proc_op){.code = PROC_SCHED, .a = 2, .c = 1000}) < 0, "nice 1000");
+  ok(apply(fd, (struct proc_op){.code = PROC_SCHED, .a = 4, .d = SCHED_ABI_FIFO | 100ull << 32}) <
+         0,
+     "real-time priority 100");
   close(pipe_fds[0]);
   close(pipe_fds[1]);
   sys_close((int)fd);
   is(apply(fd, (struct proc_op){.code = PROC_START}), -ABI_EBADF, "a closed handle");
+}
+
+static bool says(int fd, const char *line) {
+  char text[300] = "\n";
+  int64_t n = sys_pread(fd, text + 1, sizeof text - 2, 0);
+  return n > 0 && strstr(text, line) != NULL;
+}
+
+static int64_t tell(int fd, const char *text) {
+  return sys_write(fd, text, strlen(text));
+}
+
+/* How a context is scheduled, as text. */
+static void test_sched_file(void) {
+  int64_t context = create(NULL, 0);
+  int fd = (int)sys_dup((int)context, "sched", 5, O_ABI_CLOEXEC);
+  ok(fd >= 0, "a context's scheduling as a file");
+  ok(says(fd, "\npolicy other\n") && says(fd, "\npriority 0\n") && says(fd, "\nnice 0\n") &&
+         says(fd, "\nslice_us "),
+     "says what holds");
+  is(tell(fd, "policy rr priority 12\nnice -3"), 29, "and takes what shall hold");
+  ok(says(fd, "\npolicy rr\n") && says(fd, "\npriority 12\n") && says(fd, "\nnice -3\n"),
+     "which then holds");
+  is(tell(fd, "priority 13"), 11, "some of it");
+  ok(says(fd, "\npolicy rr\n") && says(fd, "\npriority 13\n"), "leaves the rest");
+  is(tell(fd, "policy fifo"), 11, "another policy");
+  ok(says(fd, "\npolicy fifo\n") && says(fd, "\npriority 13\n"), "keeps the priority");
+  is(tell(fd, "affinity 0x1"), 12, "CPU 0 alone");
+  ok(says(fd, "\naffinity 0x1\n"), "is said, too");
+  static const char *const bad[] = {"",           "policy",      "policy best", "priority 100",
+                                    "priority 0", "nice 20",     "nice -21",    "affinity 0",
+                                    "nice x",     "slice_us 10", "nice 1 x",    "priority -1"};
+  bool all = true;
+  for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+    all = tell(fd, bad[i]) == -ABI_EINVAL && all;
+  }
+  ok(all && says(fd, "\nnice -3\n") && says(fd, "\npriority 13\n"), "nonsense changes nothing");
+  ok(apply(context, (struct proc_op){.code = PROC_FILES_COPY, .fd = FD_SELF}) == 1 &&
+         apply(context, (struct proc_op){.code = PROC_FILES_PUT, .fd = fd, .a = 3}) == -ABI_EBUSY,
+     "a new context cannot hold itself by it");
+  sys_close((int)context);
+  is(sys_close(fd), 0, "and it outlives the handle");
+  char path[40];
+  int n = snprintf(path, sizeof path, "proc:/%d/sched", (int)getpid());
+  fd = (int)sys_openat(FD_NS, path, (size_t)n, O_ABI_RDWR, 0);
+  ok(fd >= 0 && says(fd, "\npolicy other\n"), "proc:PID/sched");
+  sys_close(fd);
+  n = snprintf(path, sizeof path, "proc:/%d/else", (int)getpid());
+  is(sys_openat(FD_NS, path, (size_t)n, 0, 0), -ABI_ENOENT, "and no other");
+}
+
+/* Timers by their own calls. */
+static void test_timer_file(void) {
+  struct time_setting setting = {1000000, 0};
+  int fd = (int)sys_openat(FD_NS, "time:", 5, O_ABI_NONBLOCK, 0);
+  uint64_t n;
+  is(sys_call(fd, OP_TIME_SIGNAL, NULL, 0, 0, 0), -ABI_EINVAL, "a timer without a signal");
+  is(sys_call(fd, OP_TIME_SIGNAL, NULL, 0, 0, SIGURG | 60000ull << 32), -ABI_ESRCH,
+     "for a thread that is none");
+  is(sys_call(fd, OP_TIME_SIGNAL, NULL, 0, 0, SIGURG), 0, "for us");
+  is(sys_call(fd, OP_TIME_SIGNAL, NULL, 0, 0, SIGURG), -ABI_EBUSY, "once");
+  is(sys_call(fd, OP_TIME_SET, &setting, 7, 0, 0), -ABI_EINVAL, "half a setting");
+  is(sys_call(fd, OP_TIME_SET, &setting, sizeof setting, 0, 8), -ABI_EINVAL, "an unknown flag");
+  is(sys_call(fd, OP_TIME_SET, (void *)8, sizeof setting, 0, 0), -ABI_EFAULT, "a wild setting");
+  is(sys_call(fd, OP_TIME_GET, &setting, 0, 7, 0), -ABI_EINVAL, "room for half an answer");
+  setting = (struct time_setting){UINT64_MAX, UINT64_MAX};
+  is(sys_call(fd, OP_TIME_SET, &setting, sizeof setting, 0, 0), 0, "the end of time");
+  is(sys_read(fd, &n, sizeof n), -ABI_EAGAIN, "has not come");
+  setting = (struct time_setting){1, UINT64_MAX};
+  is(sys_call(fd, OP_TIME_SET, &setting, sizeof setting, 0, TIME_ABSOLUTE), 0, "the beginning");
+  sleep_ms(2);
+  ok(sys_read(fd, &n, sizeof n) == sizeof n && n == 1, "was once");
+  sys_close(fd);
+  is(sys_openat(FD_NS, "time:/never", 11, 0, 0), -ABI_ENOENT, "a clock that is none");
 }
 
 /* A batch that fails in the middle leaves nothing of the new process. */
@@ -340,6 +417,8 @@ int main(void) {
   test_hand_made_program();
   test_space_errors();
   test_apply_errors();
+  test_sched_file();
+  test_timer_file();
   test_failing_batch();
   test_garbage();
   return tap_done();
