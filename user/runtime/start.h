@@ -13,8 +13,8 @@ struct rt_ids {
 struct rt_start {
   struct start_block block;
   struct rt_ids ids;
-  uint64_t ignored;           /* signal n is bit n - 1 */
-  int32_t real_timer;         /* descriptor of the real interval timer, FD_NONE: none */
+  uint64_t ignored;   /* signal n is bit n - 1 */
+  int32_t real_timer; /* descriptor of the real interval timer, FD_NONE: none */
   uint32_t zero;
   struct sig_control signals; /* mask and pending signals cross exec in it; inhibited */
 };

@@ -58,7 +58,7 @@ static bool join(pthread_t thread) {
 }
 
 static pthread_mutex_t mutex_of(int protocol, int type, int shared) {
-  pthread_mutex_t mutex;
+  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
   pthread_mutexattr_t attributes;
   pthread_mutexattr_init(&attributes);
   if (pthread_mutexattr_setprotocol(&attributes, protocol) != 0 ||
