@@ -183,6 +183,15 @@ enum futex_op {
 #define FUTEX_PI_WAITERS 0x80000000u    /* only the kernel can unlock it */
 #define FUTEX_PI_OWNER_DIED 0x40000000u /* kept by whoever locks it next */
 #define FUTEX_PI_TID 0x3fffffffu
+
+/* PROC_ROBUST: the locks that a thread has, a ring of pointers in its own memory. Each word is as
+ * one of FUTEX_OP_LOCK_PI; when the thread ends or execs, its id there becomes FUTEX_PI_OWNER_DIED,
+ * and a waiter is woken. */
+struct robust_list {
+  uint64_t first;   /* the last entry points back here */
+  int64_t offset;   /* of a lock's word from its entry, bytes */
+  uint64_t pending; /* the entry that is just being put in or taken out, 0: none */
+};
 #define FUTEX_OP_SHARED 0x100u /* the word may lie in memory shared between spaces */
 
 /* ---- scheme operations: see scheme_ops.def ------------------------------------------------ */

@@ -262,6 +262,7 @@ static void cleartid_store(struct context *c) {
 _Noreturn void context_exit(void) {
   struct context *c = context_current();
   if (c->space != NULL) {
+    futex_leave_space(c);
     if (c->exit_unmap_len != 0) {
       enum abi_error e = space_unmap(c->space, c->exit_unmap, c->exit_unmap_len);
       (void)e; /* a wrong range is the caller's loss: it is gone */

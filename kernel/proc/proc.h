@@ -190,6 +190,7 @@ struct context {
   struct arch_user_regs regs;   /* where it starts, while NEW */
   uint64_t sigctl;              /* [o] address of struct sig_control, 0 for none */
   uint64_t cleartid;            /* [o] */
+  uint64_t robust;              /* [o] address of its struct robust_list, 0 for none */
   _Atomic uint64_t sig_pending; /* [a] for this context alone */
   struct {
     uint32_t signo, code;
@@ -246,6 +247,8 @@ int64_t futex_requeue(struct space *s, uaddr_t word, uint32_t n_wake, uaddr_t wo
                       uint32_t n_move, bool shared);
 int64_t futex_lock_pi(struct space *s, uaddr_t word, bool shared, uint64_t deadline_ns);
 int64_t futex_unlock_pi(struct space *s, uaddr_t word, bool shared);
+/* The caller leaves its space, dead or by exec: its locks tell who waits for them. */
+void futex_leave_space(struct context *self);
 /* The context's own priority has changed: whom it boosts hears of it. */
 void futex_pi_refresh(struct context *c);
 

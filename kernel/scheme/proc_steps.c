@@ -85,6 +85,7 @@ _Noreturn static void space_enter(struct context *self, struct space *s, int32_t
     group_kill(self->group,
                SIGNAL_KILL); /* closed under us by a thread that is gone now: still ours to end */
   }
+  futex_leave_space(self);
   self->cleartid = 0;
   context_set_space(self, s);
   arch_fpu_init_area(self->thread.arch.fpu);
@@ -313,6 +314,11 @@ static int64_t step_cleartid(struct context *t, const struct proc_op *op) {
   return 0;
 }
 
+static int64_t step_robust(struct context *t, const struct proc_op *op) {
+  t->robust = op->a;
+  return 0;
+}
+
 static int64_t step_name(struct context *t, const struct proc_op *op) {
   char name[sizeof(t->group->name)] = {0};
   enum abi_error e = user_copy_in(name, (uaddr_t){op->a}, MIN(op->b, sizeof(name) - 1));
@@ -445,6 +451,7 @@ static const struct step steps[] = {
     [PROC_FSBASE] = {step_fsbase, NEED_OPEN, false},
     [PROC_SIGCTL] = {step_sigctl, NEED_OPEN, false},
     [PROC_CLEARTID] = {step_cleartid, NEED_OPEN, false},
+    [PROC_ROBUST] = {step_robust, NEED_OPEN, false},
     [PROC_NAME] = {step_name, NEED_ANY, false},
     [PROC_SCHED] = {sched_step, NEED_ANY, false},
     [PROC_START] = {step_start, NEED_ANY, false},

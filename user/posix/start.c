@@ -142,18 +142,20 @@ long call_set_tid_address(int *word) {
   return posix_self.tid;
 }
 
-/* libc walks a thread's list of robust mutexes itself when the thread exits in an orderly way, and
- * asks for the list only to learn whether there is such a thing. A thread that is killed takes its
- * process with it, so only mutexes in shared memory could notice. */
+/* The kernel walks the list of a thread that is killed or execs; one that exits in an orderly way
+ * has emptied it before. libc asks for it only to learn whether there is such a thing. */
 long call_set_robust_list(void *head, size_t len) {
-  (void)head;
-  (void)len;
-  return 0;
+  struct proc_op op = {.code = PROC_ROBUST, .a = (uint64_t)head};
+  if (len != sizeof(struct robust_list)) {
+    return -ABI_EINVAL;
+  }
+  int64_t result = rt_apply(FD_SELF, &op, 1);
+  return result < 0 ? result : 0;
 }
 
 long call_get_robust_list(int pid, void **head, size_t *len) {
   void *none = NULL;
-  size_t size = 3 * sizeof(long);
+  size_t size = sizeof(struct robust_list);
   if (pid != 0 && (uint32_t)pid != posix_self.tid) {
     return -ABI_EPERM;
   }

@@ -363,6 +363,44 @@ static void test_robust(void) {
   sem_destroy(&locked);
 }
 
+static pthread_mutex_t robust_shared(int protocol) {
+  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutexattr_t attributes;
+  pthread_mutexattr_init(&attributes);
+  pthread_mutexattr_setprotocol(&attributes, protocol);
+  pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+  pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+  if (pthread_mutex_init(&mutex, &attributes) != 0) {
+    bail_out("pthread_mutex_init");
+  }
+  return mutex;
+}
+
+/* A process is killed with the mutex: the waiter, and whoever comes later, learns it. */
+static void test_robust_process(int protocol, const char *name) {
+  struct shared *shared =
+      mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  shared->mutex = robust_shared(protocol);
+  sem_init(&shared->ready, 1, 0);
+  pid_t pid = fork();
+  if (pid == 0) {
+    pthread_mutex_lock(&shared->mutex);
+    sem_post(&shared->ready);
+    for (;;) {
+      pause();
+    }
+  }
+  wait_for(&shared->ready);
+  pthread_t waiter = start(HIGH, waits_for_dead, &shared->mutex);
+  sleep_ms(3);
+  kill(pid, SIGKILL);
+  bool told = join(waiter);
+  waitpid(pid, NULL, 0);
+  ok(told && pthread_mutex_lock(&shared->mutex) == 0, name);
+  pthread_mutex_unlock(&shared->mutex);
+  munmap(shared, 4096);
+}
+
 /* ---- storm -------------------------------------------------------------------------------- */
 
 enum { STORMERS = 6, STORM_TURNS = 400 };
@@ -432,5 +470,7 @@ int main(void) {
   test_changed_priority();
   test_deadlock();
   test_robust();
+  test_robust_process(PTHREAD_PRIO_NONE, "a killed process's robust mutex");
+  test_robust_process(PTHREAD_PRIO_INHERIT, "the same with inheritance");
   return tap_done();
 }
