@@ -68,7 +68,7 @@ int64_t sched_step(struct context *t, const struct proc_op *op) {
   bool class = op->a & WHICH_POLICY;
   if (op->a & (WHICH_POLICY | WHICH_NICE)) {
     sched_set_policy(thread, class ? (uint8_t)policy : thread->policy,
-                     class ? (uint8_t)MIN(priority, SCHED_RT_MAX) : thread->rt_priority,
+                     class ? (uint8_t)MIN(priority, (uint32_t)SCHED_RT_MAX) : thread->rt_priority,
                      op->a & WHICH_NICE ? (int8_t)nice : thread->nice);
     futex_pi_refresh(t);
   }

@@ -75,8 +75,7 @@ static void test_descriptor_periodic(void) {
     int64_t after = now_ns(CLOCK_MONOTONIC);
     exact = exact && sum >= 1 && after >= first + (sum - 1) * INTERVAL;
     timerfd_gettime(fd, &now);
-    int64_t latest = now_ns(CLOCK_MONOTONIC) + spec_ns(now.it_value);
-    exact = exact && (latest - first) % INTERVAL >= 0 && spec_ns(now.it_value) <= INTERVAL;
+    exact = exact && spec_ns(now.it_value) <= INTERVAL;
     if (random_next(&seed) % 3 == 0) {
       usleep((useconds_t)(random_next(&seed) % 4000));
     }
@@ -92,10 +91,12 @@ static void test_descriptor_periodic(void) {
 }
 
 static void test_descriptor_clocks(void) {
-  struct itimerspec value = setting(now_ns(CLOCK_REALTIME) + 3 * MS, 0), old;
+  struct itimerspec value = setting(now_ns(CLOCK_REALTIME) + 3600 * 1000000000ll, 0), old;
   int fd = timerfd_create(CLOCK_REALTIME, TFD_NONBLOCK);
   is(timerfd_settime(fd, TFD_TIMER_ABSTIME, &value, NULL), 0, "an absolute time of the real clock");
   is(expiries(fd), 0, "a non-blocking read before it");
+  value = setting(now_ns(CLOCK_REALTIME) + 3 * MS, 0);
+  timerfd_settime(fd, TFD_TIMER_ABSTIME, &value, NULL);
   struct pollfd p = {.fd = fd, .events = POLLIN};
   is(poll(&p, 1, 5000), 1, "poll waits for it");
   ok(now_ns(CLOCK_REALTIME) >= spec_ns(value.it_value), "no earlier than it is");
