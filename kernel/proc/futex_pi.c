@@ -21,6 +21,9 @@
  * [F4] A dying context says that it is dead before it looks at its list; who attaches to it looks
  *      for that afterwards. So no list outlives its context, and exit takes no lock without need.
  *
+ * [F5] Who waits for an owner that dies remembers it, by a reference: its id is not used again, so
+ *      the word that still has it is without owner, and is taken with FUTEX_PI_OWNER_DIED.
+ *
  * Lock: PI, one for all: an edge may join any two processes. Limits: choosing and re-attaching are
  * O(waiters of a bucket), a chain is followed for CHAIN_MAX owners. */
 #include "base/clock.h"
@@ -39,6 +42,7 @@ struct pi_waiter {
   struct futex_key key;
   struct context *context;
   struct context *owner; /* [PI] attached to, NULL: to nobody */
+  struct context *dead;  /* [PI] who died while it was waited for, a reference; or NULL */
   bool shared;           /* [c] the owner may be of another process */
   bool verified;         /* [PI] [F3] */
   enum pi_state state;   /* [PI/r] */
@@ -157,13 +161,14 @@ static bool waiter_is_alone(const struct pi_waiter *w) HOLDS(&pi_lock) {
   return true;
 }
 
-/* The word names no owner: be it. */
+/* The word names no owner, or a dead one: be it. */
 static enum abi_error pi_take(struct pi_waiter *w, uaddr_t word, uint32_t seen) {
   spin_lock(&pi_lock);
   waiter_attach(w, NULL);
   bool alone = waiter_is_alone(w);
   spin_unlock(&pi_lock);
-  uint32_t was = seen, wanted = w->context->id | (seen & FUTEX_PI_OWNER_DIED);
+  uint32_t died = seen & FUTEX_PI_TID ? FUTEX_PI_OWNER_DIED : seen & FUTEX_PI_OWNER_DIED;
+  uint32_t was = seen, wanted = w->context->id | died;
   if (!arch_cas_user_u32(word.v, &was, wanted | (alone ? 0 : FUTEX_PI_WAITERS))) {
     return ABI_EFAULT;
   }
@@ -176,9 +181,45 @@ static enum abi_error pi_take(struct pi_waiter *w, uaddr_t word, uint32_t seen) 
   return OK;
 }
 
+/* [F5] Has this thread died while w, or another who waits for the same lock, waited for it? */
+static bool owner_has_died(struct pi_waiter *w, uint32_t tid) {
+  bool died = false;
+  spin_lock(&pi_lock);
+  list_for_each (pos, bucket_of(&w->key)) {
+    const struct pi_waiter *other = waiter_of(pos);
+    if (futex_key_equal(&other->key, &w->key) && other->dead != NULL && other->dead->id == tid) {
+      died = true;
+    }
+  }
+  spin_unlock(&pi_lock);
+  return died;
+}
+
+static void waiter_forget_dead(struct pi_waiter *w) {
+  spin_lock(&pi_lock);
+  struct context *dead = w->dead;
+  w->dead = NULL;
+  spin_unlock(&pi_lock);
+  if (dead != NULL) {
+    context_put(dead);
+  }
+}
+
 static bool owner_is_alive(const struct context *owner) {
   uint32_t state = __atomic_load_n(&owner->state, __ATOMIC_SEQ_CST);
   return state != PROC_STATE_NEW && state != PROC_STATE_DEAD;
+}
+
+/* Does anybody who waits for the lock know this owner, who is dead? Then it is inherited from it,
+ * as soon as futex_pi_exit() has told. */
+static bool owner_is_known(const struct pi_waiter *w, const struct context *owner) HOLDS(&pi_lock) {
+  list_for_each (pos, bucket_of(&w->key)) {
+    const struct pi_waiter *other = waiter_of(pos);
+    if (futex_key_equal(&other->key, &w->key) && (other->owner == owner || other->dead == owner)) {
+      return true;
+    }
+  }
+  return false;
 }
 
 /* [F4] A private lock is owned by a thread of the same process, or the word is wrong. */
@@ -186,18 +227,19 @@ static enum abi_error waiter_attach_alive(struct pi_waiter *w, struct context *o
   if (!w->shared && owner->group != w->context->group) {
     return ABI_ESRCH;
   }
+  enum abi_error e = ABI_RETRY;
   spin_lock(&pi_lock);
-  bool chosen = w->state != PI_WAITING;
-  if (!chosen) {
+  if (w->state == PI_WAITING) {
+    bool known = owner_is_known(w, owner), before = w->owner == owner;
     waiter_attach(w, owner);
-  }
-  atomic_thread_fence(memory_order_seq_cst);
-  bool alive = owner_is_alive(owner);
-  if (!chosen && !alive) {
-    waiter_attach(w, NULL);
+    atomic_thread_fence(memory_order_seq_cst);
+    e = owner_is_alive(owner) ? OK : known ? ABI_RETRY : ABI_ESRCH;
+    if (e != OK && !before) { /* it may have looked at its list already */
+      waiter_attach(w, NULL);
+    }
   }
   spin_unlock(&pi_lock);
-  return chosen ? ABI_RETRY : alive ? OK : ABI_ESRCH;
+  return e;
 }
 
 static enum abi_error owner_attach(struct pi_waiter *w, uint32_t tid, struct context **out) {
@@ -256,9 +298,9 @@ static enum abi_error pi_look(struct pi_waiter *w, uaddr_t word) {
     if (tid == w->context->id && waiter_state(w) == PI_WAITING) {
       return ABI_EDEADLK;
     }
-    enum abi_error e = tid == w->context->id ? ABI_EAGAIN
-                       : tid == 0            ? pi_take(w, word, seen)
-                                             : pi_attach(w, word, seen);
+    enum abi_error e = tid == w->context->id                ? ABI_EAGAIN
+                       : tid == 0 || owner_has_died(w, tid) ? pi_take(w, word, seen)
+                                                            : pi_attach(w, word, seen);
     if (e != ABI_RETRY) {
       return e;
     }
@@ -316,7 +358,9 @@ int64_t futex_lock_pi(struct space *s, uaddr_t word, bool shared, uint64_t deadl
     }
     sched_park(deadline_ns);
   }
-  return -(int64_t)waiter_leave(&w, e);
+  e = waiter_leave(&w, e);
+  waiter_forget_dead(&w);
+  return -(int64_t)e;
 }
 
 /* ---- unlocking ---------------------------------------------------------------------------- */
@@ -422,16 +466,39 @@ void futex_pi_refresh(struct context *c) {
   spin_unlock(&pi_lock);
 }
 
+/* Sends those who wait for c to look again; [F5] remembering c if it is dead. Each is done with the
+ * lock anew, since a reference cannot be given back under it. */
+static void waiters_detach(struct context *c, bool died) {
+  spin_lock(&pi_lock);
+  while (!list_is_empty(&c->pi_waiters)) {
+    struct pi_waiter *w = CONTAINER_OF(c->pi_waiters.next, struct pi_waiter, owed);
+    struct context *before = NULL;
+    (void)owner_change(w, NULL);
+    if (died) {
+      before = w->dead;
+      w->dead = c;
+      context_get(c);
+    }
+    sched_unpark(&w->context->thread);
+    spin_unlock(&pi_lock);
+    if (before != NULL) {
+      context_put(before);
+    }
+    spin_lock(&pi_lock);
+  }
+  boost_update(c);
+  spin_unlock(&pi_lock);
+}
+
 void futex_pi_exit(struct context *c) {
   atomic_thread_fence(memory_order_seq_cst); /* [F4] */
-  if (list_is_empty(&c->pi_waiters)) {
-    return;
+  if (!list_is_empty(&c->pi_waiters)) {
+    waiters_detach(c, true);
   }
-  spin_lock(&pi_lock);
-  list_for_each_safe (pos, &c->pi_waiters) {
-    struct pi_waiter *w = CONTAINER_OF(pos, struct pi_waiter, owed);
-    (void)owner_change(w, NULL);
-    sched_unpark(&w->context->thread);
+}
+
+void futex_pi_leave(struct context *c) {
+  if (!list_is_empty(&c->pi_waiters)) {
+    waiters_detach(c, false);
   }
-  spin_unlock(&pi_lock);
 }

@@ -21,7 +21,7 @@ static void lock_release(struct context *c, uaddr_t word, bool pending) {
       return;
     }
     if (was == seen && seen & FUTEX_PI_WAITERS) {
-      (void)futex_wake(c->space, word, 1, true); /* of inheriting locks: futex_pi_exit() */
+      (void)futex_wake(c->space, word, 1, true); /* of inheriting locks: futex_pi_leave() */
     }
     seen = was == seen ? 0 : was;
   }
@@ -52,6 +52,6 @@ void futex_leave_space(struct context *self) {
   if (self->robust != 0) {
     list_release(self);
     self->robust = 0;
-    futex_pi_exit(self);
+    futex_pi_leave(self);
   }
 }

@@ -25,7 +25,9 @@ static inline bool futex_key_equal(const struct futex_key *x, const struct futex
 }
 
 void futex_pi_init(void);
-/* A dead context's locks: whoever waits for it looks again. */
+/* A dead context's locks: whoever waits for it takes over. */
 void futex_pi_exit(struct context *c);
+/* It has let go of some: whoever waits for it looks again. */
+void futex_pi_leave(struct context *c);
 
 #endif
