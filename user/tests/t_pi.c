@@ -450,6 +450,70 @@ static void test_storm(void) {
   pthread_mutex_unlock(&storm_mutexes[0]);
 }
 
+struct kill_storm {
+  pthread_mutex_t mutex;
+  volatile int stop, inside, bad, died;
+  volatile long turns;
+};
+
+static void kill_storm_turn(struct kill_storm *s) {
+  int result = pthread_mutex_lock(&s->mutex);
+  if (result == EOWNERDEAD) {
+    s->inside = 0; /* left by who died in here */
+    s->died++;
+    result = pthread_mutex_consistent(&s->mutex);
+  }
+  s->bad += result != 0 || ++s->inside != 1;
+  for (volatile int i = 0; i < 200; i++) {
+  }
+  s->turns++;
+  s->inside--;
+  pthread_mutex_unlock(&s->mutex);
+}
+
+static pid_t kill_storm_child(struct kill_storm *s) {
+  pid_t pid = fork();
+  if (pid == 0) {
+    while (!s->stop) {
+      kill_storm_turn(s);
+    }
+    _exit(0);
+  }
+  return pid;
+}
+
+/* Processes are killed wherever they are: with the mutex, waiting for it, being given it. */
+static void test_kill_storm(void) {
+  enum { CHILDREN = 3, KILLS = 60 };
+  struct kill_storm *s =
+      mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  pid_t pids[CHILDREN];
+  uint64_t seed = 3;
+  s->mutex = robust_shared(PTHREAD_PRIO_INHERIT);
+  for (int i = 0; i < CHILDREN; i++) {
+    pids[i] = kill_storm_child(s);
+  }
+  for (int i = 0; i < KILLS; i++) {
+    pid_t *victim = &pids[random_next(&seed) % CHILDREN];
+    long turns = s->turns;
+    while (s->turns == turns) { /* somebody still gets through */
+      usleep((useconds_t)(random_next(&seed) % 1000));
+    }
+    kill(*victim, SIGKILL);
+    waitpid(*victim, NULL, 0);
+    *victim = kill_storm_child(s);
+  }
+  s->stop = 1;
+  bool clean = true;
+  for (int i = 0; i < CHILDREN; i++) {
+    int status = -1;
+    clean = waitpid(pids[i], &status, 0) == pids[i] && status == 0 && clean;
+  }
+  diag("%ld turns, %d died with the mutex", s->turns, s->died);
+  ok(clean && s->bad == 0, "a storm of killed owners and waiters: the others go on, one by one");
+  munmap(s, 4096);
+}
+
 static bool may_be_real_time(void) {
   struct sched_param param = {.sched_priority = 1};
   return sched_setscheduler(0, SCHED_FIFO, &param) == 0;
@@ -457,6 +521,7 @@ static bool may_be_real_time(void) {
 
 int main(void) {
   test_storm();
+  test_kill_storm();
   if (!may_be_real_time()) {
     skip("priority inheritance", "real-time priorities are not allowed here");
     return tap_done();

@@ -33,7 +33,7 @@ cp -R "$here/overlay/." "$tree/"
 cd "$tree"
 xargs rm <"$here/removed.txt"
 sed -i -f "$here/edits.sed" src/env/__init_tls.c src/thread/pthread_create.c \
-  src/time/timer_create.c
+  src/thread/pthread_mutex_timedlock.c src/time/timer_create.c
 
 if ! {
   CFLAGS="-O2 -fPIE -fno-stack-protector -I$here/.." ./configure --disable-shared \

@@ -8,3 +8,6 @@ s/\(__wait(&__thread_list_lock, &tl_lock_waiters, val\), 0)/\1, 1)/
 s/__wake(&__thread_list_lock, 1, 0)/__wake(\&__thread_list_lock, 1, 1)/
 # time/timer_create.c: thread-local storage also holds what the kernel knows of a thread.
 s/^\t__reset_tls();/\t{ void __cathode_tls_reset(void); __cathode_tls_reset(); }/
+# thread/pthread_mutex_timedlock.c: a thread whose first shared lock with inheritance is contended
+# must have told of its list of locks, too, before it is given it.
+s/^\tif (!priv) self->robust_list.pending = &m->_m_next;/\tif (!priv \&\& !self->robust_list.off) {\n\t\tself->robust_list.off = (char *)\&m->_m_lock-(char *)\&m->_m_next;\n\t\t__syscall(SYS_set_robust_list, \&self->robust_list, 3*sizeof(long));\n\t}\n&/
