@@ -85,6 +85,7 @@ struct arch_cpu {
   uint64_t *tss_rsp0;
   const void *fpu_owner;    /* whose registers the FPU holds, when they are also in memory */
   struct arch_space *space; /* whose tables CR3 holds */
+  void *sched;              /* the scheduler's, which reads it by gs:64 */
 };
 
 /* Volatile: a thread may be on another CPU after each switch, so no value may be kept across one.
@@ -149,8 +150,14 @@ void arch_fpu_init_area(void *area);
 
 /* Prepare a thread so that its first switch-in calls entry(arg). */
 void arch_thread_init(struct arch_thread *t, uint64_t stack_top, void (*entry)(void *), void *arg);
-/* Save prev, load next; returns when somebody switches back. */
-void arch_thread_switch(struct arch_thread *prev, struct arch_thread *next);
+/* Save prev, load next; goes on when somebody switches back. */
+static inline void arch_thread_switch(struct arch_thread *prev, struct arch_thread *next) {
+  __asm__ volatile("call thread_switch"
+                   : "+D"(prev), "+S"(next)
+                   :
+                   : "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+                     "r15", "memory", "cc");
+}
 /* The frame through which the calling thread (given) goes back to ring 3. */
 static inline struct arch_user_frame *arch_user_frame(struct arch_thread *t) {
   return (struct arch_user_frame *)(t->stack_top - sizeof(struct arch_user_frame));

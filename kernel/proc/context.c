@@ -113,11 +113,6 @@ static void context_free(struct context *c) {
   kcache_free(&context_cache, c);
 }
 
-static void sched_inherit(struct context *c, const struct context *from) {
-  c->thread.affinity = from->thread.affinity;
-  sched_set_policy(&c->thread, from->thread.policy, from->thread.rt_priority, from->thread.nice);
-}
-
 enum abi_error context_create(struct context *creator, bool join, struct context **out) {
   struct context *c;
   if (!context_alloc(&c)) {
@@ -134,7 +129,7 @@ enum abi_error context_create(struct context *creator, bool join, struct context
     return e;
   }
   if (creator != NULL) {
-    sched_inherit(c, creator);
+    sched_inherit(&c->thread); /* creator is the caller */
   }
   *out = c;
   return OK;

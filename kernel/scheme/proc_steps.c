@@ -424,7 +424,7 @@ static int64_t step_sched(struct context *t, const struct proc_op *op) {
   }
   if ((op->a & 1 && (op->b & sched_online_mask()) == 0) ||
       (op->a & 2 && (nice < -20 || nice > 19)) ||
-      (op->a & 4 && (policy > SCHED_ABI_RR || (real_time ? rt < 1 || rt > 63 : rt != 0)))) {
+      (op->a & 4 && (policy > SCHED_ABI_RR || (real_time ? rt < 1 || rt > SCHED_RT_MAX : rt != 0)))) {
     return -ABI_EINVAL;
   }
   if (op->a & 6) {

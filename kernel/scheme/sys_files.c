@@ -155,7 +155,7 @@ static void context_list_one(struct context *c, void *arg) {
   if (l->len < l->cap) {
     l->len += fmt_snprintf(l->out + l->len, l->cap - l->len, "%u %u %u %s %lu %s\n", c->id,
                            c->group->pid, atomic_load(&c->thread.cpu), states[c->state],
-                           c->thread.run_ns / 1000, c->group->name);
+                           thread_run_ns(&c->thread) / 1000, c->group->name);
   }
 }
 
