@@ -105,7 +105,7 @@ int main(int argc, char **argv) {
   rng_seed(&rng, tap_seed(argc, argv));
   tap_plan(5);
   tap_ok(quanta_by_weight(), "each step of nice is a factor of 1.25");
-  tap_ok(shares_of_any_mix(), "300 random mixes of hogs share by weight within 5 %");
+  tap_ok(shares_of_any_mix(), "300 random mixes of hogs share by weight to within a twentieth");
   tap_ok(debt_is_bounded(), "a debt is paid, and forgiven beyond its bound [H1]");
   tap_ok(prio_within_limits(), "every nice value with every bonus is a timeshare priority");
   tap_ok(credit_comes_and_goes(), "credit is earned by sleep, spent by running, bounded");
