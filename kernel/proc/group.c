@@ -243,6 +243,7 @@ bool context_be_alone(void) {
   if (!alone_claim(g, self)) {
     return false;
   }
+  inject_point("alone");
   struct waiter w;
   waitq_add(&g->status, &w);
   while (__atomic_load_n(&g->n_started, __ATOMIC_ACQUIRE) > 1 &&

@@ -234,6 +234,29 @@ bool context_be_alone(void);
 void proc_init(void);
 void context_for_each(void (*visit)(struct context *c, void *arg), void *arg);
 
+/* ---- faults on purpose -------------------------------------------------------------------- */
+enum inject_kind { INJECT_KILL, INJECT_ALLOC };
+extern bool inject_armed; /* somebody is */
+
+/* Where a kill may arrive. No lock held. */
+void inject_pass(const char *where);
+static inline void inject_point(const char *where) {
+  if (UNLIKELY(inject_armed)) {
+    inject_pass(where);
+  }
+}
+/* The caller's nth step from now kills it, or its nth allocation from now fails. ABI_EBUSY. */
+[[nodiscard]] enum abi_error inject_arm(enum inject_kind kind, uint64_t nth);
+void inject_off(const struct context *c); /* if it is c that is armed */
+void inject_note(const char *where);      /* what came of the caller's failed allocation */
+/* What the last arming has come to. */
+struct inject_report {
+  uint64_t seen;
+  bool fired;
+  const char *where;
+};
+struct inject_report inject_read(void);
+
 /* ---- futex -------------------------------------------------------------------------------- */
 void futex_init(void);
 int64_t futex_wait(struct space *s, uaddr_t word, uint32_t expected, bool shared,

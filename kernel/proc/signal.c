@@ -285,6 +285,7 @@ bool upcall_page_fault(const struct arch_fault *f) {
     return true;
   }
   if (f->user && e == ABI_ENOMEM) {
+    inject_note("page fault");
     log_printf("out of memory: process %u (%s) is killed\n", c->group->pid, c->group->name);
     group_kill(c->group, SIGNAL_KILL);
   } else if (f->user) {

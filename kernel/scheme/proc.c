@@ -27,6 +27,7 @@ static int64_t space_apply(struct space *s, const struct file_call *c) {
   }
   for (size_t i = 0; i < n; i++) {
     struct space_op op;
+    inject_point("space step");
     uaddr_t at = uaddr_add(c->in, i * sizeof(op));
     int64_t r = -(int64_t)user_copy_in(&op, at, sizeof(op));
     r = r == 0 ? space_step(s, context_current()->files, &op) : r;
@@ -170,6 +171,7 @@ static int64_t steps_apply(struct context *target, struct file *f, const struct 
   }
   for (size_t i = 0; i < n; i++) {
     struct proc_op op;
+    inject_point("step");
     int64_t r = -(int64_t)user_copy_in(&op, uaddr_add(c->in, i * sizeof(op)), sizeof(op));
     if (r == 0 && op.code == PROC_WATCH) {
       r = f != NULL ? step_watch(f, &op) : -ABI_EINVAL;

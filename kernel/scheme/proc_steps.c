@@ -85,6 +85,7 @@ _Noreturn static void space_enter(struct context *self, struct space *s, int32_t
     group_kill(self->group,
                SIGNAL_KILL); /* closed under us by a thread that is gone now: still ours to end */
   }
+  inject_point("enter");
   self->cleartid = 0;
   context_set_space(self, s);
   arch_fpu_init_area(self->thread.arch.fpu);
