@@ -4,9 +4,9 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/mman.h>
 
+#include "native.h"
 #include "runtime/syscall.h"
 #include "tap.h"
 
@@ -261,25 +261,6 @@ static void random_calls(uint64_t seed, unsigned n) {
     }
   }
   _exit(0);
-}
-
-/* Waits a moment for a child, then ends it and its session: they may sleep for ever, which is no
- * fault. */
-static int end_child(pid_t pid) {
-  int status = -1;
-  bool ended = false;
-  for (int i = 0; i < 40 && !ended; i++) {
-    ended = waitpid(pid, &status, WNOHANG) == pid;
-    if (!ended) {
-      sleep_ms(1);
-    }
-  }
-  kill(-pid, SIGKILL);
-  if (!ended) {
-    kill(pid, SIGKILL);
-    waitpid(pid, &status, 0);
-  }
-  return status;
 }
 
 static void test_random_calls(void) {

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 
+#include "native.h"
 #include "runtime/syscall.h"
 #include "tap.h"
 
@@ -301,24 +302,6 @@ static void make_garbage(uint64_t seed) {
     }
   }
   _exit(0);
-}
-
-/* Waits a moment for a child, then ends it and its session: what it made may run for ever. */
-static int end_child(pid_t pid) {
-  int status = -1;
-  bool ended = false;
-  for (int i = 0; i < 40 && !ended; i++) {
-    ended = waitpid(pid, &status, WNOHANG) == pid;
-    if (!ended) {
-      sleep_ms(1);
-    }
-  }
-  kill(-pid, SIGKILL);
-  if (!ended) {
-    kill(pid, SIGKILL);
-    waitpid(pid, &status, 0);
-  }
-  return status;
 }
 
 static void test_garbage(void) {

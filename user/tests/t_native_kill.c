@@ -1,0 +1,356 @@
+/* A process struck at any step of fork, exec, spawn and thread creation leaves nothing behind.
+ *
+ * Two sweeps over each operation, with sys:inject: a child does it and is killed at its n-th step, for
+ * n from 1 until it comes through unharmed; then its n-th allocation fails, likewise. After each
+ * n the counts of live kernel objects must be those from before. A failed allocation must be an
+ * error, after which the child is as it was and the operation works; or do no harm. Where there is
+ * nobody to answer to, in a page fault and at the start of a new program, it ends the process. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
+
+#include "leaks.h"
+#include "tap.h"
+
+enum { STEPS_MOST = 2000, LEAK_RUNS = 4 };
+
+/* How an operation ended, and a child that has done one: its exit status. */
+enum { WORKED = 0, FAILED = 40, RECOVERED, WRONG, NOT_AS_BEFORE, NO_RECOVERY, NOT_ARMED };
+
+static const char *self;
+static char inject_number[12];
+static int inject_fd;
+static const char *const no_environment[] = {NULL};
+
+/* ---- the operations ---- */
+
+static int reap(pid_t pid) {
+  int status = -1;
+  pid_t got;
+  do {
+    got = waitpid(pid, &status, 0);
+  } while (got == -1 && errno == ENOMEM); /* one allocation fails, not two */
+  return got == pid && WIFEXITED(status) && WEXITSTATUS(status) == WORKED ? WORKED : WRONG;
+}
+
+static int do_fork(void) {
+  pid_t pid = fork();
+  if (pid == 0) {
+    _exit(WORKED);
+  }
+  return pid < 0 ? FAILED : reap(pid);
+}
+
+static int do_exec(void) {
+  char *argv[] = {(char *)self, "--started", inject_number, NULL};
+  execve(self, argv, (char **)no_environment);
+  return FAILED;
+}
+
+static int do_fork_exec(void) {
+  pid_t pid = fork();
+  if (pid == 0) {
+    _exit(do_exec());
+  }
+  return pid < 0 ? FAILED : reap(pid);
+}
+
+static void *sleep_long(void *arg) {
+  pthread_barrier_wait(arg);
+  sleep(1000);
+  return NULL;
+}
+
+/* The other thread goes with the old program. */
+static int do_exec_of_two(void) {
+  pthread_t thread;
+  pthread_barrier_t both;
+  pthread_barrier_init(&both, NULL, 2);
+  if (pthread_create(&thread, NULL, sleep_long, &both) != 0) {
+    return FAILED;
+  }
+  pthread_barrier_wait(&both);
+  int result = do_exec();
+  pthread_cancel(thread);
+  pthread_join(thread, NULL);
+  return result;
+}
+
+static int exec_refused(const char *path, int error) {
+  char *argv[] = {(char *)path, NULL};
+  execve(path, argv, (char **)no_environment);
+  return errno == error ? WORKED : FAILED;
+}
+
+static int do_exec_nothing(void) {
+  return exec_refused("/bin/there is no such program", ENOENT);
+}
+
+static int do_exec_text(void) {
+  return exec_refused("text", ENOEXEC);
+}
+
+/* An ELF header that promises more than the file has: refused when its segments are mapped. */
+static int do_exec_short(void) {
+  return exec_refused("short", ENOEXEC);
+}
+
+static int spawn(const char *path, pid_t *pid) {
+  char *argv[] = {(char *)self, "--started", inject_number, NULL};
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  int error = posix_spawn_file_actions_adddup2(&actions, 1, 9);
+  error = error ? error : posix_spawn(pid, path, &actions, NULL, argv, (char **)no_environment);
+  posix_spawn_file_actions_destroy(&actions);
+  return error;
+}
+
+static int do_spawn(void) {
+  pid_t pid;
+  return spawn(self, &pid) != 0 ? FAILED : reap(pid);
+}
+
+static int do_spawn_nothing(void) {
+  pid_t pid;
+  return spawn("/bin/there is no such program", &pid) == ENOENT ? WORKED : FAILED;
+}
+
+static void *answer(void *arg) {
+  return arg;
+}
+
+static int do_thread(void) {
+  pthread_t thread;
+  int question = 0;
+  void *got = NULL;
+  if (pthread_create(&thread, NULL, answer, &question) != 0) {
+    return FAILED;
+  }
+  return pthread_join(thread, &got) == 0 && got == &question ? WORKED : WRONG;
+}
+
+static const struct operation {
+  const char *name;
+  int (*run)(void);
+  int steps_least;  /* a sweep over fewer has missed it */
+  int allocs_least; /* likewise */
+  bool replaces;    /* the child becomes another program */
+} operations[] = {
+    {"fork", do_fork, 9, 8, false},
+    {"fork and exec in the child", do_fork_exec, 9, 8, false},
+    {"exec", do_exec, 20, 12, true},
+    {"exec with another thread", do_exec_of_two, 25, 15, true},
+    {"exec of a program that is not there", do_exec_nothing, 1, 1, false},
+    {"exec of a text", do_exec_text, 5, 3, false},
+    {"exec of a program cut short", do_exec_short, 5, 3, false},
+    {"spawn", do_spawn, 25, 15, false},
+    {"spawn of a program that is not there", do_spawn_nothing, 1, 1, false},
+    {"thread", do_thread, 9, 5, false},
+};
+
+/* ---- the child that is struck ---- */
+
+static void inject(const char *text) {
+  if (write(inject_fd, text, strlen(text)) != (ssize_t)strlen(text)) {
+    _exit(NOT_ARMED);
+  }
+}
+
+/* The counts without those of frames: a child that writes gets pages of its own. */
+static struct leaks objects_read(void) {
+  struct leaks leaks = leaks_read();
+  while (leaks.n > 0 && strncmp(leaks.of[0].name, "frames.", 7) == 0) {
+    memmove(&leaks.of[0], &leaks.of[1], (size_t)--leaks.n * sizeof leaks.of[0]);
+  }
+  return leaks;
+}
+
+/* Nothing of what failed is left: no object of the kernel's, no descriptor. */
+static bool is_as_before(const struct leaks *before, int free_fd) {
+  char text[LEAKS_TEXT];
+  struct leaks after = objects_read();
+  for (int ms = 0; ms < LEAKS_SETTLE_MS && leaks_growth(before, &after, text); ms += 10) {
+    sleep_ms(10); /* the child of a thread that ended is given back a little later */
+    after = objects_read();
+  }
+  if (leaks_growth(before, &after, text)) {
+    dprintf(1, "# a failure leaves%s\n", text);
+    return false;
+  }
+  return dup(0) == free_fd && close(free_fd) == 0;
+}
+
+static _Noreturn void be_struck(const struct operation *op, const char *kind, int n) {
+  char text[40];
+  int free_fd = dup(0);
+  close(free_fd);
+  snprintf(text, sizeof text, "%s %d", kind, n);
+  struct leaks before = objects_read();
+  inject(text);
+  int result = op->run();
+  inject("off");
+  if (result == FAILED) {
+    result = !is_as_before(&before, free_fd) ? NOT_AS_BEFORE
+             : op->run() == WORKED           ? RECOVERED
+                                             : NO_RECOVERY;
+  }
+  _exit(result);
+}
+
+/* ---- a sweep ---- */
+
+struct strike {
+  bool fired;
+  char at[40]; /* what it struck */
+  int status;  /* of the child */
+};
+
+static struct strike strike_read(void) {
+  struct strike strike = {0};
+  char text[200] = "";
+  int fd = open("sys:/inject", O_RDONLY), fired = -1;
+  if (fd < 0 || read(fd, text, sizeof text - 1) <= 0 ||
+      sscanf(text, "armed 0 seen %*d fired %d at %39[^\n]", &fired, strike.at) != 2) {
+    bail_out("sys:inject");
+  }
+  close(fd);
+  strike.fired = fired == 1;
+  return strike;
+}
+
+static struct strike strike_one(const struct operation *op, const char *kind, int n) {
+  int status = -1;
+  pid_t pid = fork();
+  if (pid == 0) {
+    be_struck(op, kind, n);
+  }
+  if (pid < 0 || waitpid(pid, &status, 0) != pid) {
+    bail_out("a child to strike");
+  }
+  struct strike strike = strike_read();
+  strike.status = status;
+  return strike;
+}
+
+static bool ends_well(const struct strike *s, const struct operation *op, bool kills) {
+  bool killed = WIFSIGNALED(s->status) && WTERMSIG(s->status) == SIGKILL;
+  if (!s->fired) {
+    return s->status == WORKED << 8;
+  }
+  if (kills) {
+    return killed;
+  }
+  (void)op;
+  return s->status == WORKED << 8 || s->status == RECOVERED << 8 ||
+         (killed && strcmp(s->at, "page fault") == 0);
+}
+
+/* Whether the same strike leaves more behind each time. */
+static bool leaks_each_time(const struct operation *op, const char *kind, int n,
+                            struct leaks *before) {
+  char text[LEAKS_TEXT];
+  for (int run = 1; !leaks_settled(before, text); run++) {
+    if (run == LEAK_RUNS) {
+      diag("%s, %s %d: leaves%s", op->name, kind, n, text);
+      return true;
+    }
+    *before = leaks_read();
+    strike_one(op, kind, n);
+  }
+  return false;
+}
+
+static void sweep(const struct operation *op, const char *kind, int least) {
+  char name[200];
+  bool kills = strcmp(kind, "kill") == 0, fired = true;
+  int n, wrong = 0, leaking = 0;
+  struct leaks before = leaks_read();
+  for (n = 0; fired && n < STEPS_MOST;) {
+    struct strike strike = strike_one(op, kind, ++n);
+    fired = strike.fired;
+    if (!ends_well(&strike, op, kills)) {
+      diag("%s, %s %d (%s): status %#x", op->name, kind, n, strike.at, (unsigned)strike.status);
+      wrong++;
+    }
+    leaking += leaks_each_time(op, kind, n, &before);
+  }
+  diag("%s, %s: %d places", op->name, kind, n - 1);
+  const char *what = kills ? "killed at each step" : "each allocation fails";
+  snprintf(name, sizeof name, "%s: %s, all of them", op->name, what);
+  ok(!fired && n > least, name);
+  snprintf(name, sizeof name, "%s: %s, as it should end", op->name, what);
+  is(wrong, 0, name);
+  snprintf(name, sizeof name, "%s: %s, nothing is left", op->name, what);
+  is(leaking, 0, name);
+}
+
+/* ---- the switch itself ---- */
+
+static int arm_twice(void *arg) {
+  (void)arg;
+  inject("alloc 1000000");
+  pid_t pid = fork();
+  if (pid == 0) {
+    _exit(write(inject_fd, "kill 1", 6) == -1 && errno == EBUSY ? 7 : 1);
+  }
+  int status;
+  return waitpid(pid, &status, 0) == pid ? WEXITSTATUS(status) : 2;
+}
+
+static void test_switch(void) {
+  fails_with(write(inject_fd, "kill", 4), EINVAL, "a kill needs a number");
+  fails_with(write(inject_fd, "murder 1", 8), EINVAL, "only what it knows");
+  is(write(inject_fd, "off", 3), 3, "off when nobody is armed");
+  is(child_exit(arm_twice, NULL), 7, "one at a time");
+  is(child_exit(arm_twice, NULL), 7, "and who dies is armed no more");
+}
+
+/* ---- set-up ---- */
+
+static void file_make(const char *name, const void *bytes, size_t n) {
+  int fd = open(name, O_WRONLY | O_CREAT | O_TRUNC, 0700);
+  if (fd < 0 || write(fd, bytes, n) != (ssize_t)n) {
+    bail_out(name);
+  }
+  close(fd);
+}
+
+static void files_make(void) {
+  char head[256];
+  int fd = open(self, O_RDONLY);
+  if (fd < 0 || read(fd, head, sizeof head) != sizeof head) {
+    bail_out(self);
+  }
+  close(fd);
+  file_make("text", "no program\n", 11);
+  file_make("short", head, sizeof head);
+}
+
+int main(int argc, char **argv) {
+  if (argc == 3 && strcmp(argv[1], "--started") == 0) {
+    inject_fd = atoi(argv[2]);
+    inject("off");
+    return WORKED;
+  }
+  self = self_path(argv[0]);
+  inject_fd = open("sys:/inject", O_WRONLY);
+  snprintf(inject_number, sizeof inject_number, "%d", inject_fd);
+  if (inject_fd < 0) {
+    bail_out("sys:inject");
+  }
+  scratch_enter("t_native_kill");
+  files_make();
+  test_switch();
+  for (size_t i = 0; i < sizeof operations / sizeof operations[0]; i++) {
+    strike_one(&operations[i], "kill", STEPS_MOST); /* what is kept for later is there from now on */
+    sweep(&operations[i], "kill", operations[i].steps_least);
+    sweep(&operations[i], "alloc", operations[i].allocs_least);
+  }
+  close(inject_fd);
+  unlink("text");
+  unlink("short");
+  scratch_leave();
+  return tap_done();
+}
