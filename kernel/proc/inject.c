@@ -2,10 +2,10 @@
  * that it asks for fails. A test that does this for every n until nothing happens any more has
  * been through every state in which the world could have struck (user/tests/t_native_kill.c).
  *
- * Steps are what a kill can fall between: each return from a system call, each step of a batch, each
- * wait before it begins. Between two of them a kill changes nothing, since a thread acts on it at
- * its safe points alone [P1]. Interrupts and page faults are no steps, so the count is a function of
- * the program. A kill is group_kill(), as from another CPU at that moment.
+ * Steps are what a kill can fall between: each return from a system call, each step of a batch,
+ * each wait before it begins. Between two of them a kill changes nothing, since a thread acts on it
+ * at its safe points alone [P1]. Interrupts and page faults are no steps, so the count is a
+ * function of the program. A kill is group_kill(), as from another CPU at that moment.
  *
  * One context at a time is armed, by itself. It alone changes the counts, so they need no lock; it
  * stays armed through exec, and is let go at the latest when it dies.

@@ -6,8 +6,8 @@
 
 #include "tap.h"
 
-/* Waits a moment for a child, then ends it and its session, and answers its wait status: it, or what
- * it made, may sleep or run for ever, which is no fault. */
+/* Waits a moment for a child, then ends it and its session, and answers its wait status: it, or
+ * what it made, may sleep or run for ever, which is no fault. */
 static inline int end_child(pid_t pid) {
   int status = -1;
   bool ended = false;
