@@ -111,7 +111,7 @@ static void pgid_visit(struct context *c, void *arg) {
     return;
   }
   p->n_found++;
-  if (group_may_control(p->sender, c->group) &&
+  if (group_may_signal(p->sender, c->group) &&
       signal_post(c->group, p->signo, p->sender->group->pid) == OK) {
     p->n_sent++;
   }

@@ -263,6 +263,18 @@ static void random_calls(uint64_t seed, unsigned n) {
   _exit(0);
 }
 
+static void test_memory_append(void) {
+  char text[16] = {0};
+  int64_t fd = scheme_open("memory:", O_ABI_RDWR | O_ABI_APPEND);
+  ok(sys_write((int)fd, "abc", 3) == 3 && sys_seek((int)fd, 0, SEEK_SET) == 0 &&
+         sys_write((int)fd, "def", 3) == 3,
+     "memory: opened for appending, written from the start again");
+  ok(sys_pread((int)fd, text, sizeof text, 0) == 6 && strcmp(text, "abcdef") == 0,
+     "has both writes, one after the other");
+  is(sys_seek((int)fd, 0, SEEK_CUR), 6, "and is at its end");
+  sys_close((int)fd);
+}
+
 static void test_random_calls(void) {
   enum { CHILDREN = 60 };
   int wrong = 0, well = 0, died = 0;
@@ -296,6 +308,7 @@ int main(void) {
   test_special_descriptors();
   test_wild_pointers();
   test_values();
+  test_memory_append();
   test_random_calls();
   close(file_fd);
   unlink("file");
