@@ -4,8 +4,9 @@
  *
  * Steps are what a kill can fall between: each return from a system call, each step of a batch,
  * each wait before it begins. Between two of them a kill changes nothing, since a thread acts on it
- * at its safe points alone [P1]. Interrupts and page faults are no steps, so the count is a
- * function of the program. A kill is group_kill(), as from another CPU at that moment.
+ * at its safe points alone [P1]. Interrupts and page faults are no steps, so that the count is a
+ * function of the program, but for waits: what is there already is not waited for. A kill is
+ * group_kill(), as from another CPU at that moment.
  *
  * One context at a time is armed, by itself. It alone changes the counts, so they need no lock; it
  * stays armed through exec, and is let go at the latest when it dies.

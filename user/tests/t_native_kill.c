@@ -21,9 +21,15 @@ enum { STEPS_MOST = 2000, LEAK_RUNS = 4, GROWN_LOOKS = 5 };
 enum { WORKED = 0, FAILED = 40, RECOVERED, WRONG, LEAKED, NO_RECOVERY, NOT_ARMED };
 
 static const char *self;
-static char inject_number[12];
+static char inject_number[12], code_number[12]; /* for programs that are started */
+static int child_code = WORKED;                 /* what children and programs end with */
 static int inject_fd;
 static const char *const no_environment[] = {NULL};
+
+static void child_code_set(int code) {
+  child_code = code;
+  snprintf(code_number, sizeof code_number, "%d", code);
+}
 
 /* ---- the operations ---- */
 
@@ -33,19 +39,19 @@ static int reap(pid_t pid) {
   do {
     got = waitpid(pid, &status, 0);
   } while (got == -1 && errno == ENOMEM); /* one allocation fails, not two */
-  return got == pid && WIFEXITED(status) && WEXITSTATUS(status) == WORKED ? WORKED : WRONG;
+  return got == pid && WIFEXITED(status) && WEXITSTATUS(status) == child_code ? WORKED : WRONG;
 }
 
 static int do_fork(void) {
   pid_t pid = fork();
   if (pid == 0) {
-    _exit(WORKED);
+    _exit(child_code);
   }
   return pid < 0 ? FAILED : reap(pid);
 }
 
 static int do_exec(void) {
-  char *argv[] = {(char *)self, "--started", inject_number, NULL};
+  char *argv[] = {(char *)self, "--started", inject_number, code_number, NULL};
   execve(self, argv, (char **)no_environment);
   return FAILED;
 }
@@ -99,7 +105,7 @@ static int do_exec_short(void) {
 }
 
 static int spawn(const char *path, pid_t *pid) {
-  char *argv[] = {(char *)self, "--started", inject_number, NULL};
+  char *argv[] = {(char *)self, "--started", inject_number, code_number, NULL};
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   int error = posix_spawn_file_actions_adddup2(&actions, 1, 9);
@@ -192,10 +198,11 @@ static _Noreturn void be_struck(const struct operation *op, const char *kind, in
   close(free_fd);
   snprintf(order, sizeof order, "%s %d", kind, n);
   int result = run_struck(op, order);
-  if (result == FAILED) {
-    result = dup(0) != free_fd || close(free_fd) != 0 ? LEAKED
-             : op->run() == WORKED                    ? RECOVERED
-                                                      : NO_RECOVERY;
+  if (result == FAILED && (dup(0) != free_fd || close(free_fd) != 0)) {
+    result = LEAKED;
+  } else if (result == FAILED) {
+    child_code_set(RECOVERED);
+    result = op->run() == WORKED ? RECOVERED : NO_RECOVERY;
   }
   _exit(result);
 }
@@ -332,14 +339,15 @@ static void files_make(void) {
 }
 
 int main(int argc, char **argv) {
-  if (argc == 3 && strcmp(argv[1], "--started") == 0) {
+  if (argc == 4 && strcmp(argv[1], "--started") == 0) {
     inject_fd = atoi(argv[2]);
     inject("off");
-    return WORKED;
+    return atoi(argv[3]);
   }
   self = self_path(argv[0]);
   inject_fd = open("sys:/inject", O_WRONLY);
   snprintf(inject_number, sizeof inject_number, "%d", inject_fd);
+  child_code_set(WORKED);
   if (inject_fd < 0) {
     bail_out("sys:inject");
   }
