@@ -1,6 +1,7 @@
 /* Faults on purpose, counted: the n-th step of a context kills its process, or the n-th allocation
  * that it asks for fails. A test that does this for every n until nothing happens any more has
- * been through every state in which the world could have struck (user/tests/t_native_kill.c).
+ * been through every state in which the world could have struck (user/tests/t_native_kill.c,
+ * t_native_nomem.c).
  *
  * Steps are what a kill can fall between: each return from a system call, each step of a batch,
  * each wait before it begins. Between two of them a kill changes nothing, since a thread acts on it
