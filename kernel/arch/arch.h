@@ -125,6 +125,7 @@ void arch_irq_window(void); /* let pending interrupts in, once */
 #define ARCH_WORK_SIGNAL 2u
 #define ARCH_WORK_DIE 4u
 #define ARCH_WORK_STOP 8u
+#define ARCH_WORK_INJECT 16u /* stays set: every return to ring 3 is to be counted */
 
 /* First member of struct thread; offsets known to entry.asm. */
 struct arch_thread {

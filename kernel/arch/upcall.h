@@ -20,8 +20,9 @@ void upcall_timer(void);
 void upcall_ipi_wake(void);
 void upcall_ipi_tlb(void);
 void upcall_irq_serial(void);
-/* Some ARCH_WORK_* is set and the thread is about to enter ring 3: do it, frame may be changed. */
-void upcall_return_to_user(struct arch_user_frame *frame);
+/* Some ARCH_WORK_* is set and the thread is about to enter ring 3: do it, frame may be changed.
+ * `called`: from a system call, not from a trap. */
+void upcall_return_to_user(struct arch_user_frame *frame, bool called);
 /* A started CPU, on the stack given to arch_cpu_start(). */
 _Noreturn void upcall_cpu_online(uint32_t cpu);
 /* The kernel cannot go on; regs may be NULL. Any stack. */

@@ -254,6 +254,7 @@ static void cleartid_store(struct context *c) {
 
 _Noreturn void context_exit(void) {
   struct context *c = context_current();
+  inject_off(c);
   if (c->space != NULL) {
     if (c->exit_unmap_len != 0) {
       enum abi_error e = space_unmap(c->space, c->exit_unmap, c->exit_unmap_len);

@@ -111,7 +111,7 @@ static void pgid_visit(struct context *c, void *arg) {
     return;
   }
   p->n_found++;
-  if (group_may_control(p->sender, c->group) &&
+  if (group_may_signal(p->sender, c->group) &&
       signal_post(c->group, p->signo, p->sender->group->pid) == OK) {
     p->n_sent++;
   }
@@ -285,6 +285,7 @@ bool upcall_page_fault(const struct arch_fault *f) {
     return true;
   }
   if (f->user && e == ABI_ENOMEM) {
+    inject_note("page fault");
     log_printf("out of memory: process %u (%s) is killed\n", c->group->pid, c->group->name);
     group_kill(c->group, SIGNAL_KILL);
   } else if (f->user) {

@@ -167,6 +167,32 @@ static int64_t context_read_all(uint32_t arg, char *out, size_t cap) {
   return (int64_t)MIN(l.len, cap);
 }
 
+/* ---- faults on purpose ---------------------------------------------------------------------- */
+
+static int64_t inject_text(uint32_t arg, char *out, size_t cap) {
+  (void)arg;
+  struct inject_report r = inject_read();
+  return (int64_t)fmt_snprintf(out, cap, "armed %d\nseen %lu\nfired %d\nat %s\n", inject_armed,
+                               r.seen, r.fired, r.where);
+}
+
+/* `kill N`, `alloc N`, `off`: of who writes it. */
+static int64_t inject_write(uint32_t arg, const char *text, size_t len) {
+  (void)arg;
+  uint64_t nth;
+  if (name_is(text, len, "off")) {
+    inject_off(context_current());
+    return 0;
+  }
+  if (len > 5 && memcmp(text, "kill ", 5) == 0 && fmt_parse_u64(text + 5, len - 5, &nth)) {
+    return -(int64_t)inject_arm(INJECT_KILL, nth);
+  }
+  if (len > 6 && memcmp(text, "alloc ", 6) == 0 && fmt_parse_u64(text + 6, len - 6, &nth)) {
+    return -(int64_t)inject_arm(INJECT_ALLOC, nth);
+  }
+  return -ABI_EINVAL;
+}
+
 /* ---- the table ------------------------------------------------------------------------------ */
 
 const struct sys_entry sys_entries[] = {
@@ -180,6 +206,7 @@ const struct sys_entry sys_entries[] = {
     {"sched", param_resolve, param_read, param_write},
     {"cpu", cpu_resolve, cpu_read, NULL},
     {"context", NULL, context_read_all, NULL},
+    {"inject", NULL, inject_text, inject_write},
     {"ktest", NULL, sys_ktest_read, NULL},
     {"bench", sys_bench_resolve, sys_bench_read, NULL},
     {NULL, NULL, NULL, NULL},

@@ -209,6 +209,7 @@ static void request_send(struct server *s, uint32_t tag, struct user_call *c) {
 /* True when the answer is there; false: interrupted, and the request is on its own now [U2]. */
 static bool request_wait(struct server *s, uint32_t tag) {
   struct request *r = &s->requests[tag];
+  inject_point("request");
   while (__atomic_load_n(&r->state, __ATOMIC_ACQUIRE) != REQUEST_DONE) {
     if (context_interrupted()) {
       spin_lock(&s->lock);

@@ -86,6 +86,7 @@ syscall_entry:
   jmp .leave
 .work:
   mov rdi, rsp
+  mov esi, 1
   push rax
   call upcall_return_to_user
   pop rax
@@ -170,6 +171,7 @@ trap_common:
   cmp dword [rdx + THREAD_WORK], 0
   je .to_user
   lea rdi, [rsp + TRAP_RIP]
+  xor esi, esi
   call upcall_return_to_user
 .to_user:
   RESTORE_ALL

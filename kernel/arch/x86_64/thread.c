@@ -80,7 +80,7 @@ _Noreturn void arch_user_enter(const struct arch_user_regs *r) {
   bases_load(t);
   fpu_restore(t->fpu);
   if (atomic_load_explicit(&t->work, memory_order_relaxed) != 0) {
-    upcall_return_to_user(frame);
+    upcall_return_to_user(frame, false);
   }
   arch_user_enter_asm(frame, r->arg);
 }
