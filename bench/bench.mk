@@ -47,7 +47,26 @@ $(B)/bench/linux/bench-child: $(B)/obj/bench-linux/bench/child.o
 	@mkdir -p $(@D)
 	$(call run,LD,$@)$(CC) -static -o $@ $^
 
+# ---- tune: the guest's half of `make tune`; on Linux it checks itself ------------------------------
+
+TUNE_SRC := $(filter-out %_test.c,$(wildcard bench/tune/*.c))
+TUNE_CATHODE := $(B)/user/bin/tune
+TUNE_LINUX := $(B)/bench/linux/tune
+TUNE_CATHODE_OBJ := $(TUNE_SRC:%.c=$(B)/obj/bench-cathode/%.o)
+TUNE_LINUX_OBJ := $(TUNE_SRC:%.c=$(B)/obj/bench-linux/%.o)
+TEST_BIN += $(TUNE_CATHODE)
+CHECK_NEEDS += $(TUNE_LINUX)
+
+$(TUNE_CATHODE): $(TUNE_CATHODE_OBJ) $(BENCH_SDK)
+	@mkdir -p $(@D)
+	$(call run,LD,$@)$(BENCH_SDK) -o $@ $(filter %.o,$^) -pthread
+
+$(TUNE_LINUX): $(TUNE_LINUX_OBJ)
+	@mkdir -p $(@D)
+	$(call run,LD,$@)$(CC) -static -o $@ $^ -pthread
+
 -include $(BENCH_CATHODE_OBJ:.o=.d) $(BENCH_LINUX_OBJ:.o=.d)
+-include $(TUNE_CATHODE_OBJ:.o=.d) $(TUNE_LINUX_OBJ:.o=.d)
 
 # The host side: reading, statistics, table, plots, and runs that break.
 BENCH_HOST := $(wildcard bench/host/*.py bench/host/*.gp)
