@@ -246,7 +246,7 @@ class Collector:
 
     def __init__(self, path, progress, stamped):
         self.path, self.progress, self.stamped = path, progress, stamped
-        self.current, self.n_errors, self.ended = "booting", 0, False
+        self.current, self.ended = "booting", False
 
     def line(self, text):
         fields = text.split("\t")
@@ -255,13 +255,27 @@ class Collector:
             self.progress.begin()
         elif fields[0] == "end":
             self.ended = True
-        elif fields[0] in ("sample", "ERROR") or not self.stamped:
-            with open(self.path, "a", encoding="utf-8") as file:
-                file.write(text + "\n")
+        elif fields[0] in ("sample", "ERROR"):
+            self.keep(text)
+            self.tell(fields)
+        elif not text.startswith(("# ", "workload\t")):
+            say(f"the guest says: {text}")
+        elif not self.stamped:
+            self.keep(text)
+
+    def keep(self, text):
+        """Only what can be read again goes into the file."""
+        try:
+            tune_samples.line_take(tune_samples.Sweep(), text)
+        except (ValueError, IndexError) as error:
+            raise TuneError(f"{text!r} is no record ({error})") from error
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(text + "\n")
+
+    def tell(self, fields):
         if fields[0] == "sample":
             self.progress.sample(fields)
-        elif fields[0] == "ERROR":
-            self.n_errors += 1
+        else:
             self.progress.end()
             say(f"FAILED: {' '.join(fields[1:])}")
 
@@ -337,6 +351,7 @@ def sweep_resume(args):
     path = os.path.join(folder, "samples.tsv")
     tune_samples.tail_cut(path)
     same_check(tune_samples.load(path).stamps, facts)
+    tune_samples.stamps_append(path, {"resumed": facts["date"]})
     return folder, head, lines
 
 

@@ -27,22 +27,23 @@ def settings_words(settings, base):
     return " ".join(changed) or "the base"
 
 
-def parameter_lines(effects, noise):
+def parameter_lines(effects, score_effects, noise):
     """About one parameter: what mattered, or the greatest of what did not."""
     lines = []
-    for effect in effects:
+    for effect in effects + score_effects:
         if effect.verdict == "matters":
             workload, metric = effect.objective
             lines.append(f"    {workload:<17} {METRIC_WORDS[metric]:<12} {effect_words(effect):<28} "
-                         f"from {effect.before} to {effect.after}   {times_noise(effect, noise)}")
-    if lines:
+                         f"from {effect.before} to {effect.after}   {times_noise(effect, noise)}"
+                         .rstrip())
+    if any(effect.verdict == "matters" for effect in effects):
         return lines
     greatest = max(effects, key=lambda e: abs(e.comparison.estimate))
     workload, metric = greatest.objective
     why = FEW if any(e.verdict == "few" for e in effects) else "within noise"
-    return [f"    {why}; the greatest of {len(effects)} comparisons: {workload} "
-            f"{METRIC_WORDS[metric]} {effect_words(greatest)} from {greatest.before} to "
-            f"{greatest.after}"]
+    return [f"    {why} in each workload; the greatest of {len(effects)} comparisons: {workload} "
+            f"{METRIC_WORDS[metric]}", f"        {effect_words(greatest)} from {greatest.before} to "
+            f"{greatest.after}", *lines]
 
 
 def noise_lines(noise):
@@ -74,22 +75,28 @@ def choice_lines(analysis):
 
 def statement(analysis, sweep, machine):
     """The whole text."""
-    effects, noise = analysis.effects(), analysis.noise()
+    effects, scores, noise = analysis.effects(), analysis.score_effects(), analysis.noise()
     blocks = {sample.block for sample in sweep.samples.values()}
     out = ["What mattered", machine, "",
            f"{len(sweep.samples)} samples of {len(analysis.points)} settings, up to {len(blocks)} "
-           f"times each; {len(effects)} comparisons with the",
-           f"base ({settings_all(analysis.points[0])}), Holm-corrected at 5 %.",
+           "times each, compared with the base:",
+           f"    {settings_all(analysis.points[0])}",
+           f"{len(effects)} comparisons of workloads and {len(scores)} of the score, each family "
+           "Holm-corrected at 5 %.",
            "Estimates with 95 % intervals; noise is the spread of repetitions of the same settings.",
+           f"Score: throughput to {analysis.weight:.0%}, p99 latency to {1 - analysis.weight:.0%}, "
+           "all workloads alike; more is better.",
            ""]
     for name in analysis.levels:
         of_name = [effect for effect in effects if effect.name == name]
-        out += [name, *(parameter_lines(of_name, noise) if of_name else ["    not measured"]), ""]
+        of_score = [effect for effect in scores if effect.name == name]
+        out += [name, *(parameter_lines(of_name, of_score, noise) if of_name else
+                        ["    not measured"]), ""]
     out += ["Noise of one sample", *noise_lines(noise), "",
             "Best trades (throughput and p99 latency of all workloads, against the base)",
             *front_lines(analysis), "",
-            f"Chosen for sched.conf (score: {analysis.weight:.0%} throughput, "
-            f"{1 - analysis.weight:.0%} p99 latency)", *choice_lines(analysis)]
+            "Chosen for sched.conf: of each parameter the value with the best score, if better than "
+            "the base beyond noise", *choice_lines(analysis)]
     return "\n".join(out + error_lines(sweep)) + "\n"
 
 

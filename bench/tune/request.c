@@ -72,13 +72,13 @@ static void *dispatcher_run(void *argument) {
   struct request *request = argument;
   unsigned n_open = 0;
   clock_sleep_until(request->sample->start_ns);
-  while (!sample_over(request->sample)) {
+  do {
     unsigned n = requests_ask(request);
     request->n_asked += n;
     n_open += n;
     semaphore_wait(&request->done);
     n_open--;
-  }
+  } while (!sample_over(request->sample));
   for (; n_open > 0; n_open--) {
     semaphore_wait(&request->done);
   }

@@ -73,13 +73,13 @@ bool work_piece(void) {
 void *hog_run(void *argument) {
   struct hog *hog = argument;
   clock_sleep_until(hog->sample->start_ns);
-  while (!sample_over(hog->sample)) {
+  do {
     if (!work_piece()) {
       sample_fail(hog->sample, "a piece of work came out wrong");
       break;
     }
     hog->pieces++;
-  }
+  } while (!sample_over(hog->sample));
   return NULL;
 }
 

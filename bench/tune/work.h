@@ -6,8 +6,8 @@
  * in which that is not so has failed and has no numbers.
  *
  * [T1] Everybody starts at start_ns, so that setting up is not measured.
- * [T2] Nobody begins anything after end_ns, and run() returns only when all that it started is
- *      gone: the next sample meets an idle machine. */
+ * [T2] Nobody begins anything after end_ns but a first piece, and run() returns only when all that
+ * it started is gone: the next sample meets an idle machine. */
 #ifndef BENCH_TUNE_WORK_H
 #define BENCH_TUNE_WORK_H
 
