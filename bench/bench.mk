@@ -52,7 +52,7 @@ $(B)/bench/linux/bench-child: $(B)/obj/bench-linux/bench/child.o
 	@mkdir -p $(@D)
 	$(call run,LD,$@)$(CC) -static -o $@ $^
 
-# ---- tune: the guest's half of `make tune`; on Linux it checks itself ------------------------------
+# ---- tune: the guest's half of `make tune`; on Linux it checks itself ---------------------------
 
 TUNE_SRC := $(filter-out %_test.c,$(wildcard bench/tune/*.c))
 TUNE_CATHODE := $(B)/user/bin/tune
@@ -99,8 +99,8 @@ SEED :=
 WEIGHT :=
 RESUME :=
 REPORT :=
-TUNE_OPTIONS = $(if $(QUICK),--quick) $(PARAMS:%=--param '%') $(if $(MINUTES),--minutes $(MINUTES)) \
-  $(if $(SEED),--seed $(SEED)) $(if $(WEIGHT),--weight $(WEIGHT)) \
+TUNE_OPTIONS = $(if $(QUICK),--quick) $(PARAMS:%=--param '%') \
+  $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(WEIGHT),--weight $(WEIGHT)) \
   $(if $(RESUME),--resume '$(RESUME)') $(if $(REPORT),--report '$(REPORT)')
 
 .PHONY: bench-host plot tune

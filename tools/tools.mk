@@ -23,8 +23,8 @@ $(B)/kvmtest.elf: $(B)/kvmtest.o tools/kvmtest/kvmtest.ld
 	  -T tools/kvmtest/kvmtest.ld -o $@ $<
 
 # ---- running ------------------------------------------------------------------------------------
-# CMD, ADD, BOOTARGS and SCHED reach the runner through the environment and as they were typed: make and
-# the shell would otherwise each take their turn at the quotes and dollars in them.
+# CMD, ADD, BOOTARGS and SCHED reach the runner through the environment and as they were typed: make
+# and the shell would otherwise each take their turn at the quotes and dollars in them.
 
 SMP := 2
 MEM := 512

@@ -13,8 +13,8 @@ Boots once, hands the guest's /bin/tune a plan in random order, and keeps in res
   heat-A-B, pareto as .svg and .png
 
 exit status: 0 when every sample was taken and good, 1 when one failed or the sweep could not be
-made, 130 when interrupted, otherwise that of the runner. Whatever happens, what was measured is kept
-and --resume goes on.
+made, 130 when interrupted, otherwise that of the runner. Whatever happens, what was measured is
+kept and --resume goes on.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """sched.conf: scheduler settings for `make run SCHED=file` and `make bench SCHED=file`.
 
-Lines of NAME=VALUE, a decimal number; # starts a comment; a name stands once. Whether the kernel
-knows a name and takes a value is the kernel's to say: they become boot arguments `sched.NAME=VALUE`.
+Lines of NAME=VALUE, a decimal number; # starts a comment; a name stands once. They become boot
+arguments `sched.NAME=VALUE`: whether it knows a name and takes a value is the kernel's to say.
 """
 
 import re

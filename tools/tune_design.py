@@ -31,7 +31,7 @@ class Param:
 
 
 class Design:
-    """levels: {name: [base, other, ...]}, crossed ones first; points: [{name: value}], base first."""
+    """levels: {name: [base, other, ...]}; crossed: names; points: [{name: value}], base first."""
 
     def __init__(self, levels, crossed, points):
         self.levels, self.crossed, self.points = levels, crossed, points
@@ -48,7 +48,7 @@ def conf_read(path):
             elif len(words) > 2 and words[0] == "param" and all(map(str.isdigit, words[2:])):
                 grid[words[1]] = [int(word) for word in words[2:]]
             elif words:
-                raise DesignError(f"{path}:{number}: neither `workload NAME` nor `param NAME N ...`")
+                raise DesignError(f"{path}:{number}: neither `workload NAME` nor `param NAME N N`")
     return workloads, grid
 
 
@@ -69,7 +69,7 @@ def levels_order(param, values):
 
 
 def levels_choose(params, grid):
-    """({name: levels}, notes): the grid as far as the kernel has it, then what else the kernel has."""
+    """({name: levels}, notes): the grid as far as the kernel has it, then what else it has."""
     known, out, notes = {param.name: param for param in params}, {}, []
     for name, values in grid.items():
         if name not in known:
@@ -125,8 +125,8 @@ def crossed_names(levels, most):
 
 def contexts_choose(points, seed):
     """The base and some other crossed points, the same in every block."""
-    others = random.Random(f"contexts {seed}").sample(points[1:], min(CONTEXTS - 1, len(points) - 1))
-    return [points[0], *others]
+    n_others = min(CONTEXTS, len(points)) - 1
+    return [points[0], *random.Random(f"contexts {seed}").sample(points[1:], n_others)]
 
 
 def design_make(levels, seed, most=CROSSED_POINTS):

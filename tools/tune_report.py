@@ -9,9 +9,10 @@ FEW = "too few repetitions to say"
 
 
 def effect_words(effect):
+    """`-35 % [-41, -28]`"""
     c = effect.comparison
-    return f"{percent(c.estimate)} [{percent(c.low)}, {percent(c.high)}]".replace(" %,", ",").replace(
-        " %]", "]")
+    low, high = (percent(value).removesuffix(" %") for value in (c.low, c.high))
+    return f"{percent(c.estimate)} [{low}, {high}]"
 
 
 def times_noise(effect, noise):
@@ -27,23 +28,24 @@ def settings_words(settings, base):
     return " ".join(changed) or "the base"
 
 
+def effect_line(effect, noise):
+    workload, metric = effect.objective
+    return (f"    {workload:<17} {METRIC_WORDS[metric]:<12} {effect_words(effect):<22} from "
+            f"{effect.before} to {effect.after}   {times_noise(effect, noise)}").rstrip()
+
+
 def parameter_lines(effects, score_effects, noise):
     """About one parameter: what mattered, or the greatest of what did not."""
-    lines = []
-    for effect in effects + score_effects:
-        if effect.verdict == "matters":
-            workload, metric = effect.objective
-            lines.append(f"    {workload:<17} {METRIC_WORDS[metric]:<12} {effect_words(effect):<28} "
-                         f"from {effect.before} to {effect.after}   {times_noise(effect, noise)}"
-                         .rstrip())
+    lines = [effect_line(effect, noise) for effect in effects + score_effects
+             if effect.verdict == "matters"]
     if any(effect.verdict == "matters" for effect in effects):
         return lines
     greatest = max(effects, key=lambda e: abs(e.comparison.estimate))
     workload, metric = greatest.objective
     why = FEW if any(e.verdict == "few" for e in effects) else "within noise"
-    return [f"    {why} in each workload; the greatest of {len(effects)} comparisons: {workload} "
-            f"{METRIC_WORDS[metric]}", f"        {effect_words(greatest)} from {greatest.before} to "
-            f"{greatest.after}", *lines]
+    return [f"    {why} in each workload; the greatest of {len(effects)} comparisons:",
+            f"        {workload} {METRIC_WORDS[metric]} {effect_words(greatest)} from "
+            f"{greatest.before} to {greatest.after}", *lines]
 
 
 def noise_lines(noise):
@@ -83,7 +85,8 @@ def statement(analysis, sweep, machine):
            f"    {settings_all(analysis.points[0])}",
            f"{len(effects)} comparisons of workloads and {len(scores)} of the score, each family "
            "Holm-corrected at 5 %.",
-           "Estimates with 95 % intervals; noise is the spread of repetitions of the same settings.",
+           "Estimates with 95 % intervals; noise is the spread of repetitions of the same "
+           "settings.",
            f"Score: throughput to {analysis.weight:.0%}, p99 latency to {1 - analysis.weight:.0%}, "
            "all workloads alike; more is better.",
            ""]
@@ -95,8 +98,8 @@ def statement(analysis, sweep, machine):
     out += ["Noise of one sample", *noise_lines(noise), "",
             "Best trades (throughput and p99 latency of all workloads, against the base)",
             *front_lines(analysis), "",
-            "Chosen for sched.conf: of each parameter the value with the best score, if better than "
-            "the base beyond noise", *choice_lines(analysis)]
+            "Chosen for sched.conf: of each parameter the value with the best score, if it is "
+            "better than", "the base beyond noise", *choice_lines(analysis)]
     return "\n".join(out + error_lines(sweep)) + "\n"
 
 
@@ -123,8 +126,8 @@ def sched_conf(analysis, machine, source):
     for name in analysis.levels:
         effect = why[name]
         if effect:
-            out += [f"# {name}: score {effect_words(effect)} from {effect.before} to {effect.after}",
-                    f"{name}={settings[name]}"]
+            out += [f"# {name}: score {effect_words(effect)} from {effect.before} to "
+                    f"{effect.after}", f"{name}={settings[name]}"]
         else:
             out.append(f"# {name}: left at {base[name]}; nothing was better beyond noise")
     return "\n".join(out) + "\n"

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A small sweep in the guest, as a part of `make test`: every workload at two CPUs with two settings,
-resumed once, and what comes out of it; settings from a sched.conf; parameters put back at the end.
+"""A small sweep in the guest, as a part of `make test`: every workload at two CPUs with two
+settings, resumed once, and what comes out of it; settings from a sched.conf; parameters put back at the end.
 Prints TAP. Nothing here depends on how fast anything is.
 """
 
@@ -90,7 +90,8 @@ def conf_test(tap, scratch):
     process = guest("sh -c 'tune --plan=/etc/plan --ms=20 && sched slice_us'", "--sched", path,
                     "--add", scratch)
     last = (process.stdout.splitlines() or [""])[-1]
-    tap.ok(process.returncode == 0 and last == "1234", "SCHED=file sets, a sweep puts back", process)
+    good = process.returncode == 0 and last == "1234"
+    tap.ok(good, "SCHED=file sets, a sweep puts back", process)
     with open(path, "a", encoding="utf-8") as file:
         file.write("slice_us 7\n")
     process = guest("true", "--sched", path)
