@@ -100,7 +100,8 @@ WEIGHT :=
 RESUME :=
 REPORT :=
 TUNE_OPTIONS = $(if $(QUICK),--quick) $(PARAMS:%=--param '%') \
-  $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(WEIGHT),--weight $(WEIGHT)) \
+  $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
+  $(if $(WEIGHT),--weight $(WEIGHT)) \
   $(if $(RESUME),--resume '$(RESUME)') $(if $(REPORT),--report '$(REPORT)')
 
 .PHONY: bench-host plot tune

@@ -22,6 +22,7 @@ import ast
 import hashlib
 import os
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
@@ -224,8 +225,9 @@ class Progress:
             return
         self.told = now
         text = self.line(fields, self.left_s(now))
-        print(f"\r\033[K{text}" if terminal else text, end="" if terminal else "\n",
-              file=sys.stderr, flush=True)
+        if terminal:
+            text = f"\r\033[K{text[:shutil.get_terminal_size().columns - 1]}"
+        print(text, end="" if terminal else "\n", file=sys.stderr, flush=True)
 
     def line(self, fields, left_s):
         minutes, seconds = divmod(int(left_s), 60)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A small sweep in the guest, as a part of `make test`: every workload at two CPUs with two
-settings, resumed once, and what comes out of it; settings from a sched.conf; parameters put back at the end.
-Prints TAP. Nothing here depends on how fast anything is.
+settings, resumed once, and what comes out of it; settings from a sched.conf; parameters put back at
+the end. Prints TAP. Nothing here depends on how fast anything is.
 """
 
 import os
