@@ -49,17 +49,27 @@ static bool send_all(struct member *member, const struct message *message) {
   return true;
 }
 
-/* Sends until the sample is over: at least the last message. */
-static void sender_run(struct member *member) {
+/* The message for which the receivers wait. */
+static bool sender_finish(struct member *member, struct message *message) {
+  message->last = 1;
+  return send_all(member, message);
+}
+
+static struct message sender_message(const struct member *member) {
   struct message message = {.sender = member->index};
   memset(message.filler, (int)member->index, sizeof(message.filler));
+  return message;
+}
+
+/* Sends until the sample is over: at least the last message. */
+static void sender_run(struct member *member) {
+  struct message message = sender_message(member);
   bool good = true;
   while (good && !sample_over(&member->groups->sample)) {
     good = send_all(member, &message);
     message.number++;
   }
-  message.last = 1;
-  member->wrong = !good || !send_all(member, &message);
+  member->wrong = !good || !sender_finish(member, &message);
 }
 
 /* ---- receivers ---------------------------------------------------------------------------- */
@@ -152,16 +162,16 @@ static void result_take(struct sample *sample, const struct groups *groups) {
   sample->throughput_per_s = sample_rate(sample, total);
 }
 
-/* When a thread cannot be had, its part and those of later ones are played here, and are short: of
- * each missing sender the last message, for which the receivers wait. */
+/* When a thread cannot be had, the last messages of the senders that are missing come from here:
+ * the receivers that are there wait for them, and pipes without a receiver have room for them. */
 static void threads_run(struct sample *sample, struct groups *groups) {
   struct crew crew = {0};
   while (crew.n < ALL && crew_add(&crew, sample, member_run, &groups->members[crew.n])) {
   }
   for (unsigned i = crew.n; i < ALL; i++) {
-    groups->sample.end_ns = 0;
-    if (groups->members[i].sends) {
-      sender_run(&groups->members[i]);
+    struct message message = sender_message(&groups->members[i]);
+    if (groups->members[i].sends && !sender_finish(&groups->members[i], &message)) {
+      groups->members[i].wrong = true;
     }
   }
   crew_join(&crew);
