@@ -329,7 +329,8 @@ class DriverTest(unittest.TestCase):
     def test_silence(self):
         tune.STALL_S = 0.3
         status, said, folder = self.run_tune(stop_at=2, sleep_s=30)
-        self.assertEqual((status, self.samples(folder)), (124, 2), said)
+        self.assertEqual(status, 124, said)
+        self.assertLessEqual(self.samples(folder), 2)
         self.assertIn("nothing came from the guest", said)
 
     def test_interrupted(self):
