@@ -142,16 +142,25 @@ class Analysis:
 
     # ---- the choice -----------------------------------------------------------------------------
 
+    def within(self, values, fixed):
+        """The values at points that have the fixed settings."""
+        good = {i for i, point in enumerate(self.points)
+                if all(point[name] == value for name, value in fixed.items())}
+        return {key: value for key, value in values.items() if key[0] in good}
+
     def choose(self):
-        """(settings, {name: Effect or None}): for each parameter the level with the best score that
-        is better than the base beyond noise, otherwise the base."""
-        why = dict.fromkeys(self.levels)
-        for effect in self.score_effects():
-            best = why[effect.name]
-            good = effect.verdict == "matters" and effect.comparison.estimate > 0
-            if good and (best is None or effect.comparison.estimate > best.comparison.estimate):
-                why[effect.name] = effect
-        return {name: effect.after for name, effect in why.items() if effect}, why
+        """(settings, {name: Effect or None}): step by step the change that betters the score most,
+        beyond noise, given the changes before it; until there is none."""
+        fixed, why, scores = {}, dict.fromkeys(self.levels), self.scores()
+        while True:
+            effects = self.effects_of(("all", "score"), self.within(scores, fixed))
+            better = [effect for effect in judged(effects) if effect.name not in fixed
+                      and effect.verdict == "matters" and effect.comparison.estimate > 0]
+            if not better:
+                return fixed, why
+            best = max(better, key=lambda effect: effect.comparison.estimate)
+            why[best.name] = best
+            fixed[best.name] = best.after
 
     def point_of(self, settings):
         """The point with these settings and the base elsewhere; None when it was not measured."""

@@ -18,7 +18,7 @@ SCRIPTS = os.path.join(TREE, "bench", "tune")
 METRIC_WORDS = {THROUGHPUT: "throughput", LATENCY: "p99 latency"}
 GRAY_DARKEST, SHADE_LEAST = 130, 0.02  # full shade stands for at least 2 %
 PANEL_COLUMNS = 3
-FRONT_LABELS = 9
+LETTERS = "abcdefghijkl"
 
 
 def stamped(sweep):
@@ -92,10 +92,16 @@ def pareto_rows(rows):
             for _, throughput, latency, _ in rows]
 
 
-def label_rows(analysis, rows):
-    return [[as_percent(throughput[0]), as_percent(latency[0]),
-             plot.escaped_twice(settings_words(analysis.points[point], analysis.points[0]))]
-            for point, throughput, latency, _ in rows[:FRONT_LABELS]]
+def letter_rows(rows):
+    return [[as_percent(throughput[0]), as_percent(latency[0]), letter]
+            for letter, (_, throughput, latency, _) in zip(LETTERS, rows)]
+
+
+def letter_words(analysis, rows):
+    """What the letters stand for, as variables of the script."""
+    words = [settings_words(analysis.points[row[0]], analysis.points[0]) for row in rows]
+    return {f"words_{number}": plot.escaped(f"{letter}: {text}")
+            for number, (letter, text) in enumerate(zip(LETTERS, words), 1)}
 
 
 def pareto(analysis, run, folder):
@@ -107,10 +113,13 @@ def pareto(analysis, run, folder):
     picked = [row for row in rows if row[0] == chosen]
     blocks = [plot.datablock("ALL", pareto_rows(rows)),
               plot.datablock("FRONT", pareto_rows(front)),
-              plot.datablock("LABELS", label_rows(analysis, front)),
+              plot.datablock("LETTERS", letter_rows(front)),
               plot.datablock("CHOSEN", pareto_rows(picked or rows[:1]))]
-    values = {"chosen": "chosen" if picked else "the base (the choice itself was not measured)"}
-    return plot.draw(run, folder, "pareto", (1100, 720), values, blocks, SCRIPTS)
+    words = letter_words(analysis, front)
+    values = {**words, "n_letters": len(words),
+              "chosen": "chosen" if picked else "the base (the choice itself was not measured)"}
+    size = (1100, 720 + 22 * len(words))
+    return plot.draw(run, folder, "pareto", size, values, blocks, SCRIPTS)
 
 
 def draw_all(analysis, sweep, folder):

@@ -50,7 +50,7 @@ def parameter_lines(effects, score_effects, noise):
 
 def noise_lines(noise):
     for (workload, metric), level in noise.items():
-        words = f"{100 * level:.1f} %" if level is not None else "unknown: one repetition"
+        words = percent(level).removeprefix("+") if level is not None else "unknown: one repetition"
         yield f"    {workload:<17} {METRIC_WORDS[metric]:<12} {words}"
 
 
@@ -98,8 +98,8 @@ def statement(analysis, sweep, machine):
     out += ["Noise of one sample", *noise_lines(noise), "",
             "Best trades (throughput and p99 latency of all workloads, against the base)",
             *front_lines(analysis), "",
-            "Chosen for sched.conf: of each parameter the value with the best score, if it is "
-            "better than", "the base beyond noise", *choice_lines(analysis)]
+            "Chosen for sched.conf: step by step the change that betters the score most, beyond "
+            "noise", *choice_lines(analysis)]
     return "\n".join(out + error_lines(sweep)) + "\n"
 
 
@@ -122,12 +122,13 @@ def sched_conf(analysis, machine, source):
     out = ["# Scheduler settings: make run SCHED=file, make bench SCHED=file.",
            f"# Chosen from {source}", f"# {machine}",
            f"# Score: {analysis.weight:.0%} throughput, {1 - analysis.weight:.0%} p99 latency, "
-           "means of logarithms over the workloads."]
-    for name in analysis.levels:
+           "means of logarithms over the workloads.",
+           "# Each change is one that betters the score beyond noise, given those above it."]
+    for name, value in settings.items():
         effect = why[name]
-        if effect:
-            out += [f"# {name}: score {effect_words(effect)} from {effect.before} to "
-                    f"{effect.after}", f"{name}={settings[name]}"]
-        else:
+        out += [f"# {name}: score {effect_words(effect)} from {effect.before} to {effect.after}",
+                f"{name}={value}"]
+    for name in analysis.levels:
+        if name not in settings:
             out.append(f"# {name}: left at {base[name]}; nothing was better beyond noise")
     return "\n".join(out) + "\n"

@@ -197,6 +197,15 @@ class AnalysisTest(unittest.TestCase):
         self.assertEqual(analysis.choose()[0], {"slice_us": 1000})
         self.assertAlmostEqual(analysis.noise()["cyclic", "p99_ns"], 0.32, delta=0.15)
 
+    def test_choice_in_steps(self):
+        """What is good only together with what was chosen before is found."""
+        def together(settings, workload, metric):
+            if settings["slice_us"] == 3000 or metric != "p99_ns":
+                return 0.3 if settings["steal"] == 0 and metric == "p99_ns" else 0
+            return -1.5 if settings["steal"] == 0 else -1
+        analysis, _ = analysis_made(together)
+        self.assertEqual(analysis.choose()[0], {"slice_us": 1000, "steal": 0})
+
     def test_null_parameter(self):
         """Forty sweeps of nothing: at 5 % a family, two are expected to see something."""
         seen = 0
