@@ -104,12 +104,12 @@ check: ## warnings, directions, lock contracts, docs, format, host tests (a minu
 
 gates: ## plant one fault for each check and demand its refusal
 	@$(MAKE) setup
-	@$(MAKE) all
+	@$(MAKE) all $(CHECK_NEEDS)
 	@tools/gates.py
 
 test: ## install what is missing, then every test; closes with "N passed, N failed"
 	@$(MAKE) setup
-	@$(MAKE) all $(B)/debug/kernel.elf
+	@$(MAKE) all $(B)/debug/kernel.elf $(CHECK_NEEDS)
 	@tools/test.py
 
 format: ## lay out every C file as `make check` demands
