@@ -63,6 +63,7 @@ help: ## list every target
 #:   ACCEL=auto|kvm|tcg         auto proves KVM by a self-test boot, or says why it emulates
 #:   ICOUNT=1                   count guest instructions instead of time
 #:   BOOTARGS="name=value ..."  kernel arguments
+#:   SCHED=file                 scheduler settings, such as `make tune` writes
 #:   TIMEOUT=seconds            after which a run counts as hung (0: never)
 #:   KERNEL=file LOG=file       another kernel; where its log goes (build/run.log)
 #:   V=1                        whole commands when building, the kernel's log when running

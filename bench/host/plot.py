@@ -60,15 +60,15 @@ def gnuplot(script):
         raise PlotError(f"gnuplot: {run.stderr.strip()}")
 
 
-def draw(run, folder, name, size, values, blocks):
-    """Both formats of one plot; answers the paths."""
-    with open(os.path.join(HERE, name + ".gp"), encoding="utf-8") as file:
+def draw(run, folder, name, size, values, blocks, scripts=HERE, out=None):
+    """Both formats of one plot by scripts/name.gp, called `out` (or name); answers the paths."""
+    with open(os.path.join(scripts, name + ".gp"), encoding="utf-8") as file:
         body = file.read()
     stamp = {"machine": escaped(run.machine_line()), "measured": escaped(run.measured),
              "system": escaped(run.system)}
     paths = []
     for suffix, terminal in FORMATS.items():
-        path = os.path.join(folder, f"{name}.{suffix}")
+        path = os.path.join(folder, f"{out or name}.{suffix}")
         head = f"set terminal {terminal.format(w=size[0], h=size[1], font=FONT)}\n"
         head += f"set output {quoted(path)}\n"
         gnuplot(head + assignments({**stamp, **values}) + "".join(blocks) + body)
