@@ -1,0 +1,172 @@
+/* sys:trace/: the flight recorder (base/trace.h), read from outside. Root alone may.
+ *
+ *   mask      the events that are recorded, a bit each; writing changes it at once
+ *   meta      what a reader must know: clock, CPUs, the table of events
+ *   threads   `tid pid name` of every context that lives
+ *   cpuN      the records of CPU N. An open file begins with the oldest that is kept, and each read
+ *             answers what is new since the last, nothing when nothing is; where records were
+ *             overwritten before they were read, one TRACE_LOST stands for them
+ *
+ * The position of threads and cpuN is the open file's own and cannot be sought: two threads that
+ * read one open file at once may get the same records. */
+#include "base/clock.h"
+#include "base/trace.h"
+#include "lib/fmt.h"
+#include "lib/string.h"
+#include "scheme/sys_priv.h"
+
+#define CHUNK 16u /* records that are copied at a time, through the stack */
+#define STREAM_THREADS MAX_CPUS
+#define THREAD_LINE_MOST 64u
+#define CONTEXT_ID_END 65536u
+
+static bool is_root(void) {
+  return context_current()->group->euid == 0;
+}
+
+/* ---- mask and meta -------------------------------------------------------------------------- */
+
+bool sys_trace_mask_resolve(const char *rest, size_t len, uint32_t *arg) {
+  *arg = 0;
+  return name_is(rest, len, "mask");
+}
+
+int64_t sys_trace_mask_read(uint32_t arg, char *out, size_t cap) {
+  (void)arg;
+  return (int64_t)fmt_snprintf(out, cap, "0x%x\n", trace_mask);
+}
+
+int64_t sys_trace_mask_write(uint32_t arg, const char *text, size_t len) {
+  (void)arg;
+  uint64_t mask;
+  if (!fmt_parse_u64(text, len, &mask) || mask > TRACE_MASK_ALL) {
+    return -ABI_EINVAL;
+  }
+  return trace_mask_set((uint32_t)mask) ? 0 : -ABI_ENODEV;
+}
+
+bool sys_trace_meta_resolve(const char *rest, size_t len, uint32_t *arg) {
+  *arg = 0;
+  return name_is(rest, len, "meta");
+}
+
+/* `name value` lines, and for each event `event NUMBER NAME FIRST SECOND`. */
+int64_t sys_trace_meta_read(uint32_t arg, char *out, size_t cap) {
+  (void)arg;
+  size_t n = fmt_snprintf(out, cap,
+                          "version 1\nrecord_bytes %zu\ntsc_hz %lu\nbase_tsc %lu\ncpus %u\n"
+                          "ring_bytes %lu\nmask_default 0x%x\nmask_all 0x%x\n",
+                          sizeof(struct trace_record), clock_abi.tsc_hz, clock_abi.base_tsc,
+                          bit_count(sched_online_mask()), trace_ring_bytes(cpu_id()),
+                          TRACE_MASK_DEFAULT, TRACE_MASK_ALL);
+  for (size_t i = 0; i < n_trace_events && n < cap; i++) {
+    const struct trace_event_info *e = &trace_event_info[i];
+    n += fmt_snprintf(out + n, cap - n, "event %u %s %s %s\n", e->number, e->name, e->a, e->b);
+  }
+  return (int64_t)MIN(n, cap);
+}
+
+/* ---- threads ----------------------------------------------------------------------------------
+ */
+
+static size_t thread_line(struct context *c, char *line) {
+  spin_lock(&c->group->lock);
+  size_t n =
+      fmt_snprintf(line, THREAD_LINE_MOST, "%u %u %s\n", c->id, c->group->pid, c->group->name);
+  spin_unlock(&c->group->lock);
+  return n;
+}
+
+/* The position is the next id to tell of. */
+static int64_t threads_read(struct file *f, uaddr_t buf, size_t len, uint64_t offset) {
+  (void)offset;
+  char line[THREAD_LINE_MOST];
+  size_t done = 0;
+  uint64_t id = MAX(atomic_load(&f->pos), 1ul);
+  if (len < sizeof(line)) {
+    return -ABI_EINVAL;
+  }
+  for (; id < CONTEXT_ID_END && len - done >= sizeof(line); id++) {
+    struct context *c = context_find((uint32_t)id);
+    if (c != NULL) {
+      size_t n = thread_line(c, line);
+      context_put(c);
+      enum abi_error e = user_copy_out(uaddr_add(buf, done), line, n);
+      if (e != OK) {
+        return -(int64_t)e;
+      }
+      done += n;
+    }
+    if (id % 1024 == 0) {
+      sched_point();
+    }
+  }
+  atomic_store(&f->pos, id);
+  return (int64_t)done;
+}
+
+/* ---- records ----------------------------------------------------------------------------------
+ */
+
+/* The next records, with one that says what is missing before them. Answers how many. */
+static size_t chunk_read(uint32_t cpu, uint64_t *pos, struct trace_record *chunk, size_t room) {
+  uint64_t lost;
+  size_t n = trace_read(cpu, pos, chunk + 1, MIN(room, (size_t)CHUNK) - 1, &lost);
+  if (lost == 0) {
+    memmove(chunk, chunk + 1, n * sizeof(chunk[0]));
+    return n;
+  }
+  chunk[0] = (struct trace_record){
+      .tsc = n > 0 ? chunk[1].tsc : arch_tsc(), .event = TRACE_LOST, .a = lost};
+  return n + 1;
+}
+
+static int64_t records_read(struct file *f, uaddr_t buf, size_t len, uint64_t offset) {
+  (void)offset;
+  struct trace_record chunk[CHUNK];
+  size_t room = len / sizeof(chunk[0]), done = 0, n;
+  uint64_t pos = atomic_load(&f->pos);
+  if (room < 2) {
+    return -ABI_EINVAL;
+  }
+  while (room - done >= 2 && (n = chunk_read((uint32_t)f->id, &pos, chunk, room - done)) > 0) {
+    enum abi_error e =
+        user_copy_out(uaddr_add(buf, done * sizeof(chunk[0])), chunk, n * sizeof(chunk[0]));
+    if (e != OK) {
+      return -(int64_t)e;
+    }
+    done += n;
+    sched_point();
+  }
+  atomic_store(&f->pos, pos);
+  return (int64_t)(done * sizeof(chunk[0]));
+}
+
+static int64_t stream_call(struct file *f, const struct file_call *c) {
+  return c->op == OP_STAT ? stat_out(c, S_ABI_IFREG | 0400, f->id + 1, 0) : -ABI_ENOTTY;
+}
+
+static const struct file_ops threads_ops = {.read = threads_read, .call = stream_call};
+static const struct file_ops records_ops = {.read = records_read, .call = stream_call};
+
+bool sys_trace_stream_resolve(const char *rest, size_t len, uint32_t *arg) {
+  uint64_t cpu;
+  *arg = STREAM_THREADS;
+  if (name_is(rest, len, "threads")) {
+    return true;
+  }
+  if (len < 4 || memcmp(rest, "cpu", 3) != 0 || !fmt_parse_u64(rest + 3, len - 3, &cpu) ||
+      cpu >= MAX_CPUS || trace_ring_bytes((uint32_t)cpu) == 0) {
+    return false;
+  }
+  *arg = (uint32_t)cpu;
+  return true;
+}
+
+int64_t sys_trace_stream_open(uint32_t arg, uint32_t flags, struct file **out) {
+  if (!is_root()) {
+    return -ABI_EACCES;
+  }
+  *out = file_create(arg == STREAM_THREADS ? &threads_ops : &records_ops, flags, NULL, arg);
+  return *out != NULL ? 0 : -ABI_ENOMEM;
+}
