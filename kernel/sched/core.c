@@ -12,7 +12,12 @@
 #define STEAL_LOOK 8u /* threads that a thief considers: pinned ones must not make it O(n) */
 #define SLICE_MIN_NS 50000ul
 
-enum schedule_why { WHY_PREEMPT, WHY_YIELD, WHY_PARK, WHY_EXIT };
+enum schedule_why {
+  WHY_PREEMPT = TRACE_WHY_PREEMPT,
+  WHY_YIELD = TRACE_WHY_YIELD,
+  WHY_PARK = TRACE_WHY_BLOCK,
+  WHY_EXIT = TRACE_WHY_EXIT
+};
 
 struct cpu_sched cpu_scheds[MAX_CPUS];
 static _Atomic uint64_t online_mask;
@@ -165,6 +170,10 @@ static void schedule(enum schedule_why why) NO_LOCK_CHECK {
   struct runq_node *node = runq_pop(&cs->rq);
   struct thread *next = node ? CONTAINER_OF(node, struct thread, rq) : cs->idle;
   slice_begin(cs, next, now);
+  if (next != prev ||
+      why == WHY_PARK) { /* parked and woken at once: noted, though nobody else ran */
+    trace(TRACE_SWITCH, next->arch.id, why);
+  }
   if (next == prev) {
     spin_unlock(&cs->lock);
     return;
@@ -207,6 +216,7 @@ void sched_yield(void) {
 
 void sched_preempt(void) {
   counter_add(COUNTER_PREEMPTS, 1);
+  trace(TRACE_PREEMPT, thread_current()->arch.id, 0);
   schedule(WHY_PREEMPT);
 }
 
@@ -233,6 +243,7 @@ void sched_set_affinity(struct thread *t, uint64_t mask) {
              !(mask >> atomic_load(&t->cpu) & 1)) {
     atomic_fetch_or(&t->arch.work,
                     ARCH_WORK_RESCHED); /* requeue() sends it on; it must not be woken */
+    trace(TRACE_IPI, atomic_load(&t->cpu), ARCH_IPI_WAKE);
     arch_ipi_send(atomic_load(&t->cpu), ARCH_IPI_WAKE);
   }
 }
@@ -274,6 +285,8 @@ bool sched_steal(struct cpu_sched *cs) {
     return false;
   }
   counter_add(COUNTER_STEALS, 1);
+  trace(TRACE_MIGRATE, CONTAINER_OF(node, struct thread, rq)->arch.id,
+        victim | (uint64_t)self << 32);
   spin_lock(&cs->lock);
   atomic_store_explicit(&CONTAINER_OF(node, struct thread, rq)->cpu, self, memory_order_relaxed);
   runq_push(&cs->rq, node, node->prio);
@@ -308,7 +321,9 @@ _Noreturn static void idle_loop(struct cpu_sched *cs) {
     atomic_fetch_or(&sched_idle_mask, bit);
     idle_poll(cs);
     if (!idle_has_work(cs)) {
+      trace(TRACE_IDLE, 1, 0);
       arch_idle();
+      trace(TRACE_IDLE, 0, 0);
     }
     atomic_fetch_and(&sched_idle_mask, ~bit);
     if (idle_has_work(cs)) {

@@ -55,6 +55,7 @@ static void wake_send(uint32_t cpu, struct thread *t) {
   counter_add(COUNTER_WAKE_REMOTE, 1);
   if (head == NULL) {
     counter_add(COUNTER_IPIS, 1);
+    trace(TRACE_IPI, cpu, ARCH_IPI_WAKE);
     arch_ipi_send(cpu, ARCH_IPI_WAKE);
   }
 }
@@ -75,11 +76,13 @@ void wake_place(struct thread *t) {
   if (atomic_load_explicit(&t->on_cpu, memory_order_acquire)) {
     uint32_t busy = atomic_load_explicit(&t->cpu, memory_order_relaxed);
     if (busy != cpu_id()) {
+      trace(TRACE_WAKE, t->arch.id, busy);
       wake_send(busy, t); /* [S3] */
       return;
     }
   }
   uint32_t cpu = wake_choose(t);
+  trace(TRACE_WAKE, t->arch.id, cpu);
   if (cpu != cpu_id()) {
     wake_send(cpu, t);
     return;
@@ -110,12 +113,14 @@ void thread_set_work(struct thread *t, uint32_t work) {
   sched_unpark(t);
   uint32_t cpu = atomic_load(&t->cpu);
   if (atomic_load(&t->on_cpu) && cpu != cpu_id()) {
+    trace(TRACE_IPI, cpu, ARCH_IPI_WAKE);
     arch_ipi_send(cpu, ARCH_IPI_WAKE);
   }
 }
 
 void upcall_ipi_wake(void) {
   struct cpu_sched *cs = sched_self();
+  trace(TRACE_IPI_TAKEN, ARCH_IPI_WAKE, 0);
   spin_lock(&cs->lock);
   wake_list_drain(cs);
   spin_unlock(&cs->lock);
