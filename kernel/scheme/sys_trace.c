@@ -50,7 +50,18 @@ bool sys_trace_meta_resolve(const char *rest, size_t len, uint32_t *arg) {
   return name_is(rest, len, "meta");
 }
 
-/* `name value` lines, and for each event `event NUMBER NAME FIRST SECOND`. */
+static const char *const syscall_names[SYS_NR_COUNT] = {
+#define SYSCALL0(nr, name, ...) [nr] = #name,
+#define SYSCALL1 SYSCALL0
+#define SYSCALL2 SYSCALL0
+#define SYSCALL3 SYSCALL0
+#define SYSCALL4 SYSCALL0
+#define SYSCALL5 SYSCALL0
+#define SYSCALL6 SYSCALL0
+#include "abi/syscalls.def"
+};
+
+/* `name value` lines, `event NUMBER NAME FIRST SECOND` and `syscall NUMBER NAME`. */
 int64_t sys_trace_meta_read(uint32_t arg, char *out, size_t cap) {
   (void)arg;
   size_t n = fmt_snprintf(out, cap,
@@ -62,6 +73,9 @@ int64_t sys_trace_meta_read(uint32_t arg, char *out, size_t cap) {
   for (size_t i = 0; i < n_trace_events && n < cap; i++) {
     const struct trace_event_info *e = &trace_event_info[i];
     n += fmt_snprintf(out + n, cap - n, "event %u %s %s %s\n", e->number, e->name, e->a, e->b);
+  }
+  for (uint32_t i = 0; i < SYS_NR_COUNT && n < cap; i++) {
+    n += fmt_snprintf(out + n, cap - n, "syscall %u %s\n", i, syscall_names[i]);
   }
   return (int64_t)MIN(n, cap);
 }
