@@ -24,8 +24,9 @@ class Slice:
 
 
 class Wake:
-    """A blocked thread was made runnable at `ns`, and got a CPU at `ran_ns` (None: never). `sent_ns`
-    is earlier when the waker came while the thread was still about to block."""
+    """A blocked thread was made runnable at `ns`, and got a CPU at `ran_ns` (None: never).
+
+    `sent_ns` is earlier when the waker came while the thread was still about to block."""
 
     __slots__ = ("thread", "ns", "sent_ns", "cpu", "waker", "target", "ran_ns", "ran_cpu")
 

@@ -111,15 +111,25 @@ static const struct trace_event_info *event_find(uint32_t number) {
   return NULL;
 }
 
+/* One argument; some events have fewer than two, and call the others zero. */
+static void argument_print(const char *name, uint64_t value) {
+  if (strcmp(name, "zero") != 0) {
+    log_printf(" %s=0x%lx", name, value);
+  }
+}
+
 static void record_print(const struct trace_record *r, uint64_t now) {
   const struct trace_event_info *e = event_find(r->event);
+  uint64_t ago_us = (now - r->tsc) / (arch_tsc_hz() / 1000000 + 1);
+  log_printf("    -%lu us thread %u ", ago_us, r->thread);
   if (e == NULL) {
-    log_printf("    event %u?\n", r->event);
+    log_printf("event %u?\n", r->event);
     return;
   }
-  uint64_t ago_us = (now - r->tsc) / (arch_tsc_hz() / 1000000 + 1);
-  log_printf("    -%lu us thread %u %s %s=0x%lx %s=0x%lx\n", ago_us, r->thread, e->name, e->a, r->a,
-             e->b, r->b);
+  log_printf("%s", e->name);
+  argument_print(e->a, r->a);
+  argument_print(e->b, r->b);
+  log_printf("\n");
 }
 
 static void ring_print_last(uint32_t cpu, uint64_t now) {
