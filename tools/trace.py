@@ -25,7 +25,7 @@ import tracesummary
 TOOLS = os.path.dirname(os.path.abspath(__file__))
 OUT = os.path.join(os.path.dirname(TOOLS), "build", "trace.json")
 SHELL_CHARACTERS = set("|&;<>()$`\\\"'*?[]#~=%{}!\n")
-RING_KIB = 1024  # of each CPU: room for what happens between two looks of the program that drains
+RING_KIB = 2048  # of each CPU: room for what happens between two looks of the program that drains
 
 
 def arguments():

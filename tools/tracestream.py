@@ -2,16 +2,15 @@
 
 `load()` answers a Trace: the records of all CPUs in order of time, in nanoseconds since the first,
 with names for events, system calls and threads. Names and clock come from the guest's own meta
-section; only the shape of the stream and of a record is known here.
+section; only the shape of the stream and of a packed record (user/bin/trace.c) is known here.
 """
 
 import re
-import struct
 
 HEAD = b"cathode-trace 1\n"
 SECTION = re.compile(rb"section ([a-z0-9]+) (\d+)\n")
-RECORD = struct.Struct("<QIIQQ")
-NEEDED = ("tsc_hz", "cpus", "record_bytes")
+SAME_THREAD, A_ZERO, B_ZERO, EVENT = 0x20, 0x40, 0x80, 0x1f
+NEEDED = ("tsc_hz", "cpus")
 
 
 class Broken(Exception):
@@ -49,8 +48,6 @@ class Meta:
         missing = [name for name in NEEDED if not self.values.get(name, "").isdigit()]
         if missing or self.hz() == 0:
             raise Broken(f"the meta section does not say {', '.join(missing) or 'tsc_hz'}")
-        if int(self.values["record_bytes"]) != RECORD.size:
-            raise Broken(f"records of {self.values['record_bytes']} bytes, not {RECORD.size}")
 
     def hz(self):
         return int(self.values["tsc_hz"])
@@ -113,12 +110,39 @@ def threads_read(text):
             yield int(words[0]), int(words[1]), words[2] if len(words) == 3 else ""
 
 
+def number_read(data, at):
+    """(number, where it ends): 7 bits a byte, lowest first, bit 7 on all but the last."""
+    byte = data[at]
+    value, shift = byte & 0x7f, 0
+    while byte & 0x80:
+        at, shift = at + 1, shift + 7
+        byte = data[at]
+        value |= (byte & 0x7f) << shift
+    return value, at + 1
+
+
+def signed_read(data, at):
+    """The same for numbers of both signs, as 64 bits."""
+    value, at = number_read(data, at)
+    return (value >> 1 ^ -(value & 1)) & 0xffffffffffffffff, at
+
+
 def records_read(meta, cpu, data):
-    """(tsc, Event) of each record, the time still to be filled in."""
-    if len(data) % RECORD.size:
-        raise Broken(f"the records of CPU {cpu} break off")
-    for tsc, number, thread, a, b in RECORD.iter_unpack(data):
-        yield tsc, Event(0, cpu, meta.events.get(number, f"EVENT_{number}"), thread, a, b)
+    """(tsc, Event) of each record of one section, the time still to be filled in."""
+    tsc = thread = at = 0
+    kinds = [meta.events.get(number, f"EVENT_{number}") for number in range(EVENT + 1)]
+    while at < len(data):
+        head = data[at]
+        a = b = 0
+        step, at = signed_read(data, at + 1)
+        tsc = (tsc + step) & 0xffffffffffffffff
+        if not head & SAME_THREAD:
+            thread, at = number_read(data, at)
+        if not head & A_ZERO:
+            a, at = signed_read(data, at)
+        if not head & B_ZERO:
+            b, at = signed_read(data, at)
+        yield tsc, Event(0, cpu, kinds[head & EVENT], thread, a, b)
 
 
 def merge(hz, per_cpu):
@@ -137,18 +161,20 @@ def merge(hz, per_cpu):
 
 
 def load(data):
-    meta, threads, parts = None, [], {}
+    meta, threads, per_cpu = None, [], {}
     for name, content in sections_read(data):
         if name == "meta":
             meta = Meta(content.decode("utf-8", "replace"))
         elif name == "threads":
             threads += threads_read(content.decode("utf-8", "replace"))
-        elif name.startswith("cpu"):
-            cpu = int(name[3:])
-            parts[cpu] = parts.get(cpu, b"") + content
+        elif name.startswith("cpu") and meta:
+            ring = per_cpu.setdefault(int(name[3:]), [])
+            try:
+                ring.extend(records_read(meta, int(name[3:]), content))
+            except IndexError:
+                raise Broken(f"a record of {name} breaks off") from None
     if meta is None:
         raise Broken("the trace has no meta section")
-    per_cpu = {cpu: list(records_read(meta, cpu, part)) for cpu, part in parts.items()}
     events = merge(meta.hz(), per_cpu)
     lost = {cpu: sum(event.a for _, event in records if event.kind == "LOST")
             for cpu, records in per_cpu.items()}

@@ -4,7 +4,6 @@ keeps account of what every thread did; the reader must find the same from the e
 import json
 import os
 import random
-import struct
 import tempfile
 import unittest
 
@@ -18,7 +17,34 @@ HZ = 2000000000  # two ticks a nanosecond: the conversion shows
 META = f"version 1\nrecord_bytes 32\ntsc_hz {HZ}\ncpus 2\nsyscall 1 yield\n" + "".join(
     f"event {number} {kind} a b\n" for number, kind in enumerate(KINDS))
 BASE = 1 << 40
+SECTION_RECORDS = 64
 PREEMPT, YIELD, BLOCK, EXIT = range(4)
+
+
+def number(value):
+    """As user/bin/trace.c packs it."""
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7f | 0x80)
+        value >>= 7
+    return bytes(out) + bytes([value])
+
+
+def signed(value):
+    """Numbers of 64 bits, of which the upper half counts as negative."""
+    value = value - (1 << 64) if value >> 63 else value
+    return number(value << 1 ^ value >> 63)
+
+
+def ring_pack(records):
+    out, before, last = bytearray(), 0, 0
+    for ns, kind, thread, a, b in records:
+        tsc = BASE + 2 * ns
+        out.append(KINDS.index(kind) | 0x20 * (thread == last) | 0x40 * (not a) | 0x80 * (not b))
+        out += signed((tsc - before) % (1 << 64)) + (number(thread) if thread != last else b"")
+        out += (signed(a) if a else b"") + (signed(b) if b else b"")
+        before, last = tsc, thread
+    return bytes(out)
 
 
 def stream(rings, threads="1 1 init\n"):
@@ -26,9 +52,8 @@ def stream(rings, threads="1 1 init\n"):
     out = bytearray(tracestream.HEAD)
     parts = [("meta", META.encode()), ("threads", threads.encode())]
     for cpu, records in rings.items():
-        parts.append((f"cpu{cpu}", b"".join(
-            struct.pack("<QIIQQ", BASE + 2 * ns, KINDS.index(kind), thread, a, b)
-            for ns, kind, thread, a, b in records)))
+        for at in range(0, len(records), SECTION_RECORDS):
+            parts.append((f"cpu{cpu}", ring_pack(records[at:at + SECTION_RECORDS])))
     for name, data in parts + [("end", b"")]:
         out += f"section {name} {len(data)}\n".encode() + data
     return bytes(out)
@@ -251,6 +276,19 @@ class StreamTest(unittest.TestCase):
         at = data.index(b"section cpu0")
         with self.assertRaisesRegex(tracestream.Broken, "something else wrote into it"):
             tracestream.load(data[:at] + b"hello\n" + data[at:])
+
+    def test_numbers(self):
+        for value in (0, 1, 63, 64, 127, 128, 1 << 32, (1 << 63) - 1, 1 << 63, (1 << 64) - 1):
+            self.assertEqual(tracestream.signed_read(signed(value), 0)[0], value)
+            self.assertEqual(tracestream.number_read(number(value), 0)[0], value)
+
+    def test_record_cut(self):
+        data = stream({0: [(5, "FAULT", 300, 1 << 50, 7)]})
+        cut = data.replace(b"cpu0 18", b"cpu0 17")
+        self.assertNotEqual(cut, data)
+        at = cut.index(b"section end")
+        with self.assertRaisesRegex(tracestream.Broken, "a record of cpu0 breaks off"):
+            tracestream.load(cut[:at - 1] + cut[at:])
 
     def test_clocks_that_differ(self):
         """A ring keeps its order even when its clock steps back."""

@@ -7,8 +7,12 @@
  * in memory only the end of what follows is kept. Answers the command's status.
  *
  * The stream, read by tools/trace.py: a line STREAM_HEAD, then sections `section NAME BYTES`,
- * newline, BYTES bytes; the last is `section end 0`. meta and threads are the files of sys:/trace,
- * cpuN is records; a name may come more than once, and its parts are to be joined. */
+ * newline, BYTES bytes; the last is `section end 0`. meta and threads are the files of sys:/trace.
+ * cpuN has records of CPU N, packed, since a serial line is slow; it comes as often as it takes.
+ *
+ * A packed record is a byte (event | PACK_* for what is left out), then numbers of 7 bits a byte,
+ * lowest first, bit 7 set on all but the last: the time since the record before (TSC, zigzag), the
+ * thread, a and b (zigzag). In each section the record before the first is all zero. */
 #define _GNU_SOURCE
 #include <err.h>
 #include <errno.h>
@@ -28,6 +32,12 @@
 #define DRAIN_EVERY_NS 5000000
 #define READ_MOST (64u << 10) /* bytes of one read */
 #define CPUS_MOST 64
+#define PACK_AT_ONCE 4096u /* records in one section */
+#define PACKED_MOST 36u    /* bytes of a record: 1 + 10 + 5 + 10 + 10 */
+#define PACK_SAME_THREAD 0x20u
+#define PACK_A_ZERO 0x40u
+#define PACK_B_ZERO 0x80u
+#define PACK_EVENT 0x1fu
 
 extern char **environ;
 
@@ -189,6 +199,49 @@ static void section_write(FILE *out, const char *name, const struct bytes *bytes
   fwrite(bytes->data, 1, bytes->len, out);
 }
 
+static uint8_t *number_pack(uint8_t *to, uint64_t value) {
+  for (; value >= 0x80; value >>= 7) {
+    *to++ = (uint8_t)(value | 0x80);
+  }
+  *to++ = (uint8_t)value;
+  return to;
+}
+
+/* Small numbers of either sign become small ones without: 0 -1 1 -2 ... to 0 1 2 3 ... */
+static uint64_t zigzag(uint64_t value) {
+  return value << 1 ^ (uint64_t)((int64_t)value >> 63);
+}
+
+static uint8_t *record_pack(uint8_t *to, const struct trace_record *r,
+                            const struct trace_record *before) {
+  bool same = r->thread == before->thread;
+  *to++ = (uint8_t)((r->event & PACK_EVENT) | (same ? PACK_SAME_THREAD : 0) |
+                    (r->a == 0 ? PACK_A_ZERO : 0) | (r->b == 0 ? PACK_B_ZERO : 0));
+  to = number_pack(to, zigzag(r->tsc - before->tsc));
+  to = same ? to : number_pack(to, r->thread);
+  to = r->a == 0 ? to : number_pack(to, zigzag(r->a));
+  return r->b == 0 ? to : number_pack(to, zigzag(r->b));
+}
+
+static void ring_write(FILE *out, int cpu) {
+  static uint8_t packed[PACK_AT_ONCE * PACKED_MOST];
+  static const struct trace_record zero;
+  const struct bytes *kept = &rings[cpu].kept;
+  const struct trace_record *r = (const void *)kept->data, *before = &zero;
+  char name[16];
+  snprintf(name, sizeof name, "cpu%d", cpu);
+  for (size_t left = kept->len / sizeof *r; left > 0; before = &zero) {
+    size_t n = left < PACK_AT_ONCE ? left : PACK_AT_ONCE;
+    uint8_t *end = packed;
+    for (left -= n; n > 0; n--) {
+      end = record_pack(end, r, before);
+      before = r++;
+    }
+    section_write(out, name,
+                  &(struct bytes){.data = (char *)packed, .len = (size_t)(end - packed)});
+  }
+}
+
 /* A line on stderr: how much there is, and how much is missing. */
 static void tell(void) {
   uint64_t n = 0, lost = 0;
@@ -205,15 +258,13 @@ static void tell(void) {
 
 static void stream_write(FILE *out, const struct bytes *threads_before) {
   static const struct bytes nothing;
-  char name[16];
   struct bytes meta = file_read("meta"), threads = file_read("threads");
   fputs(STREAM_HEAD, out);
   section_write(out, "meta", &meta);
   section_write(out, "threads", threads_before);
   section_write(out, "threads", &threads);
   for (int cpu = 0; cpu < n_rings; cpu++) {
-    snprintf(name, sizeof name, "cpu%d", cpu);
-    section_write(out, name, &rings[cpu].kept);
+    ring_write(out, cpu);
   }
   section_write(out, "end", &nothing);
   if (fflush(out) != 0 || ferror(out)) {
