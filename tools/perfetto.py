@@ -85,7 +85,7 @@ def marks(lines):
             name = trace.meta.syscalls.get(event.a, f"call {event.a}") + suffix
         yield {"ph": "i", "s": "t", "cat": event.kind.lower(), "name": name,
                "ts": micros(event.ns), "pid": trace.pid_of.get(event.thread, event.thread),
-               "tid": event.thread, "args": {a: hex(event.a), b: hex(event.b)}}
+               "tid": event.thread, "args": {k: hex(v) for k, v in ((a, event.a), (b, event.b)) if k != "zero"}}
 
 
 def counter(name, ns, cpu, value):

@@ -178,4 +178,5 @@ def load(data):
     events = merge(meta.hz(), per_cpu)
     lost = {cpu: sum(event.a for _, event in records if event.kind == "LOST")
             for cpu, records in per_cpu.items()}
-    return Trace(meta, max(per_cpu, default=-1) + 1, events, lost, threads)
+    n_cpus = max([int(meta.values["cpus"]), *(cpu + 1 for cpu in per_cpu)])
+    return Trace(meta, n_cpus, events, lost, threads)

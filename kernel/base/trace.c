@@ -83,12 +83,19 @@ static uint64_t oldest_whole(const struct arch_trace *t, uint64_t head) {
   return head > kept ? head - kept : 0;
 }
 
-size_t trace_read(uint32_t cpu, uint64_t *pos, struct trace_record *out, size_t n, uint64_t *lost) {
+uint64_t trace_head(uint32_t cpu) {
+  const struct arch_trace *t = atomic_load_explicit(&rings[cpu], memory_order_acquire);
+  return atomic_load_explicit(&t->head, memory_order_acquire);
+}
+
+size_t trace_read(uint32_t cpu, uint64_t *pos, uint64_t end, struct trace_record *out, size_t n,
+                  uint64_t *lost) {
   const struct arch_trace *t = atomic_load_explicit(&rings[cpu], memory_order_acquire);
   uint64_t head = atomic_load_explicit(&t->head, memory_order_acquire);
   uint64_t from = MAX(*pos, oldest_whole(t, head));
   size_t n_copied = 0;
-  for (uint64_t at = from; n_copied < n && at < head; at += RECORD) {
+  kassert(end <= head);
+  for (uint64_t at = from; n_copied < n && at < end; at += RECORD) {
     memcpy(&out[n_copied++], t->records + (at & t->offset_mask), RECORD);
   }
   atomic_thread_fence(memory_order_acquire);
@@ -134,11 +141,10 @@ static void record_print(const struct trace_record *r, uint64_t now) {
 
 static void ring_print_last(uint32_t cpu, uint64_t now) {
   struct trace_record chunk[PRINTED_CHUNK];
-  const struct arch_trace *t = atomic_load(&rings[cpu]);
-  uint64_t lost, head = atomic_load(&t->head);
+  uint64_t lost, head = trace_head(cpu);
   uint64_t pos = head - MIN(head, (uint64_t)PRINTED_LAST * RECORD);
   log_printf("cpu %u, last events of %lu:\n", cpu, head / RECORD);
-  for (size_t n; (n = trace_read(cpu, &pos, chunk, PRINTED_CHUNK, &lost)) > 0;) {
+  for (size_t n; (n = trace_read(cpu, &pos, head, chunk, PRINTED_CHUNK, &lost)) > 0;) {
     for (size_t i = 0; i < n; i++) {
       record_print(&chunk[i], now);
     }

@@ -61,9 +61,12 @@ extern void (*trace_mask_changed)(uint32_t mask);
 
 /* Bytes of a CPU's ring; 0: it has none. */
 uint64_t trace_ring_bytes(uint32_t cpu);
-/* Up to n of the records at *pos (bytes since boot) of a CPU that has a ring, oldest first; *pos
- * goes behind them. *lost: how many after *pos had been overwritten before these. */
-size_t trace_read(uint32_t cpu, uint64_t *pos, struct trace_record *out, size_t n, uint64_t *lost);
+/* Bytes that a CPU with a ring has recorded since boot: where its next record will be. */
+uint64_t trace_head(uint32_t cpu);
+/* Up to n of the records of a CPU from *pos to end (bytes since boot, end <= trace_head()), oldest
+ * first; *pos goes behind them. *lost: how many from *pos on had been overwritten before these. */
+size_t trace_read(uint32_t cpu, uint64_t *pos, uint64_t end, struct trace_record *out, size_t n,
+                  uint64_t *lost);
 
 /* One row of the table of events. */
 struct trace_event_info {

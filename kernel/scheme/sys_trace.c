@@ -3,9 +3,10 @@
  *   mask      the events that are recorded, a bit each; writing changes it at once
  *   meta      what a reader must know: clock, CPUs, the table of events
  *   threads   `tid pid name` of every context that lives
- *   cpuN      the records of CPU N. An open file begins with the oldest that is kept, and each read
- *             answers what is new since the last, nothing when nothing is; where records were
- *             overwritten before they were read, one TRACE_LOST stands for them
+ *   cpuN      the records of CPU N, in rounds. The first begins with the oldest that is kept; each
+ *             ends, as a file does, with what there was at its first read, and the next goes on:
+ *             a reader, who is recorded too, comes to an end. Where records were overwritten before
+ *             they were read, one TRACE_LOST stands for them
  *
  * The position of threads and cpuN is the open file's own and cannot be sought: two threads that
  * read one open file at once may get the same records. */
@@ -122,10 +123,19 @@ static int64_t threads_read(struct file *f, uaddr_t buf, size_t len, uint64_t of
 /* ---- records ----------------------------------------------------------------------------------
  */
 
+struct reader {
+  uint32_t cpu;         /* [c] */
+  _Atomic uint64_t pos; /* [a] bytes, as trace_head(): the next record */
+  _Atomic uint64_t end; /* [a] of this round, 0: the next read begins one */
+};
+
+static struct kcache reader_cache = KCACHE_OF(struct reader, "trace_reader");
+
 /* The next records, with one that says what is missing before them. Answers how many. */
-static size_t chunk_read(uint32_t cpu, uint64_t *pos, struct trace_record *chunk, size_t room) {
+static size_t chunk_read(const struct reader *r, uint64_t *pos, uint64_t end,
+                         struct trace_record *chunk, size_t room) {
   uint64_t lost;
-  size_t n = trace_read(cpu, pos, chunk + 1, MIN(room, (size_t)CHUNK) - 1, &lost);
+  size_t n = trace_read(r->cpu, pos, end, chunk + 1, MIN(room, (size_t)CHUNK) - 1, &lost);
   if (lost == 0) {
     memmove(chunk, chunk + 1, n * sizeof(chunk[0]));
     return n;
@@ -135,15 +145,12 @@ static size_t chunk_read(uint32_t cpu, uint64_t *pos, struct trace_record *chunk
   return n + 1;
 }
 
-static int64_t records_read(struct file *f, uaddr_t buf, size_t len, uint64_t offset) {
-  (void)offset;
+static int64_t records_copy(const struct reader *r, uint64_t *pos, uint64_t end, uaddr_t buf,
+                            size_t room) {
   struct trace_record chunk[CHUNK];
-  size_t room = len / sizeof(chunk[0]), done = 0, n;
-  uint64_t pos = atomic_load(&f->pos);
-  if (room < 2) {
-    return -ABI_EINVAL;
-  }
-  while (room - done >= 2 && (n = chunk_read((uint32_t)f->id, &pos, chunk, room - done)) > 0) {
+  size_t done = 0;
+  while (*pos < end && room - done >= 2) {
+    size_t n = chunk_read(r, pos, end, chunk, room - done);
     enum abi_error e =
         user_copy_out(uaddr_add(buf, done * sizeof(chunk[0])), chunk, n * sizeof(chunk[0]));
     if (e != OK) {
@@ -152,8 +159,30 @@ static int64_t records_read(struct file *f, uaddr_t buf, size_t len, uint64_t of
     done += n;
     sched_point();
   }
-  atomic_store(&f->pos, pos);
   return (int64_t)(done * sizeof(chunk[0]));
+}
+
+static int64_t records_read(struct file *f, uaddr_t buf, size_t len, uint64_t offset) {
+  (void)offset;
+  struct reader *r = f->object;
+  size_t room = len / sizeof(struct trace_record);
+  uint64_t pos = atomic_load(&r->pos), end = atomic_load(&r->end);
+  if (room < 2) {
+    return -ABI_EINVAL;
+  }
+  if (end == 0) {
+    end = trace_head(r->cpu);
+  }
+  int64_t n = records_copy(r, &pos, end, buf, room);
+  if (n >= 0) {
+    atomic_store(&r->pos, pos);
+    atomic_store(&r->end, n > 0 ? end : 0);
+  }
+  return n;
+}
+
+static void records_close(struct file *f) {
+  kcache_free(&reader_cache, f->object);
 }
 
 static int64_t stream_call(struct file *f, const struct file_call *c) {
@@ -161,7 +190,11 @@ static int64_t stream_call(struct file *f, const struct file_call *c) {
 }
 
 static const struct file_ops threads_ops = {.read = threads_read, .call = stream_call};
-static const struct file_ops records_ops = {.read = records_read, .call = stream_call};
+static const struct file_ops records_ops = {
+    .read = records_read, .call = stream_call, .close = records_close};
+
+/* ---- both -------------------------------------------------------------------------------------
+ */
 
 bool sys_trace_stream_resolve(const char *rest, size_t len, uint32_t *arg) {
   uint64_t cpu;
@@ -177,10 +210,27 @@ bool sys_trace_stream_resolve(const char *rest, size_t len, uint32_t *arg) {
   return true;
 }
 
+static int64_t records_open(uint32_t cpu, uint32_t flags, struct file **out) {
+  struct reader *r = kcache_alloc_zeroed(&reader_cache);
+  if (r == NULL) {
+    return -ABI_ENOMEM;
+  }
+  r->cpu = cpu;
+  *out = file_create(&records_ops, flags, r, cpu);
+  if (*out == NULL) {
+    kcache_free(&reader_cache, r);
+    return -ABI_ENOMEM;
+  }
+  return 0;
+}
+
 int64_t sys_trace_stream_open(uint32_t arg, uint32_t flags, struct file **out) {
   if (!is_root()) {
     return -ABI_EACCES;
   }
-  *out = file_create(arg == STREAM_THREADS ? &threads_ops : &records_ops, flags, NULL, arg);
+  if (arg != STREAM_THREADS) {
+    return records_open(arg, flags, out);
+  }
+  *out = file_create(&threads_ops, flags, NULL, arg);
   return *out != NULL ? 0 : -ABI_ENOMEM;
 }

@@ -119,16 +119,13 @@ static void rings_open(void) {
   }
 }
 
-/* Everything that is new, of each CPU in turn, unless there is too much of it already. The end is a
- * read that is not full: reading is recorded too, so that one that answers nothing may never come.
- */
+/* Everything that is new, of each CPU in turn, unless there is too much of it already. */
 static void rings_drain(bool limited) {
   for (int cpu = 0; cpu < n_rings; cpu++) {
     struct bytes *kept = &rings[cpu].kept;
     size_t before = kept->len;
-    bool more = rings[cpu].fd > 0;
-    while (more && !(limited && n_kept + kept->len - before > limit)) {
-      more = read_more(rings[cpu].fd, kept) > READ_MOST / 2;
+    while (rings[cpu].fd > 0 && !(limited && n_kept + kept->len - before > limit) &&
+           read_more(rings[cpu].fd, kept) > 0) {
     }
     n_kept += kept->len - before;
   }
