@@ -145,12 +145,21 @@ def records_read(meta, cpu, data):
         yield tsc, Event(0, cpu, kinds[head & EVENT], thread, a, b)
 
 
+def times_fill(records):
+    """LOST has no time of its own: it gets that of the record behind it."""
+    out, following = [], max((tsc for tsc, _ in records), default=0)
+    for tsc, event in reversed(records):
+        following = tsc or following
+        out.append((following, event))
+    return reversed(out)
+
+
 def merge(hz, per_cpu):
     """All events in order of time. Within a CPU the order of its ring stays, whatever its clock."""
     tagged = []
     for records in per_cpu.values():
         last = 0
-        for index, (tsc, event) in enumerate(records):
+        for index, (tsc, event) in enumerate(times_fill(records)):
             last = max(last, tsc)
             tagged.append((last, event.cpu, index, event))
     tagged.sort(key=lambda row: row[:3])

@@ -140,8 +140,7 @@ static size_t chunk_read(const struct reader *r, uint64_t *pos, uint64_t end,
     memmove(chunk, chunk + 1, n * sizeof(chunk[0]));
     return n;
   }
-  chunk[0] = (struct trace_record){
-      .tsc = n > 0 ? chunk[1].tsc : arch_tsc(), .event = TRACE_LOST, .a = lost};
+  chunk[0] = (struct trace_record){.event = TRACE_LOST, .a = lost};
   return n + 1;
 }
 

@@ -39,7 +39,7 @@ def signed(value):
 def ring_pack(records):
     out, before, last = bytearray(), 0, 0
     for ns, kind, thread, a, b in records:
-        tsc = BASE + 2 * ns
+        tsc = BASE + 2 * ns if kind != "LOST" else 0
         out.append(KINDS.index(kind) | 0x20 * (thread == last) | 0x40 * (not a) | 0x80 * (not b))
         out += signed((tsc - before) % (1 << 64)) + (number(thread) if thread != last else b"")
         out += (signed(a) if a else b"") + (signed(b) if b else b"")
@@ -289,6 +289,14 @@ class StreamTest(unittest.TestCase):
         at = cut.index(b"section end")
         with self.assertRaisesRegex(tracestream.Broken, "a record of cpu0 breaks off"):
             tracestream.load(cut[:at - 1] + cut[at:])
+
+    def test_lost_has_no_time(self):
+        rings = {0: [(0, "LOST", 0, 9, 0), (50, "FAULT", 0, 1, 0), (0, "LOST", 0, 1, 0)],
+                 1: [(60, "FAULT", 0, 2, 0)]}
+        trace = tracestream.load(stream(rings))
+        self.assertEqual([(e.ns, e.kind) for e in trace.events if e.cpu == 0],
+                         [(0, "LOST"), (0, "FAULT"), (0, "LOST")])
+        self.assertEqual((trace.duration_ns(), trace.lost), (10, {0: 10, 1: 0}))
 
     def test_clocks_that_differ(self):
         """A ring keeps its order even when its clock steps back."""
