@@ -78,14 +78,14 @@ def marks(lines):
     for event in trace.events:
         if not event.thread or event.kind not in ("SYSCALL", "SYSCALL_EXIT", "FAULT"):
             continue
-        a, b = trace.meta.arguments.get(event.kind, ("a", "b"))
+        names = trace.meta.arguments.get(event.kind, ("a", "b"))
         name = event.kind.lower()
         if event.kind != "FAULT":
             suffix = " ends" if event.kind == "SYSCALL_EXIT" else ""
             name = trace.meta.syscalls.get(event.a, f"call {event.a}") + suffix
         yield {"ph": "i", "s": "t", "cat": event.kind.lower(), "name": name,
                "ts": micros(event.ns), "pid": trace.pid_of.get(event.thread, event.thread),
-               "tid": event.thread, "args": {k: hex(v) for k, v in ((a, event.a), (b, event.b)) if k != "zero"}}
+               "tid": event.thread, "args": dict(zip(names, (hex(event.a), hex(event.b))))}
 
 
 def counter(name, ns, cpu, value):

@@ -172,10 +172,10 @@ static int command_wait(pid_t pid) {
 
 /* The command's status; 127 when there is no such program, as a shell says. */
 static int command_run(char **argv, bool stdout_is_ours) {
-  rings_forget();
   if (mask_wanted) {
     mask_set(mask_wanted);
   }
+  rings_forget();
   pid_t pid = command_start(argv, stdout_is_ours);
   int failed = pid < 0 ? errno : 0;
   int status = pid < 0 ? (failed == ENOENT ? 127 : 126) : command_wait(pid);
