@@ -64,6 +64,14 @@ run-guest:
 	@$(MAKE) -s all >&2
 	@$(RUNNER); echo $$? >$(RUN_STATUS)
 
+OUT := $(B)/trace.json
+MASK :=
+
+trace: ## run CMD="..." and write its trace for ui.perfetto.dev, with a summary
+	@$(MAKE) -s all >&2
+	@tools/trace.py --out $(OUT) $(if $(MASK),--mask $(MASK)) --cmd "$$CMD" \
+	  --bootargs "$$BOOTARGS" -- $(RUN_OPTIONS)
+
 debug: ## boot and wait for gdb, which is started with the kernel's symbols
 	@$(MAKE) all $(B)/debug/kernel.elf >&2
 	@tools/debug.sh $(B)/debug/kernel.elf $(RUN_OPTIONS) --cmd "$$CMD" --bootargs "$$BOOTARGS"

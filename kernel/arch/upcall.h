@@ -31,8 +31,9 @@ _Noreturn void upcall_panic(const char *what, uint64_t rip, uint64_t rbp, uint64
 /* NMI sent by arch_nmi_others(): report the backtrace of this CPU and stop. NMI stack. */
 _Noreturn void upcall_nmi_stop(uint64_t rip, uint64_t rbp);
 
-/* One handler a system call number, filled by syscall/dispatch.c from the table in abi/. */
-extern int64_t (*const upcall_syscall_table[])(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t,
-                                               uint64_t);
+/* One handler a system call number, filled by syscall/dispatch.c from the table in abi/. The table
+ * is another one when other events are traced. */
+extern int64_t (*const *upcall_syscall_table)(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t,
+                                              uint64_t);
 
 #endif

@@ -2,6 +2,7 @@
 #include "proc/proc.h"
 #include "base/clock.h"
 #include "base/panic.h"
+#include "base/trace.h"
 #include "lib/idalloc.h"
 #include "lib/string.h"
 #include "proc/proc_priv.h"
@@ -130,6 +131,11 @@ enum abi_error context_create(struct context *creator, bool join, struct context
   }
   if (creator != NULL) {
     sched_inherit(&c->thread); /* creator is the caller */
+  }
+  c->thread.arch.id = c->id;
+  trace(TRACE_THREAD, c->id, c->group->pid);
+  if (!join) {
+    trace_name(c->id, c->group->name, sizeof(c->group->name));
   }
   *out = c;
   return OK;

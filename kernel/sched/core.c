@@ -9,7 +9,12 @@
 
 #define SKIP_MOST 8u /* threads in debt that one look passes over: the look stays O(1) */
 
-enum schedule_why { WHY_PREEMPT, WHY_YIELD, WHY_PARK, WHY_EXIT };
+enum schedule_why {
+  WHY_PREEMPT = TRACE_WHY_PREEMPT,
+  WHY_YIELD = TRACE_WHY_YIELD,
+  WHY_PARK = TRACE_WHY_BLOCK,
+  WHY_EXIT = TRACE_WHY_EXIT
+};
 
 struct cpu_sched cpu_scheds[MAX_CPUS];
 static _Atomic uint64_t online_mask;
@@ -193,12 +198,17 @@ static void schedule(enum schedule_why why) NO_LOCK_CHECK {
   next->since = now;
   slice_begin(cs, next);
   if (next == prev) {
+    if (why == WHY_PARK &&
+        prev != cs->idle) { /* parked and woken at once: noted, though nobody else ran */
+      trace(TRACE_SWITCH, next->arch.id, why);
+    }
     schedule_end(cs);
     return;
   }
   if (UNLIKELY(why == WHY_EXIT)) {
     cs->from_then = FROM_EXITS;
   }
+  trace(TRACE_SWITCH, next->arch.id, why);
   switch_to(cs, prev, next);
 }
 
@@ -226,6 +236,7 @@ static bool yield_to_equal(void) NO_LOCK_CHECK {
   prev->since = next->since = now;
   cs->slice_end = now + (uint64_t)share_slice(&sched_rules.share, next->left);
   timer_program(cs, cs->slice_end);
+  trace(TRACE_SWITCH, next->arch.id, WHY_YIELD);
   switch_to(cs, prev, next);
   return true;
 }
@@ -264,6 +275,7 @@ void sched_yield(void) {
 
 void sched_preempt(void) {
   counter_add(COUNTER_PREEMPTS, 1);
+  trace(TRACE_PREEMPT, thread_current()->arch.id, 0);
   schedule(WHY_PREEMPT);
 }
 

@@ -29,7 +29,9 @@ static void idle_poll(struct cpu_sched *cs) {
 static void idle_halt(struct cpu_sched *cs) {
   atomic_exchange(&cs->idle_state, CPU_HALTED);
   if (!idle_has_work(cs)) {
+    trace(TRACE_IDLE, 1, 0);
     arch_idle();
+    trace(TRACE_IDLE, 0, 0);
   }
 }
 

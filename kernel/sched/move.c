@@ -50,6 +50,7 @@ bool sched_steal(struct cpu_sched *cs) {
       break;
     }
     counter_add(COUNTER_STEALS, 1);
+    trace(TRACE_MIGRATE, t->arch.id, victim | (uint64_t)cs->id << 32);
     atomic_store_explicit(&t->cpu, cs->id, memory_order_relaxed);
     spin_lock(&cs->lock); /* a full barrier [S4] */
     runq_push(&cs->rq, &t->rq, t->prio);
@@ -71,6 +72,7 @@ void sched_push(struct cpu_sched *cs, uint64_t now) {
   spin_unlock(&cs->lock);
   if (t != NULL) {
     counter_add(COUNTER_PUSHES, 1);
+    trace(TRACE_MIGRATE, t->arch.id, cs->id | (uint64_t)target << 32);
     wake_send(target, t);
   }
 }

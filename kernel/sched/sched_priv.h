@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/counter.h"
+#include "base/trace.h"
 #include "sched/sched.h"
 
 #define NEVER UINT64_MAX

@@ -39,6 +39,7 @@ static uint64_t timer_run(struct cpu_sched *cs, uint64_t now_ns) {
   struct list *node;
   while ((node = list_pop_front(&expired)) != NULL) {
     struct timer *t = CONTAINER_OF(node, struct timer, wheel.node);
+    trace(TRACE_TIMER_FIRE, t->wheel.deadline_ns, 0);
     t->fire(t);
   }
   uint64_t next = wheel_next(&cs->wheel);
@@ -70,6 +71,7 @@ void upcall_timer(void) {
   struct cpu_sched *cs = sched_self();
   uint64_t now = arch_tsc();
   counter_add(COUNTER_TIMER_IRQS, 1);
+  trace(TRACE_TIMER, 0, 0);
   cs->armed = NEVER;
   uint64_t next = timer_run(cs, clock_from_tsc(now));
   if (now >= cs->handoff_end) {

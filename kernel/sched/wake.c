@@ -16,6 +16,7 @@ void cpu_resched(struct cpu_sched *cs) {
   atomic_fetch_or_explicit(&cs->current->arch.work, ARCH_WORK_RESCHED, memory_order_relaxed);
   if (cs != sched_self()) {
     counter_add(COUNTER_IPIS, 1);
+    trace(TRACE_IPI, cs->id, ARCH_IPI_WAKE);
     arch_ipi_send(cs->id, ARCH_IPI_WAKE);
   }
 }
@@ -86,6 +87,7 @@ void wake_send(uint32_t cpu, struct thread *t) {
   /* A CPU that stops polling says so before its last look at the list (idle.c). */
   if (head == NULL && atomic_load(&cs->idle_state) != CPU_POLLING) {
     counter_add(COUNTER_IPIS, 1);
+    trace(TRACE_IPI, cpu, ARCH_IPI_WAKE);
     arch_ipi_send(cpu, ARCH_IPI_WAKE);
   }
 }
@@ -131,7 +133,11 @@ static void wake_here(struct thread *t) {
 
 void wake_place(struct thread *t) {
   uint32_t cpu;
-  if (UNLIKELY(wake_is_busy(t, &cpu)) || (cpu = wake_choose(t)) != cpu_id()) {
+  if (LIKELY(!wake_is_busy(t, &cpu))) {
+    cpu = wake_choose(t);
+  }
+  trace(TRACE_WAKE, t->arch.id, cpu);
+  if (cpu != cpu_id()) {
     wake_send(cpu, t);
   } else {
     wake_here(t);
@@ -166,6 +172,7 @@ static void wake_handoff(struct thread *t) {
     return;
   }
   counter_add(COUNTER_HANDOFFS, 1);
+  trace(TRACE_WAKE, t->arch.id, cs->id);
   lock_debug_narrow(true);
   atomic_store_explicit(&t->cpu, cs->id, memory_order_relaxed);
   spin_lock(&cs->lock); /* a full barrier [S4] */
@@ -207,12 +214,14 @@ void thread_set_work(struct thread *t, uint32_t work) {
   sched_unpark(t);
   uint32_t cpu = atomic_load(&t->cpu);
   if (atomic_load(&t->on_cpu) && cpu != cpu_id()) {
+    trace(TRACE_IPI, cpu, ARCH_IPI_WAKE);
     arch_ipi_send(cpu, ARCH_IPI_WAKE);
   }
 }
 
 void upcall_ipi_wake(void) {
   struct cpu_sched *cs = sched_self();
+  trace(TRACE_IPI_TAKEN, ARCH_IPI_WAKE, 0);
   spin_lock(&cs->lock);
   wake_list_drain(cs);
   spin_unlock(&cs->lock);

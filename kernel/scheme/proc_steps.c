@@ -3,6 +3,7 @@
  *
  * Steps that change what a context holds need it to be the caller itself or NEW (nobody runs on it,
  * and only the holder of its descriptor can start it). Each step checks, then changes. */
+#include "base/trace.h"
 #include "lib/string.h"
 #include "scheme/proc_priv.h"
 
@@ -325,6 +326,7 @@ static int64_t step_name(struct context *t, const struct proc_op *op) {
   spin_lock(&t->group->lock);
   memcpy(t->group->name, name, sizeof(name));
   spin_unlock(&t->group->lock);
+  trace_name(t->group->pid, name, sizeof(name));
   return 0;
 }
 

@@ -196,20 +196,23 @@ static int64_t inject_write(uint32_t arg, const char *text, size_t len) {
 /* ---- the table ------------------------------------------------------------------------------ */
 
 const struct sys_entry sys_entries[] = {
-    {"boot", NULL, boot_read, NULL},
-    {"command", NULL, command_read, NULL},
-    {"power", NULL, NULL, power_write},
-    {"kernel", NULL, kernel_read, NULL},
-    {"mem", NULL, mem_read, NULL},
-    {"leaks", NULL, leaks_read, NULL},
-    {"sched", NULL, params_read, NULL},
-    {"sched", param_resolve, param_read, param_write},
-    {"cpu", cpu_resolve, cpu_read, NULL},
-    {"context", NULL, context_read_all, NULL},
-    {"inject", NULL, inject_text, inject_write},
-    {"ktest", NULL, sys_ktest_read, NULL},
-    {"bench", sys_bench_resolve, sys_bench_read, NULL},
-    {NULL, NULL, NULL, NULL},
+    {"boot", NULL, boot_read, NULL, NULL},
+    {"command", NULL, command_read, NULL, NULL},
+    {"power", NULL, NULL, power_write, NULL},
+    {"kernel", NULL, kernel_read, NULL, NULL},
+    {"mem", NULL, mem_read, NULL, NULL},
+    {"leaks", NULL, leaks_read, NULL, NULL},
+    {"sched", NULL, params_read, NULL, NULL},
+    {"sched", param_resolve, param_read, param_write, NULL},
+    {"cpu", cpu_resolve, cpu_read, NULL, NULL},
+    {"context", NULL, context_read_all, NULL, NULL},
+    {"inject", NULL, inject_text, inject_write, NULL},
+    {"trace", sys_trace_mask_resolve, sys_trace_mask_read, sys_trace_mask_write, NULL},
+    {"trace", sys_trace_meta_resolve, sys_trace_meta_read, NULL, NULL},
+    {"trace", sys_trace_stream_resolve, NULL, NULL, sys_trace_stream_open},
+    {"ktest", NULL, sys_ktest_read, NULL, NULL},
+    {"bench", sys_bench_resolve, sys_bench_read, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
 };
 
 void sys_files_init(const struct boot_info *boot, const char *command) {

@@ -63,6 +63,7 @@ static struct idt_gate idt[256];
 struct cpu_features cpu_features;
 bool cpu_has_smap;
 bool cpu_fast_switch;
+static uint8_t trace_unread[sizeof(struct trace_record)]; /* where CPUs without a ring write */
 
 static void idt_set(uint32_t vector, const void *handler, uint8_t ist, uint8_t dpl) {
   uint64_t a = (uint64_t)handler;
@@ -128,8 +129,11 @@ void cpu_set_tables(uint32_t cpu) {
   gdt_fill(a);
   ist_fill(a);
   load_tables(a);
-  a->cpu =
-      (struct arch_cpu){.self = &a->cpu, .id = cpu, .tss_rsp0 = NULL, .space = &arch_kernel_space};
+  a->cpu = (struct arch_cpu){.self = &a->cpu,
+                             .id = cpu,
+                             .tss_rsp0 = NULL,
+                             .space = &arch_kernel_space,
+                             .trace = {.records = trace_unread}};
   a->cpu.tss_rsp0 = (uint64_t *)((uint8_t *)&a->tss + offsetof(struct tss, rsp));
   wrmsr(MSR_GS_BASE, (uint64_t)a);
   wrmsr(MSR_KERNEL_GS_BASE, 0);

@@ -60,7 +60,7 @@ syscall_entry:
   push rbp
   mov rbp, rsp
   mov rcx, r10
-  lea r10, [upcall_syscall_table]
+  mov r10, [upcall_syscall_table]
   call [r10 + rax * 8]
 .leave:
   pop rbp
