@@ -44,7 +44,7 @@ CLEAN_KEEP := musl
 -include bench/bench.mk
 include tools/tools.mk
 
-.PHONY: all run debug bench test check gates doctor setup clean distclean iso sdk help \
+.PHONY: all run trace debug bench test check gates doctor setup clean distclean iso sdk help \
   docs format compdb
 
 all: $(B)/kernel.elf $(B)/initfs.img $(B)/kvmtest.elf ## build the kernel and the image
@@ -63,6 +63,9 @@ help: ## list every target
 #:   ACCEL=auto|kvm|tcg         auto proves KVM by a self-test boot, or says why it emulates
 #:   ICOUNT=1                   count guest instructions instead of time
 #:   BOOTARGS="name=value ..."  kernel arguments
+#:   SCHED=file                 scheduler settings, such as `make tune` writes
 #:   TIMEOUT=seconds            after which a run counts as hung (0: never)
 #:   KERNEL=file LOG=file       another kernel; where its log goes (build/run.log)
+#: make trace CMD="prog args" OUT=build/trace.json   what all CPUs and threads did meanwhile
+#:   MASK=0x...                 events to record (docs/tracing.md); OUT=x.gz compresses
 #:   V=1                        whole commands when building, the kernel's log when running

@@ -2,6 +2,11 @@
 #
 #: make bench QUICK=1 ONLY='fork.*'   some of it, with fewer samples
 #:   SAMPLES=n SECONDS=n              samples of each case, budget for all
+#: make tune QUICK=1                  two parameters in a minute, instead of all in ten
+#:   PARAMS="slice_us=1000,3000 ..."  cross these parameters instead
+#:   MINUTES=n SEED=n WEIGHT=0.5      how long, the order, the share of throughput in the score
+#:   RESUME=results/tune-...          take the samples that are missing
+#:   REPORT=results/tune-...          say again what the samples say
 #: make plot RUN=results/latest       draw the plots of a run again from its samples.tsv
 
 BENCH_SRC := $(filter-out bench/%_test.c bench/os_%.c bench/child.c,$(wildcard bench/*.c)) \
@@ -47,7 +52,26 @@ $(B)/bench/linux/bench-child: $(B)/obj/bench-linux/bench/child.o
 	@mkdir -p $(@D)
 	$(call run,LD,$@)$(CC) -static -o $@ $^
 
+# ---- tune: the guest's half of `make tune`; on Linux it checks itself ---------------------------
+
+TUNE_SRC := $(filter-out %_test.c,$(wildcard bench/tune/*.c))
+TUNE_CATHODE := $(B)/user/bin/tune
+TUNE_LINUX := $(B)/bench/linux/tune
+TUNE_CATHODE_OBJ := $(TUNE_SRC:%.c=$(B)/obj/bench-cathode/%.o)
+TUNE_LINUX_OBJ := $(TUNE_SRC:%.c=$(B)/obj/bench-linux/%.o)
+TEST_BIN += $(TUNE_CATHODE)
+CHECK_NEEDS += $(TUNE_LINUX)
+
+$(TUNE_CATHODE): $(TUNE_CATHODE_OBJ) $(BENCH_SDK)
+	@mkdir -p $(@D)
+	$(call run,LD,$@)$(BENCH_SDK) -o $@ $(filter %.o,$^) -pthread
+
+$(TUNE_LINUX): $(TUNE_LINUX_OBJ)
+	@mkdir -p $(@D)
+	$(call run,LD,$@)$(CC) -static -o $@ $^ -pthread
+
 -include $(BENCH_CATHODE_OBJ:.o=.d) $(BENCH_LINUX_OBJ:.o=.d)
+-include $(TUNE_CATHODE_OBJ:.o=.d) $(TUNE_LINUX_OBJ:.o=.d)
 
 # The host side: reading, statistics, table, plots, and runs that break.
 BENCH_HOST := $(wildcard bench/host/*.py bench/host/*.gp)
@@ -69,7 +93,18 @@ PLOT_RUN = $(if $(filter command,$(origin RUN)),$(RUN),results/latest)
 BENCH_OPTIONS = $(if $(ONLY),--only '$(ONLY)') $(if $(QUICK),--quick) \
   $(if $(SAMPLES),--samples $(SAMPLES)) $(if $(SECONDS),--seconds $(SECONDS))
 
-.PHONY: bench-host plot
+PARAMS :=
+MINUTES :=
+SEED :=
+WEIGHT :=
+RESUME :=
+REPORT :=
+TUNE_OPTIONS = $(if $(QUICK),--quick) $(PARAMS:%=--param '%') \
+  $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
+  $(if $(WEIGHT),--weight $(WEIGHT)) \
+  $(if $(RESUME),--resume '$(RESUME)') $(if $(REPORT),--report '$(REPORT)')
+
+.PHONY: bench-host plot tune
 
 bench: ## install what is missing, build, boot, measure, plot; prints a table and the paths
 	@$(MAKE) setup
@@ -78,6 +113,11 @@ bench: ## install what is missing, build, boot, measure, plot; prints a table an
 
 bench-host: $(BENCH_LINUX) ## the same measurements on this host's own kernel
 	@bench/host/bench.py $(BENCH_OPTIONS) --host $(B)/bench/linux/bench
+
+tune: ## sweep the scheduler's parameters; says which mattered, draws, writes a sched.conf
+	@$(MAKE) setup
+	@$(MAKE) all $(TUNE_CATHODE)
+	@tools/tune.py $(TUNE_OPTIONS) -- $(RUN_OPTIONS)
 
 plot: ## draw the plots of RUN=results/... again (the latest run unless told)
 	@bench/host/plot.py $(PLOT_RUN)

@@ -46,6 +46,7 @@ struct bench_case {
   uint64_t max_n;                    /* most operations a sample may have, 0 for no limit */
   uint32_t samples_factor;           /* times the usual number of samples, 0 counts as 1 */
   bool counts_itself;                /* n is ignored, confirmed is what the sample covers */
+  bool is_time; /* the answer is a time also where instructions are counted: it sleeps */
 };
 
 /* Says that this system has no such thing (an honest gap, not an error); returns false. */

@@ -44,6 +44,10 @@ bool run_fail(struct run *run, const char *format, ...) {
   return false;
 }
 
+enum unit harness_unit(const struct bench_case *bench, const struct options *options) {
+  return bench->is_time ? UNIT_NS : options->unit;
+}
+
 struct plan plan_make(const struct options *options, uint32_t n_runs) {
   struct plan plan = {.samples = options->samples};
   if (options->unit == UNIT_INSTRUCTIONS) {
@@ -111,7 +115,7 @@ static void samples_take(const struct bench_case *bench, const struct plan *plan
   struct run *run = &outcome->run;
   uint32_t factor = bench->samples_factor > 0 ? bench->samples_factor : 1;
   uint32_t wanted = plan->samples * factor;
-  double per_tick = run->options->unit == UNIT_NS ? ticks_to_ns(1) : 1;
+  double per_tick = harness_unit(bench, run->options) == UNIT_NS ? ticks_to_ns(1) : 1;
   uint64_t start = ticks_now();
   for (uint32_t i = 0; i < wanted; i++) {
     if (i >= SAMPLES_LEAST && ticks_now() - start > plan->budget_ticks) {

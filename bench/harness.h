@@ -16,6 +16,9 @@ enum { SAMPLES_LEAST = 5 };
 /* The budget is shared out over n_runs. */
 struct plan plan_make(const struct options *options, uint32_t n_runs);
 
+/* What the samples of a case are in. */
+enum unit harness_unit(const struct bench_case *bench, const struct options *options);
+
 /* What came of a run; samples are in units per operation, in the order in which they were taken. */
 struct outcome {
   struct run run;

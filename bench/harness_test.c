@@ -78,6 +78,14 @@ static void honest_test(void) {
   outcome_free(&outcome);
 }
 
+static void time_test(void) {
+  ticks_init(500000000);
+  struct outcome outcome =
+      measure((struct bench_case){.measure = honest_measure, .is_time = true}, plan);
+  tap_ok(outcome.samples[0] == 500, "a time stays a time among instructions");
+  outcome_free(&outcome);
+}
+
 static void dishonest_test(void) {
   struct outcome outcome = measure((struct bench_case){.measure = lazy_measure}, plan);
   tap_ok(outcome.run.state == RUN_FAILED && outcome.n_samples == 0,
@@ -116,8 +124,9 @@ static void own_count_test(void) {
 
 int main(void) {
   ticks_init(1000000000);
-  tap_plan(6 + 5 + 2 + 2);
+  tap_plan(6 + 1 + 5 + 2 + 2);
   honest_test();
+  time_test();
   dishonest_test();
   budget_test();
   own_count_test();

@@ -86,7 +86,7 @@ static int cases_run(const struct options *options, uint32_t n_runs) {
     if (!case_selected(options, bench)) {
       continue;
     }
-    report_case(bench, options->unit);
+    report_case(bench, options);
     for (const uint64_t *param = case_params(bench); *param != 0; param++) {
       report_progress(bench, *param, ++index, n_runs);
       if (!run_one(bench, &plan, options, *param)) {

@@ -45,8 +45,8 @@ void report_stamp_file(const char *prefix, const char *path) {
   fclose(file);
 }
 
-void report_case(const struct bench_case *bench, enum unit unit) {
-  printf("case\t%s\t%s\t%s\n", bench->name, unit_name(unit), bench->op);
+void report_case(const struct bench_case *bench, const struct options *options) {
+  printf("case\t%s\t%s\t%s\n", bench->name, unit_name(harness_unit(bench, options)), bench->op);
 }
 
 void report_progress(const struct bench_case *bench, uint64_t param, uint32_t index,
@@ -80,7 +80,7 @@ static void samples_print(const struct bench_case *bench, struct outcome *outcom
   struct stats s = stats_describe(outcome->samples, outcome->n_samples);
   printf("summary\t%s\t%s\t%zu\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\n", bench->name,
          param, s.n, s.min, s.median, s.p95, s.p99, s.max, s.mean, s.ci_lo, s.ci_hi);
-  progress_value(s.median, outcome->run.options->unit);
+  progress_value(s.median, harness_unit(bench, outcome->run.options));
 }
 
 bool report_outcome(const struct bench_case *bench, struct outcome *outcome) {

@@ -19,7 +19,7 @@ __attribute__((format(printf, 2, 3))) void report_stamp(const char *key, const c
  * file. */
 void report_stamp_file(const char *prefix, const char *path);
 
-void report_case(const struct bench_case *bench, enum unit unit);
+void report_case(const struct bench_case *bench, const struct options *options);
 void report_progress(const struct bench_case *bench, uint64_t param, uint32_t index,
                      uint32_t count);
 

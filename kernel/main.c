@@ -3,6 +3,7 @@
 #include "base/bootargs.h"
 #include "base/clock.h"
 #include "base/panic.h"
+#include "base/trace.h"
 #include "lib/string.h"
 #include "mm/mm.h"
 #include "scheme/scheme.h"
@@ -10,12 +11,15 @@
 
 #define IMAGE_MAGIC 0x0145444f48544143ul /* "CATHODE\1", little-endian */
 
+#define TRACE_KIB_MOST 4096u /* the largest block of the frame allocator */
+
 /* Called by arch once the boot stack and the first tables are there. */
 _Noreturn void kernel_main(void);
 
 static struct boot_info boot;
 static uint64_t max_cpus = MAX_CPUS;
 static bool cpu_online[MAX_CPUS];
+static uint64_t trace_kib = 64, trace_mask_first = TRACE_MASK_DEFAULT;
 
 /* ---- boot arguments ------------------------------------------------------------------------ */
 
@@ -25,6 +29,10 @@ static const struct bootarg bootarg_table[] = {
     {"cpus", BOOTARG_U64, &max_cpus, 1, MAX_CPUS, NULL, "CPUs to start"},
     {"trace.syscalls", BOOTARG_BOOL, &trace_syscalls, 0, 1, NULL,
      "log every system call (debug build)"},
+    {"trace.kib", BOOTARG_U64, &trace_kib, 0, TRACE_KIB_MOST, NULL,
+     "trace ring of each CPU, rounded down to a power of two; 0: no tracing"},
+    {"trace.mask", BOOTARG_U64, &trace_mask_first, 0, TRACE_MASK_ALL, NULL,
+     "events that are traced, a bit each (abi/trace_events.def)"},
     {"fail.alloc", BOOTARG_U64, &fail_alloc_at, 0, UINT64_MAX, NULL,
      "make this allocation after boot fail"},
     {"fail.every", BOOTARG_BOOL, &fail_alloc_every, 0, 1, NULL, "and all that follow"},
@@ -50,6 +58,7 @@ static const char *arguments_read(const char *line) {
     enum abi_error e = sched_param_set((enum sched_param)i, sched_values[i]);
     kassert(e == OK);
   }
+  trace_mask_boot((uint32_t)trace_mask_first);
   return command;
 }
 
@@ -129,10 +138,25 @@ static uint64_t cpu_stack(void) {
   return top;
 }
 
+/* The calling CPU records from now on. Without memory for a ring it runs all the same. */
+static void trace_start(void) {
+  paddr_t pa;
+  if (trace_kib < PAGE_SIZE >> 10) {
+    return;
+  }
+  unsigned order = bit_last(trace_kib << 10 >> PAGE_SHIFT);
+  if (!frame_alloc_order(order, &pa)) {
+    log_printf("cpu %u: no memory for a trace ring of %lu KiB\n", cpu_id(), trace_kib);
+    return;
+  }
+  trace_ring_give(direct_map(pa), PAGE_SIZE << order);
+}
+
 _Noreturn void upcall_cpu_online(uint32_t cpu) {
   cpu_online[cpu] = true;
   panic_cpu_online();
   sched_cpu_init();
+  trace_start();
   sched_cpu_run();
 }
 
@@ -186,6 +210,8 @@ _Noreturn void kernel_main(void) {
   machine_report();
   sched_init();
   sched_cpu_init();
+  syscall_init();
+  trace_start();
   proc_init();
   scheme_init(&boot, command);
   arch_irq_init();

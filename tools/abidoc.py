@@ -68,6 +68,9 @@ def abi_document():
     for title, name, prefix in plain:
         body = [[words[0], f"`{prefix}{words[1]}`", words[-1]] for words in rows(name)]
         out += [f"## {title}\n", table(("number", "name", "what it does"), body)]
+    events = [[words[0], f"`TRACE_{words[1]}`", words[2], words[3], words[-1]]
+              for words in rows("trace_events.def")]
+    out += ["## Trace events\n", table(("number", "name", "a", "b", "what happened"), events)]
     return "\n".join(out)
 
 

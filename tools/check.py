@@ -22,6 +22,7 @@ CHECKS = (
     ("words", "words that must not be in the tree"),
     ("scripts", "scripts parse and say what they are"),
     ("toolstest", "tests of the tools themselves"),
+    ("tunetest", "the sweep of scheduler parameters: design, statistics, workloads"),
     ("runner", "the runner tells hang, panic, reset and exit apart"),
 )
 SHOWN = 40  # faults of one check that are printed

@@ -89,6 +89,12 @@ FAULTS = (
           old="-Wextra -Werror -Wshadow"),
     Fault("toolstest", "test_truncated", "tools/mkinitfs.py", "if False:",
           old="if len(data) < PAGE:"),
+    Fault("tunetest", "test_null_parameter", "tools/tune_stats.py", "ps[index])",
+          old="ps[index] * (len(ps) - place))"),
+    Fault("tunetest", "test_planted_effect", "tools/tune_analysis.py", "p >= tune_stats.ALPHA else",
+          old="p <= tune_stats.ALPHA else"),
+    Fault("toolstest", "test_totals", "tools/timeline.py", "WHY_BLOCK, WHY_EXIT = 1, 3",
+          old="WHY_BLOCK, WHY_EXIT = 2, 3"),
     Fault("runner", "expected 125", "tools/vm.py", 'if panic == "never":',
           old="if panic is not None or status == EXIT_STATUS_PANIC:"),
 )

@@ -4,6 +4,7 @@ import platform
 import subprocess
 
 import accel
+import tune_conf
 import vm
 
 
@@ -42,6 +43,7 @@ def facts(config, verdict):
         ("icount", "1" if config.icount else "0"),
         ("smp", config.smp),
         ("mem", config.mem),
+        ("sched", tune_conf.stamp(config.append)),
         ("guest_cpu", config.cpu),
         ("host_cpu", accel.cpu_name()),
         ("host_flags", cpu_flags()),

@@ -29,6 +29,7 @@ import tty
 
 import accel
 import hostinfo
+import tune_conf
 import vm
 
 TOOLS = os.path.dirname(os.path.abspath(__file__))
@@ -65,6 +66,7 @@ def arguments():
     add("--cpu", default="", help="QEMU CPU model instead of the proved one")
     add("--icount", action="store_true", help="count guest instructions: one per nanosecond")
     add("--bootargs", default="", help="kernel arguments, name=value words")
+    add("--sched", default="", metavar="FILE", help="scheduler settings, lines of name=value")
     add("--timeout", type=float, default=None,
         help=f"seconds; 0: none (default {COMMAND_TIMEOUT_S} with --cmd, else none)")
     add("--kernel", default=os.path.join(BUILD, "kernel.elf"))
@@ -116,9 +118,16 @@ def image_choose(args, scratch):
     return out
 
 
+def append_make(args):
+    """The kernel's command line; what BOOTARGS says comes after the file's and so counts."""
+    settings = tune_conf.load(args.sched) if args.sched else {}
+    words = f"{tune_conf.boot_words(settings)} {args.bootargs}"
+    return words + (f" -- {args.cmd}" if args.cmd else "")
+
+
 def config_make(args, scratch):
     kind, cpu, verdict = accel_choose(args)
-    append = args.bootargs + (f" -- {args.cmd}" if args.cmd else "")
+    append = append_make(args)
     timeout = args.timeout if args.timeout is not None else COMMAND_TIMEOUT_S if args.cmd else 0
     boots = not (args.machine or args.probe)
     image = image_choose(args, scratch) if boots else None
@@ -278,7 +287,7 @@ def main():
             print(f"accel: {config.accel} ({verdict})")
             return 0
         return boot(args, config)
-    except (RunError, vm.VmError) as error:
+    except (RunError, vm.VmError, tune_conf.ConfError) as error:
         say(error)
         return getattr(error, "status", STATUS["error"])
     except BrokenPipeError:

@@ -21,6 +21,7 @@ TESTALL = "/bin/testall"
 SUITES = (
     ("the guest's tests, shell and programs on this Linux", "user/tests/host.py"),
     ("C programs compiled with cathode-cc", "user/tests/c_samples/run.py"),
+    ("a small sweep of scheduler parameters", "tools/tune_smoke.py"),
 )
 LINE = re.compile(r"^(not )?ok\b(?: (\d+))?(?: - )?(.*)$")
 PLAN = re.compile(r"^1\.\.(\d+)\b")

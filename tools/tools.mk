@@ -23,8 +23,8 @@ $(B)/kvmtest.elf: $(B)/kvmtest.o tools/kvmtest/kvmtest.ld
 	  -T tools/kvmtest/kvmtest.ld -o $@ $<
 
 # ---- running ------------------------------------------------------------------------------------
-# CMD, ADD and BOOTARGS reach the runner through the environment and as they were typed: make and
-# the shell would otherwise each take their turn at the quotes and dollars in them.
+# CMD, ADD, BOOTARGS and SCHED reach the runner through the environment and as they were typed: make
+# and the shell would otherwise each take their turn at the quotes and dollars in them.
 
 SMP := 2
 MEM := 512
@@ -36,10 +36,12 @@ LOG := $(B)/run.log
 override CMD := $(value CMD)
 override ADD := $(value ADD)
 override BOOTARGS := $(value BOOTARGS)
-export CMD ADD BOOTARGS
+override SCHED := $(value SCHED)
+export CMD ADD BOOTARGS SCHED
 
 RUN_OPTIONS = --smp $(SMP) --mem $(MEM) --accel $(ACCEL) --kernel $(KERNEL) --log $(LOG) \
-  $(if $(ICOUNT),--icount) $(if $(TIMEOUT),--timeout $(TIMEOUT)) $(if $(V),--verbose)
+  $(if $(ICOUNT),--icount) $(if $(TIMEOUT),--timeout $(TIMEOUT)) $(if $(V),--verbose) \
+  --sched "$$SCHED"
 RUNNER = tools/run.py $(RUN_OPTIONS) --cmd "$$CMD" --bootargs "$$BOOTARGS" --add "$$ADD"
 
 # make's own status would be 2 for every failure: $(exit-with) makes it the runner's.
@@ -61,6 +63,14 @@ run: run-guest ## boot: an interactive shell, or CMD="prog args"
 run-guest:
 	@$(MAKE) -s all >&2
 	@$(RUNNER); echo $$? >$(RUN_STATUS)
+
+OUT := $(B)/trace.json
+MASK :=
+
+trace: ## run CMD="..." and write its trace for ui.perfetto.dev, with a summary
+	@$(MAKE) -s all >&2
+	@tools/trace.py --out $(OUT) $(if $(MASK),--mask $(MASK)) --cmd "$$CMD" \
+	  --bootargs "$$BOOTARGS" -- $(RUN_OPTIONS)
 
 debug: ## boot and wait for gdb, which is started with the kernel's symbols
 	@$(MAKE) all $(B)/debug/kernel.elf >&2
@@ -102,12 +112,12 @@ check: ## warnings, directions, lock contracts, docs, format, host tests (a minu
 
 gates: ## plant one fault for each check and demand its refusal
 	@$(MAKE) setup
-	@$(MAKE) all
+	@$(MAKE) all $(CHECK_NEEDS)
 	@tools/gates.py
 
 test: ## install what is missing, then every test; closes with "N passed, N failed"
 	@$(MAKE) setup
-	@$(MAKE) all $(B)/debug/kernel.elf
+	@$(MAKE) all $(B)/debug/kernel.elf $(CHECK_NEEDS)
 	@tools/test.py
 
 format: ## lay out every C file as `make check` demands

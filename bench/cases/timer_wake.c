@@ -36,4 +36,5 @@ const struct bench_case case_timer_wake = {
     .measure = wake_measure,
     .max_n = 1,
     .samples_factor = 8,
+    .is_time = true,
 };

@@ -58,6 +58,11 @@ sys.exit({status})
 """
 
 
+def counted(text):
+    """The same records as of a run that counts instructions."""
+    return text.replace("unit\tns", "unit\tinstructions").replace("\tns\t", "\tinstructions\t")
+
+
 def parsed(text):
     return results.parse(text.splitlines(True))
 
@@ -100,16 +105,35 @@ def test_table():
     assert "EMULATED TIMES" in text and "FAILED" in text and "one CPU" in text
     line = next(l for l in text.splitlines() if l.startswith("fork.exit"))
     assert line.split()[1:3] == ["20.0", "µs"] and line.endswith(" 400"), line
-    exact = table.text(parsed(RECORDS.replace("unit\tns", "unit\tinstructions")))
+    exact = table.text(parsed(counted(RECORDS)))
     assert "EMULATED" not in exact and "exact" in exact
     rows = [line.split("\t") for line in table.tsv(parsed(RECORDS))]
     assert all(len(row) == len(table.TSV_FIELDS) for row in rows) and len(rows) == 5
 
 
+def test_times_among_instructions():
+    """A case that sleeps is a time also in a run that counts instructions."""
+    run = parsed(counted(RECORDS) + "case\ttimer.wake\tns\tlateness\n"
+                 "sample\ttimer.wake\t-\t1\t4321.0\n")
+    assert [s.name for s in run.odd] == ["timer.wake"] and not parsed(RECORDS).odd
+    lines = table.text(run).splitlines()
+    line = next(l for l in lines if l.startswith("timer.wake "))
+    assert line.split()[1:3] == ["4.32", "µs"] and line.endswith(" -"), line
+    assert any(l.startswith("timer.wake: virtual time") for l in lines)
+    row = [r for r in table.tsv(run) if r.startswith("timer.wake")][0].split("\t")
+    assert row[2] == "ns" and row[-1] == "-", row
+    with tempfile.TemporaryDirectory() as folder:
+        plot.draw_all(run, folder)
+        words = {name: "".join(xml.parse(os.path.join(folder, name + ".svg")).getroot().itertext())
+                 for name in ("latency", "cdf")}
+    assert "timer.wake" not in words["latency"], "a time on an axis of instructions"
+    assert "4.32 µs of virtual time" in words["cdf"], words["cdf"]
+
+
 def test_plots():
     with tempfile.TemporaryDirectory() as folder:
-        for unit in ("ns", "instructions"):
-            paths = plot.draw_all(parsed(RECORDS.replace("unit\tns", "unit\t" + unit)), folder)
+        for records in (RECORDS, counted(RECORDS)):
+            paths = plot.draw_all(parsed(records), folder)
             assert len(paths) == 6
         for path in paths:
             with open(path, "rb") as file:

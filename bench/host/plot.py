@@ -60,15 +60,15 @@ def gnuplot(script):
         raise PlotError(f"gnuplot: {run.stderr.strip()}")
 
 
-def draw(run, folder, name, size, values, blocks):
-    """Both formats of one plot; answers the paths."""
-    with open(os.path.join(HERE, name + ".gp"), encoding="utf-8") as file:
+def draw(run, folder, name, size, values, blocks, scripts=HERE, out=None):
+    """Both formats of one plot by scripts/name.gp, called `out` (or name); answers the paths."""
+    with open(os.path.join(scripts, name + ".gp"), encoding="utf-8") as file:
         body = file.read()
     stamp = {"machine": escaped(run.machine_line()), "measured": escaped(run.measured),
              "system": escaped(run.system)}
     paths = []
     for suffix, terminal in FORMATS.items():
-        path = os.path.join(folder, f"{name}.{suffix}")
+        path = os.path.join(folder, f"{out or name}.{suffix}")
         head = f"set terminal {terminal.format(w=size[0], h=size[1], font=FONT)}\n"
         head += f"set output {quoted(path)}\n"
         gnuplot(head + assignments({**stamp, **values}) + "".join(blocks) + body)
@@ -84,19 +84,20 @@ def positive(value, least):
     return max(value, least)
 
 
-def latency_rows(run, series_list, least):
+def latency_rows(series_list, least):
     rows = []
     for place, series in enumerate(reversed(series_list)):
         numbers = [positive(v, least) for v in
                    (series.median, series.ordered[0], series.quantile(0.95))]
         shade = 1 if series.name.startswith("cal.") else 2
-        label = results.quantity(series.median, run.unit)
+        label = results.quantity(series.median, series.unit)
         rows.append([place, *numbers, shade, escaped_twice(series.title), escaped_twice(label)])
     return rows
 
 
 def latency(run, folder):
-    shown = [s for s in run.series if s.median > 0]
+    """Of what the axis can show: a time has no place among instructions."""
+    shown = [s for s in run.series if s.median > 0 and s.unit == run.unit]
     if not shown:
         return []
     least = min(s.median for s in shown)
@@ -105,7 +106,7 @@ def latency(run, folder):
     values = {"n": len(shown), "x_least": least / 2, "x_most": most * 6, "axis": axis}
     size = (1200, 160 + 25 * len(shown))
     return draw(run, folder, "latency", size, values,
-                [datablock("DATA", latency_rows(run, shown, least / 2))])
+                [datablock("DATA", latency_rows(shown, least / 2))])
 
 
 # ---- CDF: one panel a case ----------------------------------------------------------------------
@@ -113,8 +114,8 @@ def latency(run, folder):
 CDF_COLUMNS = 5
 
 
-def scale_of(run, value):
-    if run.unit == "instructions":
+def scale_of(value, unit):
+    if unit == "instructions":
         return next(((scale, letter) for scale, letter in ((1e6, "M"), (1e3, "k"))
                      if value >= 2 * scale), (1, ""))
     name = results.quantity(value, "ns").split(" ")[1]
@@ -139,12 +140,13 @@ def panel_range(series, scale):
 
 def panel(run, series, number):
     """The commands that draw one panel."""
-    scale, name = scale_of(run, series.median)
+    scale, name = scale_of(series.median, series.unit)
     low, high = panel_range(series, scale)
     middle = series.median / scale
-    words = escaped_twice(results.quantity(series.median, run.unit))
+    words = escaped_twice(results.quantity(series.median, series.unit))
+    words += " of virtual time" if series.unit != run.unit else ""
     head = f"{{/:Bold {escaped_twice(series.title)}}}  {words}"
-    letter = name if run.unit == "instructions" else ""
+    letter = name if series.unit == "instructions" else ""
     tics = f"set xtics {(high - low) / 3:.1g} format '%.4g{letter}'"
     line = f"set arrow 1 from {middle!r}, 0 to {middle!r}, 1 nohead dt 3 lw 1.6 lc rgb '#000000'"
     return (f'set title "{head}" font ",11" offset 0, -0.7; set xrange [{low!r}:{high!r}]; {tics}; '
@@ -156,7 +158,7 @@ def cdf(run, folder):
         return []
     blocks, values = [], {}
     for number, series in enumerate(run.series, 1):
-        scale, _ = scale_of(run, series.median)
+        scale, _ = scale_of(series.median, series.unit)
         blocks.append(datablock(f"S{number}", steps(series, scale)))
         values[f"panel_{number}"] = panel(run, series, number)
     n_rows = -(-len(run.series) // CDF_COLUMNS)
@@ -172,7 +174,7 @@ def fork_rss(run, folder):
     shown = [s for s in run.series if s.name == FORK_CASE and s.number]
     if not shown:
         return []
-    scale, unit = scale_of(run, max(s.median for s in shown))
+    scale, unit = scale_of(max(s.median for s in shown), run.unit)
     rows = [[s.number, s.median / scale, s.ordered[0] / scale, s.quantile(0.95) / scale,
              escaped_twice(results.quantity(s.median, run.unit))] for s in shown]
     base = run.find("fork.exit")

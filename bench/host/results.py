@@ -20,8 +20,8 @@ class Broken(Exception):
 class Series:
     """The samples of one case with one parameter, in the order in which they were taken."""
 
-    def __init__(self, name, param):
-        self.name, self.param = name, param
+    def __init__(self, name, param, unit="ns"):
+        self.name, self.param, self.unit = name, param, unit
         self.values, self.iterations = [], []
         self.ordered = []
 
@@ -81,6 +81,7 @@ class Run:
     def __init__(self):
         self.stamps = {}     # key -> text
         self.ops = {}        # case -> what one operation is
+        self.units = {}      # case -> its unit, which is the run's but for times among instructions
         self.series = []     # in the order of the file
         self.guest = {}      # (case, param) -> the program's own summary
         self.missing = []    # (case, param, reason)
@@ -115,6 +116,15 @@ class Run:
         series = self.find("cal.syscall")
         return series.median if series and series.median > 0 else None
 
+    def floor_of(self, series):
+        """What a series can be divided by; None when it is measured in something else."""
+        return self.floor if series.unit == self.unit else None
+
+    @property
+    def odd(self):
+        """The series that are in another unit than the run."""
+        return [s for s in self.series if s.unit != self.unit]
+
     def machine_line(self):
         get = lambda key: self.stamps.get(key, "unknown")
         accel = get("accel") + (" icount" if get("icount") == "1" else "")
@@ -142,11 +152,11 @@ def parse_line(run, open_series, line):
     if line.startswith("# "):
         run.stamps[fields[0][2:]] = fields[1]
     elif fields[0] == "case":
-        run.ops[fields[1]] = fields[3]
+        run.units[fields[1]], run.ops[fields[1]] = fields[2], fields[3]
     elif fields[0] == "sample":
         _, name, param, iterations, value = fields
         if (name, param) not in open_series:
-            open_series[name, param] = Series(name, param)
+            open_series[name, param] = Series(name, param, run.units.get(name, run.unit))
             run.series.append(open_series[name, param])
         open_series[name, param].iterations.append(int(iterations))
         open_series[name, param].values.append(float(value))

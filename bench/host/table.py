@@ -16,9 +16,9 @@ def multiple(series, floor):
 
 def row(run, series):
     n, least, median, p95, p99, most, _, low, high = series.summary()
-    show = lambda value: results.quantity(value, run.unit)
+    show = lambda value: results.quantity(value, series.unit)
     return (series.title, show(median), f"{show(low)} to {show(high)}", show(least), show(p95),
-            show(p99), show(most), str(n), multiple(series, run.floor))
+            show(p99), show(most), str(n), multiple(series, run.floor_of(series)))
 
 
 def aligned(rows):
@@ -37,6 +37,8 @@ def heading(run):
                "hardware. ICOUNT=1 gives exact instructions.")
     if run.floor is not None:
         yield f"x floor: multiples of cal.syscall, {results.quantity(run.floor, run.unit)}"
+    for series in run.odd:
+        yield f"{series.title}: virtual time, which passes by itself while the guest sleeps"
 
 
 def gaps(run):
@@ -65,6 +67,7 @@ def tsv(run):
     yield "\t".join(TSV_FIELDS)
     for series in run.series:
         numbers = (f"{value:.3f}" for value in series.summary()[1:])
-        times = "-" if run.floor is None else f"{series.median / run.floor:.3f}"
-        yield "\t".join([series.name, series.param, run.unit, str(len(series.values)), *numbers,
+        floor = run.floor_of(series)
+        times = "-" if floor is None else f"{series.median / floor:.3f}"
+        yield "\t".join([series.name, series.param, series.unit, str(len(series.values)), *numbers,
                          times])

@@ -338,6 +338,33 @@ struct sig_control {
   uint64_t entry;
 };
 
+/* ---- tracing: see trace_events.def -------------------------------------------------------- */
+enum trace_event {
+#define TRACE_EVENT(number, name, a, b, text) TRACE_##name = (number),
+#include "trace_events.def"
+#undef TRACE_EVENT
+};
+#define TRACE_BIT(name) (1u << TRACE_##name)
+/* What is on unless told otherwise: all that a ring can hold but the ends of system calls. */
+#define TRACE_MASK_DEFAULT (TRACE_BIT(LOST) - 1 - TRACE_BIT(SYSCALL_EXIT))
+#define TRACE_MASK_ALL (TRACE_BIT(LOST) - 1)
+
+/* Why a thread left its CPU (TRACE_SWITCH); after the first two it is still runnable. */
+enum trace_why {
+  TRACE_WHY_PREEMPT = 0,
+  TRACE_WHY_YIELD = 1,
+  TRACE_WHY_BLOCK = 2,
+  TRACE_WHY_EXIT = 3,
+};
+
+/* sys:/trace/cpuN is read as these. */
+struct trace_record {
+  uint64_t tsc;
+  uint32_t event;  /* enum trace_event */
+  uint32_t thread; /* context id of who ran, 0: idle */
+  uint64_t a, b;   /* as trace_events.def says */
+};
+
 /* ---- the start-up block, made by exec, found through auxv AT_CATHODE_START ---------------- */
 #define AT_CATHODE_START 4096
 struct start_block {
@@ -360,6 +387,7 @@ struct abi_boot {
 _Static_assert(sizeof(struct ring_sqe) == 64, "one cache line");
 _Static_assert(sizeof(struct ring_cqe) == 16, "four a cache line");
 _Static_assert(sizeof(struct ring_header) == 320, "five cache lines");
+_Static_assert(sizeof(struct trace_record) == 32, "two a cache line");
 _Static_assert(sizeof(struct proc_op) == 48 && sizeof(struct space_op) == 40, "no padding");
 _Static_assert(sizeof(struct abi_dirent) == 24, "Linux's record");
 

@@ -75,6 +75,13 @@ void arch_irq_init(void);         /* route the serial lines' interrupts to CPU 0
 bool arch_cpu_start(uint32_t cpu, void *stack_top);
 
 /* ---- the calling CPU ---------------------------------------------------------------------- */
+/* The trace ring of one CPU, which alone writes it (base/trace.h). */
+struct arch_trace {
+  uint8_t *records;      /* [c] never NULL: one that nobody reads, until there is a ring */
+  uint64_t offset_mask;  /* [c] bytes of the ring - 1 */
+  _Atomic uint64_t head; /* [o/r] bytes written since boot; the last record is before it */
+};
+
 /* At gs:0 of every CPU; offsets are known to entry.asm (asserted in cpu.c). */
 struct arch_cpu {
   struct arch_cpu *self;
@@ -85,6 +92,8 @@ struct arch_cpu {
   uint64_t *tss_rsp0;
   const void *fpu_owner;    /* whose registers the FPU holds, when they are also in memory */
   struct arch_space *space; /* whose tables CR3 holds */
+  void *sched;              /* the scheduler's, which reads it by gs:64 */
+  struct arch_trace trace;
 };
 
 /* Volatile: a thread may be on another CPU after each switch, so no value may be kept across one.
@@ -124,6 +133,7 @@ void arch_irq_window(void); /* let pending interrupts in, once */
 #define ARCH_WORK_SIGNAL 2u
 #define ARCH_WORK_DIE 4u
 #define ARCH_WORK_STOP 8u
+#define ARCH_WORK_INJECT 16u /* stays set: every return to ring 3 is to be counted */
 
 /* First member of struct thread; offsets known to entry.asm. */
 struct arch_thread {
@@ -133,8 +143,46 @@ struct arch_thread {
   uint64_t stack_top;    /* [c] */
   void *fpu;             /* [c] XSAVE area, NULL for kernel threads */
   uint64_t fs_base, gs_base;
+  uint32_t id; /* [c] context id in trace records, 0 for idle threads */
 };
 
+/* ---- trace records: base/trace.h puts these together ---------------------------------------- */
+/* As two halves: joining them first is three instructions more, for each event traced. */
+static inline void arch_tsc_store(uint64_t *at) {
+  uint32_t *half = (uint32_t *)at, lo, hi;
+  __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
+  half[0] = lo;
+  half[1] = hi;
+}
+
+/* Who runs on the calling CPU, as trace records name it. */
+static inline uint32_t arch_trace_thread(void) {
+  const struct arch_thread *current;
+  __asm__ volatile("movq %%gs:%c1, %0" : "=r"(current) : "i"(offsetof(struct arch_cpu, current)));
+  return current->id;
+}
+
+/* The oldest record of the calling CPU's ring, to be overwritten; not yet seen by readers. */
+static inline struct trace_record *arch_trace_slot(void) {
+  struct trace_record *slot;
+  __asm__ volatile("movq %%gs:%c1, %0\n\tandq %%gs:%c2, %0\n\taddq %%gs:%c3, %0"
+                   : "=&r"(slot)
+                   : "i"(offsetof(struct arch_cpu, trace.head)),
+                     "i"(offsetof(struct arch_cpu, trace.offset_mask)),
+                     "i"(offsetof(struct arch_cpu, trace.records))
+                   : "cc");
+  return slot;
+}
+
+/* The slot is filled: readers may have it. One instruction, no lock prefix: only this CPU writes,
+ * and stores are seen in program order (SDM vol. 3A 8.2.2), which makes it a release. */
+static inline void arch_trace_publish(void) {
+  __asm__ volatile("addq %1, %%gs:%c0" ::"i"(offsetof(struct arch_cpu, trace.head)),
+                   "i"(sizeof(struct trace_record))
+                   : "cc", "memory");
+}
+
+/* ---- ring 3 ------------------------------------------------------------------------------- */
 /* What every entry from ring 3 leaves at the top of the kernel stack (SDM vol. 3A 6.14.2). */
 struct arch_user_frame {
   uint64_t rip, cs, rflags, rsp, ss;
@@ -149,8 +197,14 @@ void arch_fpu_init_area(void *area);
 
 /* Prepare a thread so that its first switch-in calls entry(arg). */
 void arch_thread_init(struct arch_thread *t, uint64_t stack_top, void (*entry)(void *), void *arg);
-/* Save prev, load next; returns when somebody switches back. */
-void arch_thread_switch(struct arch_thread *prev, struct arch_thread *next);
+/* Save prev, load next; goes on when somebody switches back. */
+static inline void arch_thread_switch(struct arch_thread *prev, struct arch_thread *next) {
+  __asm__ volatile("call thread_switch"
+                   : "+D"(prev), "+S"(next)
+                   :
+                   : "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+                     "r15", "memory", "cc");
+}
 /* The frame through which the calling thread (given) goes back to ring 3. */
 static inline struct arch_user_frame *arch_user_frame(struct arch_thread *t) {
   return (struct arch_user_frame *)(t->stack_top - sizeof(struct arch_user_frame));

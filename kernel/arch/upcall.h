@@ -20,8 +20,9 @@ void upcall_timer(void);
 void upcall_ipi_wake(void);
 void upcall_ipi_tlb(void);
 void upcall_irq_serial(void);
-/* Some ARCH_WORK_* is set and the thread is about to enter ring 3: do it, frame may be changed. */
-void upcall_return_to_user(struct arch_user_frame *frame);
+/* Some ARCH_WORK_* is set and the thread is about to enter ring 3: do it, frame may be changed.
+ * `called`: from a system call, not from a trap. */
+void upcall_return_to_user(struct arch_user_frame *frame, bool called);
 /* A started CPU, on the stack given to arch_cpu_start(). */
 _Noreturn void upcall_cpu_online(uint32_t cpu);
 /* The kernel cannot go on; regs may be NULL. Any stack. */
@@ -30,8 +31,9 @@ _Noreturn void upcall_panic(const char *what, uint64_t rip, uint64_t rbp, uint64
 /* NMI sent by arch_nmi_others(): report the backtrace of this CPU and stop. NMI stack. */
 _Noreturn void upcall_nmi_stop(uint64_t rip, uint64_t rbp);
 
-/* One handler a system call number, filled by syscall/dispatch.c from the table in abi/. */
-extern int64_t (*const upcall_syscall_table[])(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t,
-                                               uint64_t);
+/* One handler a system call number, filled by syscall/dispatch.c from the table in abi/. The table
+ * is another one when other events are traced. */
+extern int64_t (*const *upcall_syscall_table)(uint64_t, uint64_t, uint64_t, uint64_t, uint64_t,
+                                              uint64_t);
 
 #endif

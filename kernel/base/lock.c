@@ -1,5 +1,6 @@
 /* The waiting halves of the locks, and the debug build's check of their order. */
 #include "base/lock.h"
+#include "base/counter.h"
 #include "base/panic.h"
 
 #define HELD_MAX 12u
@@ -13,6 +14,7 @@ struct held_lock {
 struct held_locks {
   struct held_lock stack[HELD_MAX];
   uint32_t n;
+  int narrow; /* > 0: in a path that should take no shared lock */
 } __attribute__((aligned(64)));
 
 static struct held_locks held_locks[MAX_CPUS]; /* [o] each CPU its own */
@@ -61,6 +63,9 @@ void rw_lock_exclusive_slow(struct rwlock *l) {
 
 void lock_debug_acquire(const void *lock, uint32_t rank, bool second, const void *site) {
   struct held_locks *h = &held_locks[cpu_id()];
+  if (h->narrow > 0 && rank != RANK_RUNQ && rank != RANK_WHEEL) {
+    counter_add(COUNTER_LOCKS_SHARED, 1);
+  }
   if (h->n > 0) {
     const struct held_lock *top = &h->stack[h->n - 1];
     if (second ? top->rank > rank : top->rank >= rank) {
@@ -94,4 +99,8 @@ void lock_debug_none_held(const char *where) {
     panic("%s with a lock held: %s since %p", where, rank_names[h->stack[0].rank],
           h->stack[0].site);
   }
+}
+
+void lock_debug_narrow_count(int by) {
+  held_locks[cpu_id()].narrow += by;
 }

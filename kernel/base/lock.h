@@ -54,6 +54,14 @@ struct CAPABILITY rwlock {
 void lock_debug_acquire(const void *lock, uint32_t rank, bool second, const void *site);
 void lock_debug_release(const void *lock);
 void lock_debug_none_held(const char *where); /* panics if this CPU holds a lock [B2] */
+/* Between true and false this CPU may take only locks of one CPU each (RUNQ, WHEEL): others are
+ * counted in COUNTER_LOCKS_SHARED. For the paths that must scale. */
+void lock_debug_narrow_count(int by);
+static inline void lock_debug_narrow(bool begin) {
+  if (CATHODE_DEBUG) {
+    lock_debug_narrow_count(begin ? 1 : -1);
+  }
+}
 void spin_lock_slow(struct spinlock *l, uint16_t ticket);
 void rw_lock_shared_slow(struct rwlock *l);
 void rw_lock_exclusive_slow(struct rwlock *l);

@@ -4,6 +4,7 @@
 #include "arch/upcall.h"
 #include "base/lock.h"
 #include "base/symbols.h"
+#include "base/trace.h"
 #include "lib/fmt.h"
 
 #define LINE_MAX 240u
@@ -102,6 +103,7 @@ _Noreturn static void panic_finish(const char *text, uint64_t rip, uint64_t rbp)
       __asm__ volatile("pause");
     }
   }
+  trace_print_last();
   arch_power_off(true);
 }
 

@@ -11,4 +11,10 @@ _Noreturn void kassert_fail(const char *expr, const char *file, int line);
 
 #define kassert(expr) (LIKELY(expr) ? (void)0 : kassert_fail(#expr, __FILE__, __LINE__))
 
+/* For paths so hot that a release build goes without; host tests have it. */
+#ifndef CATHODE_DEBUG
+#define CATHODE_DEBUG 1
+#endif
+#define kassert_debug(expr) (CATHODE_DEBUG ? kassert(expr) : (void)0)
+
 #endif

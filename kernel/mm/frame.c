@@ -104,19 +104,26 @@ void frame_init(const struct boot_info *info) {
 /* ---- failing on purpose ------------------------------------------------------------------- */
 uint64_t fail_alloc_at;
 bool fail_alloc_every;
-static bool fail_armed;
+bool fail_armed;
 static _Atomic uint64_t fail_count;
+static bool (*fail_asks)(void);
 
 void fail_alloc_arm(void) {
   fail_armed = fail_alloc_at != 0;
 }
 
-static bool fail_now(void) {
-  if (LIKELY(!fail_armed)) {
-    return false;
+void fail_alloc_ask(bool (*asks)(void)) {
+  __atomic_store_n(&fail_asks, asks, __ATOMIC_RELEASE);
+  fail_armed = fail_alloc_at != 0 || asks != NULL;
+}
+
+bool fail_decide(void) {
+  bool (*asks)(void) = __atomic_load_n(&fail_asks, __ATOMIC_ACQUIRE);
+  if (asks != NULL && asks()) {
+    return true;
   }
-  uint64_t n = atomic_fetch_add(&fail_count, 1) + 1;
-  return fail_alloc_every ? n >= fail_alloc_at : n == fail_alloc_at;
+  uint64_t n = fail_alloc_at != 0 ? atomic_fetch_add(&fail_count, 1) + 1 : 0;
+  return n != 0 && (fail_alloc_every ? n >= fail_alloc_at : n == fail_alloc_at);
 }
 
 /* ---- allocation --------------------------------------------------------------------------- */
@@ -149,11 +156,8 @@ static void magazine_push(struct magazine *m, uint32_t pfn) {
   m->pfns[m->n++] = pfn;
 }
 
-bool frame_alloc(enum frame_kind kind, paddr_t *pa) {
+static bool frame_get_any(enum frame_kind kind, paddr_t *pa) {
   struct frame_cpu *fc = &frame_cpus[cpu_id()];
-  if (UNLIKELY(fail_now())) {
-    return false;
-  }
   if (LIKELY(fc->dirty.n > 0) || magazine_refill(&fc->dirty)) {
     *pa = frame_take(fc, fc->dirty.pfns[--fc->dirty.n], kind);
     return true;
@@ -165,13 +169,20 @@ bool frame_alloc(enum frame_kind kind, paddr_t *pa) {
   return false;
 }
 
+bool frame_alloc(enum frame_kind kind, paddr_t *pa) {
+  return !fail_now() && frame_get_any(kind, pa);
+}
+
 bool frame_alloc_zeroed(enum frame_kind kind, paddr_t *pa) {
   struct frame_cpu *fc = &frame_cpus[cpu_id()];
-  if (fc->zeroed.n > 0 && !fail_now()) {
+  if (fail_now()) {
+    return false;
+  }
+  if (fc->zeroed.n > 0) {
     *pa = frame_take(fc, fc->zeroed.pfns[--fc->zeroed.n], kind);
     return true;
   }
-  if (!frame_alloc(kind, pa)) {
+  if (!frame_get_any(kind, pa)) {
     return false;
   }
   arch_page_zero(direct_map(*pa));
@@ -210,7 +221,7 @@ void frame_put(paddr_t pa) {
 
 bool frame_alloc_order(unsigned order, paddr_t *pa) {
   uint32_t pfn;
-  if (UNLIKELY(fail_now())) {
+  if (fail_now()) {
     return false;
   }
   spin_lock(&buddy_lock);

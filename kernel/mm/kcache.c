@@ -47,7 +47,7 @@ static bool magazine_fill(struct kcache *c, struct kcache_cpu *cc) {
 
 void *kcache_alloc(struct kcache *c) {
   struct kcache_cpu *cc = &c->cpus[cpu_id()];
-  if (UNLIKELY(cc->n == 0) && !magazine_fill(c, cc)) {
+  if (fail_now() || (UNLIKELY(cc->n == 0) && !magazine_fill(c, cc))) {
     return NULL;
   }
   cc->live++;

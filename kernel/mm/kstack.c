@@ -60,6 +60,9 @@ static bool stack_create(uint64_t *stack_top) {
 
 bool kstack_alloc(uint64_t *stack_top) {
   struct kstack_cpu *kc = &kstack_cpus[cpu_id()];
+  if (fail_now()) {
+    return false;
+  }
   if (kc->n > 0) {
     *stack_top = kc->tops[--kc->n];
     return true;

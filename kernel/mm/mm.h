@@ -33,10 +33,17 @@ struct frame_stats {
 };
 void frame_stats_read(struct frame_stats *s);
 
-/* fail.alloc=N makes the N-th allocation after boot fail, and with fail.every=1 all that follow. */
+/* Allocations that fail on purpose. fail.alloc=N: the N-th after boot, and with fail.every=1 all
+ * that follow. fail_alloc_ask(): those of which `asks` says so; it is called with any lock held. */
 extern uint64_t fail_alloc_at;
 extern bool fail_alloc_every;
+extern bool fail_armed;
 void fail_alloc_arm(void);
+void fail_alloc_ask(bool (*asks)(void));
+bool fail_decide(void);
+static inline bool fail_now(void) {
+  return UNLIKELY(fail_armed) && fail_decide();
+}
 
 /* ---- object caches ------------------------------------------------------------------------ */
 #define KCACHE_MAG 16u

@@ -13,6 +13,7 @@
  * Who waits serves others (arch_relax), so that two initiators cannot wait for each other. A locked
  * instruction on the masks orders the page-table change before the look at space->cpus [M1]. */
 #include "arch/upcall.h"
+#include "base/trace.h"
 #include "lib/bits.h"
 #include "mm/mm_priv.h"
 
@@ -58,6 +59,7 @@ void upcall_ipi_tlb(void) {
   if (LIKELY(atomic_load_explicit(by, memory_order_relaxed) == 0)) {
     return;
   }
+  trace(TRACE_IPI_TAKEN, ARCH_IPI_TLB, 0);
   for (uint64_t rest = atomic_exchange(by, 0); rest != 0; rest &= rest - 1) {
     request_serve(&requests[bit_first(rest)]);
   }
@@ -75,6 +77,7 @@ static void request_send(struct space *s, uint64_t targets, uint64_t lo, uint64_
   for (uint64_t rest = targets; rest != 0; rest &= rest - 1) {
     uint32_t cpu = bit_first(rest);
     if (atomic_fetch_or(&wanted[cpu].by, 1ul << self) == 0) {
+      trace(TRACE_IPI, cpu, ARCH_IPI_TLB);
       arch_ipi_send(cpu, ARCH_IPI_TLB);
     }
   }

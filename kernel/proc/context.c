@@ -2,6 +2,7 @@
 #include "proc/proc.h"
 #include "base/clock.h"
 #include "base/panic.h"
+#include "base/trace.h"
 #include "lib/idalloc.h"
 #include "lib/string.h"
 #include "proc/proc_priv.h"
@@ -115,11 +116,6 @@ static void context_free(struct context *c) {
   kcache_free(&context_cache, c);
 }
 
-static void sched_inherit(struct context *c, const struct context *from) {
-  c->thread.affinity = from->thread.affinity;
-  sched_set_policy(&c->thread, from->thread.policy, from->thread.rt_priority, from->thread.nice);
-}
-
 enum abi_error context_create(struct context *creator, bool join, struct context **out) {
   struct context *c;
   if (!context_alloc(&c)) {
@@ -136,7 +132,12 @@ enum abi_error context_create(struct context *creator, bool join, struct context
     return e;
   }
   if (creator != NULL) {
-    sched_inherit(c, creator);
+    sched_inherit(&c->thread); /* creator is the caller */
+  }
+  c->thread.arch.id = c->id;
+  trace(TRACE_THREAD, c->id, c->group->pid);
+  if (!join) {
+    trace_name(c->id, c->group->name, sizeof(c->group->name));
   }
   *out = c;
   return OK;
@@ -261,6 +262,7 @@ static void cleartid_store(struct context *c) {
 
 _Noreturn void context_exit(void) {
   struct context *c = context_current();
+  inject_off(c);
   if (c->space != NULL) {
     futex_leave_space(c);
     if (c->exit_unmap_len != 0) {

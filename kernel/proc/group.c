@@ -211,9 +211,50 @@ void group_continue(struct group *g) {
   }
 }
 
-bool group_may_control(const struct context *c, const struct group *g) {
+bool group_may_signal(const struct context *c, const struct group *g) {
   const struct group *own = c->group;
   return own->euid == 0 || own == g || own->uid == g->uid || own->euid == g->uid;
+}
+
+bool group_has_uid(const struct group *own, uint32_t id) {
+  return own->euid == 0 || id == own->uid || id == own->euid;
+}
+
+bool group_has_gid(const struct group *own, uint32_t id) {
+  return own->euid == 0 || id == own->gid || id == own->egid;
+}
+
+bool group_may_control(const struct context *c, const struct group *g) {
+  const struct group *own = c->group;
+  return own == g || (group_has_uid(own, g->uid) && group_has_uid(own, g->euid) &&
+                      group_has_gid(own, g->gid) && group_has_gid(own, g->egid));
+}
+
+/* ---- sessions ------------------------------------------------------------------------------ */
+
+struct session_search {
+  uint32_t sid, pgid;
+  bool found;
+};
+
+static void session_visit(struct context *c, void *arg) {
+  struct session_search *s = arg;
+  const struct group *g = c->group;
+  s->found = s->found || (g->state != PROC_STATE_NEW && g->sid == s->sid && g->pgid == s->pgid);
+}
+
+/* The group's first process is there most of the time; only without it are all looked at. */
+bool group_session_has(const struct group *g, uint32_t pgid) {
+  struct session_search s = {.sid = g->sid, .pgid = pgid};
+  struct context *first = context_find(pgid);
+  if (first != NULL) {
+    session_visit(first, &s);
+    context_put(first);
+  }
+  if (!s.found) {
+    context_for_each(session_visit, &s);
+  }
+  return s.found;
 }
 
 /* ---- exec ---------------------------------------------------------------------------------- */
@@ -243,6 +284,7 @@ bool context_be_alone(void) {
   if (!alone_claim(g, self)) {
     return false;
   }
+  inject_point("alone");
   struct waiter w;
   waitq_add(&g->status, &w);
   while (__atomic_load_n(&g->n_started, __ATOMIC_ACQUIRE) > 1 &&

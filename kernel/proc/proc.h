@@ -148,6 +148,7 @@ struct group {
   struct context *alone;  /* [L] who is ending the others, for exec */
   uint32_t state;         /* [L/r] enum proc_state */
   bool dying;             /* [L/r] all contexts are asked to die */
+  bool execed;            /* [o/r] it has entered another space since it began */
   int32_t wstatus;        /* [L/r] */
   struct group *parent;   /* [L] holds a reference; NULL: orphan */
   uint32_t pgid, sid;     /* [L/r] */
@@ -172,8 +173,17 @@ struct context;
 [[nodiscard]] int64_t signal_post_pgid(const struct context *sender, uint32_t pgid, uint32_t signo);
 void group_stop(struct group *g);
 void group_continue(struct group *g);
-/* Root, the same user, or ... a process may always address itself. */
+/* Ids that a process may take on or give: its own, real or effective; root has all. */
+bool group_has_uid(const struct group *own, uint32_t id);
+bool group_has_gid(const struct group *own, uint32_t id);
+/* Signals, as POSIX has it: root, itself, or the receiver's real user is the sender's real or
+ * effective one. */
+bool group_may_signal(const struct context *c, const struct group *g);
+/* Everything else: root, itself, or a process whose user and group ids, real and effective, are all
+ * among the caller's: it has no right that the caller could not take on. */
 bool group_may_control(const struct context *c, const struct group *g);
+/* Some process of g's session, alive or not yet waited for, is in this process group. */
+bool group_session_has(const struct group *g, uint32_t pgid);
 
 /* ---- contexts ----------------------------------------------------------------------------- */
 struct context {
@@ -237,6 +247,29 @@ bool context_be_alone(void);
 /* Bootstrap: the first context, built by main.c. */
 void proc_init(void);
 void context_for_each(void (*visit)(struct context *c, void *arg), void *arg);
+
+/* ---- faults on purpose -------------------------------------------------------------------- */
+enum inject_kind { INJECT_KILL, INJECT_ALLOC };
+extern bool inject_armed; /* somebody is */
+
+/* Where a kill may arrive. No lock held. */
+void inject_pass(const char *where);
+static inline void inject_point(const char *where) {
+  if (UNLIKELY(inject_armed)) {
+    inject_pass(where);
+  }
+}
+/* The caller's nth step from now kills it, or its nth allocation from now fails. ABI_EBUSY. */
+[[nodiscard]] enum abi_error inject_arm(enum inject_kind kind, uint64_t nth);
+void inject_off(const struct context *c); /* if it is c that is armed */
+void inject_note(const char *where);      /* what came of the caller's failed allocation */
+/* What the last arming has come to. */
+struct inject_report {
+  uint64_t seen;
+  bool fired;
+  const char *where;
+};
+struct inject_report inject_read(void);
 
 /* ---- futex -------------------------------------------------------------------------------- */
 void futex_init(void);

@@ -10,6 +10,7 @@
  * A fault of the thread's own (forced) is delivered first; blocked or not caught it kills. */
 #include "arch/upcall.h"
 #include "base/panic.h"
+#include "base/trace.h"
 #include "proc/proc_priv.h"
 
 #define DEFAULT_IGNORE                                                                             \
@@ -111,7 +112,7 @@ static void pgid_visit(struct context *c, void *arg) {
     return;
   }
   p->n_found++;
-  if (group_may_control(p->sender, c->group) &&
+  if (group_may_signal(p->sender, c->group) &&
       signal_post(c->group, p->signo, p->sender->group->pid) == OK) {
     p->n_sent++;
   }
@@ -277,6 +278,8 @@ bool upcall_page_fault(const struct arch_fault *f) {
   if (c->space == NULL) {
     return false;
   }
+  trace(TRACE_FAULT, f->addr,
+        f->write | (uint64_t)f->exec << 1 | (uint64_t)f->present << 2 | (uint64_t)f->user << 3);
   enum abi_error e = ABI_EFAULT;
   if (f->addr < ABI_USER_END) {
     e = space_fault(c->space, f->addr, f->write, f->exec);
@@ -285,6 +288,7 @@ bool upcall_page_fault(const struct arch_fault *f) {
     return true;
   }
   if (f->user && e == ABI_ENOMEM) {
+    inject_note("page fault");
     log_printf("out of memory: process %u (%s) is killed\n", c->group->pid, c->group->name);
     group_kill(c->group, SIGNAL_KILL);
   } else if (f->user) {

@@ -25,6 +25,7 @@ bool context_interrupted(void) {
 enum abi_error wait_until(struct waitq *q, bool (*cond)(void *), void *arg, uint64_t deadline_ns) {
   struct waiter w;
   enum abi_error e = OK;
+  inject_point("wait");
   waitq_add(q, &w);
   while (!cond(arg)) {
     if (context_interrupted()) {
@@ -44,7 +45,8 @@ enum abi_error wait_until(struct waitq *q, bool (*cond)(void *), void *arg, uint
 void context_work(struct arch_user_frame *frame) {
   struct context *c = context_current();
   uint32_t work;
-  while ((work = atomic_load_explicit(&c->thread.arch.work, memory_order_acquire)) != 0) {
+  while ((work = atomic_load_explicit(&c->thread.arch.work, memory_order_acquire) &
+                 ~ARCH_WORK_INJECT) != 0) {
     if (work & ARCH_WORK_DIE) {
       context_exit();
     } else if (work & ARCH_WORK_STOP) {
@@ -57,6 +59,9 @@ void context_work(struct arch_user_frame *frame) {
   }
 }
 
-void upcall_return_to_user(struct arch_user_frame *frame) {
+void upcall_return_to_user(struct arch_user_frame *frame, bool called) {
+  if (called) {
+    inject_point("return");
+  }
   context_work(frame);
 }

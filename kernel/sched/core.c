@@ -2,17 +2,19 @@
  *
  * schedule() runs under the CPU's runqueue lock, which is held across the switch and released by
  * finish_switch() on the next thread's stack: so a thief, which takes the same lock, never gets a
- * thread whose stack is still in use [S3]. */
-#include "sched/sched_priv.h"
+ * thread whose stack is still in use [S3]. Times here are TSC ticks. */
 #include "base/panic.h"
 #include "lib/string.h"
+#include "sched/sched_priv.h"
 
-#define PRIO_NICE_0 96u
-#define NS_PER_US 1000ul
-#define STEAL_LOOK 8u /* threads that a thief considers: pinned ones must not make it O(n) */
-#define SLICE_MIN_NS 50000ul
+#define SKIP_MOST 8u /* threads in debt that one look passes over: the look stays O(1) */
 
-enum schedule_why { WHY_PREEMPT, WHY_YIELD, WHY_PARK, WHY_EXIT };
+enum schedule_why {
+  WHY_PREEMPT = TRACE_WHY_PREEMPT,
+  WHY_YIELD = TRACE_WHY_YIELD,
+  WHY_PARK = TRACE_WHY_BLOCK,
+  WHY_EXIT = TRACE_WHY_EXIT
+};
 
 struct cpu_sched cpu_scheds[MAX_CPUS];
 static _Atomic uint64_t online_mask;
@@ -22,26 +24,13 @@ uint64_t sched_online_mask(void) {
 }
 
 uint32_t sched_n_runnable(uint32_t cpu) {
-  return runq_count(&cpu_scheds[cpu].rq);
+  return cpu_waiting(&cpu_scheds[cpu]);
 }
 
 /* ---- threads ------------------------------------------------------------------------------ */
 
 static void timer_unpark(struct timer *timer) {
   sched_unpark(CONTAINER_OF(timer, struct thread, timer));
-}
-
-static uint8_t thread_prio(const struct thread *t) {
-  uint32_t own = t->policy != SCHED_ABI_OTHER
-                     ? RUNQ_FIRST_TIMESHARE - 1 - t->rt_priority % RUNQ_FIRST_TIMESHARE
-                     : PRIO_NICE_0 + (uint32_t)t->nice;
-  return (uint8_t)MIN(own, (uint32_t)t->boost);
-}
-
-/* Slice by weight: nice 0 has the parameter's, nice -20 twice that, nice 19 a twentieth. */
-uint64_t sched_slice_ns(const struct thread *t) {
-  uint64_t slice = SCHED_PARAM_GET(slice_us) * NS_PER_US * (uint64_t)(20 - t->nice) / 20;
-  return MAX(slice, SLICE_MIN_NS);
 }
 
 static void finish_switch(void);
@@ -59,6 +48,7 @@ static void thread_prepare(struct thread *t) {
   timer_init(&t->timer, timer_unpark);
   t->affinity = UINT64_MAX;
   t->boost = RUNQ_NONE;
+  t->since = arch_tsc();
 }
 
 void thread_init(struct thread *t, uint64_t stack_top, void *fpu, void (*entry)(void *),
@@ -68,43 +58,50 @@ void thread_init(struct thread *t, uint64_t stack_top, void *fpu, void (*entry)(
   arch_thread_init(&t->arch, stack_top, thread_first, t);
   t->entry = entry;
   t->arg = arg;
-  t->prio = thread_prio(t);
-  t->slice_ns = sched_slice_ns(t);
+  t->left = share_quantum(&sched_rules.share, 0);
+  thread_prio_update(t);
   atomic_store_explicit(&t->cpu, cpu_id(), memory_order_relaxed);
   atomic_store_explicit(&t->park, THREAD_PARKED, memory_order_relaxed);
 }
 
 uint64_t thread_run_ns(const struct thread *t) {
-  uint64_t now = clock_now(), since = t->since_ns;
-  return t->run_ns +
-         (atomic_load_explicit(&t->on_cpu, memory_order_relaxed) && now > since ? now - since : 0);
+  uint64_t now = arch_tsc(), since = t->since;
+  bool runs = atomic_load_explicit(&t->on_cpu, memory_order_relaxed) && now > since;
+  return clock_ticks_to_ns(t->run + (runs ? now - since : 0));
 }
 
 /* ---- the switch --------------------------------------------------------------------------- */
 
-/* What is left to do for the thread that was switched from; first thing on the next one's stack. */
-static void finish_switch(void) NO_LOCK_CHECK {
-  struct cpu_sched *cs = sched_self();
-  struct thread *from = cs->from;
-  bool exits = cs->from_exits, moves = cs->from_moves;
-  cs->from_exits = cs->from_moves = false;
-  atomic_store_explicit(&from->on_cpu, 0, memory_order_release);
-  spin_unlock(&cs->lock);
-  if (UNLIKELY(exits)) {
+static void from_leave(struct thread *from, enum from_then then) {
+  if (then == FROM_EXITS) {
     from->reap(from);
-  } else if (UNLIKELY(moves)) {
+  } else {
     wake_place(from);
   }
 }
 
-static void switch_to(struct cpu_sched *cs, struct thread *prev, struct thread *next) {
+/* What is left to do for the thread that was switched from; first thing on the next one's stack. */
+static inline void finish_switch(void) NO_LOCK_CHECK {
+  struct cpu_sched *cs = sched_self();
+  struct thread *from = cs->from;
+  enum from_then then = cs->from_then;
+  cs->from_then = FROM_STAYS;
+  atomic_store_explicit(&from->on_cpu, 0, memory_order_release);
+  spin_unlock(&cs->lock);
+  lock_debug_narrow(false);
+  if (UNLIKELY(then != FROM_STAYS)) {
+    from_leave(from, then);
+  }
+}
+
+static inline void switch_to(struct cpu_sched *cs, struct thread *prev, struct thread *next) {
   counter_add(COUNTER_SWITCHES, 1);
   cs->current = next;
   cs->from = prev;
-  atomic_store_explicit(&next->cpu, cpu_id(), memory_order_relaxed);
-  atomic_exchange(
-      &next->on_cpu,
-      1); /* before it looks at its work: thread_set_work() sets that, then looks here */
+  atomic_store_explicit(&next->cpu, cs->id, memory_order_relaxed);
+  next->round = cs->rq.round;
+  /* Before it looks at its work: thread_set_work() sets that, then looks here. */
+  atomic_exchange(&next->on_cpu, 1);
   if (next->space != NULL && next->space != arch_cpu_self()->space) {
     counter_add(COUNTER_SWITCH_SPACE, 1);
     arch_space_enter(next->space);
@@ -113,65 +110,135 @@ static void switch_to(struct cpu_sched *cs, struct thread *prev, struct thread *
   finish_switch();
 }
 
-/* Where a thread that stays runnable goes. */
-static void requeue(struct cpu_sched *cs, struct thread *t, enum schedule_why why)
-    HOLDS(&cs->lock) {
-  if (UNLIKELY(!(t->affinity >> cpu_id() & 1))) {
-    cs->from_moves = true;
-  } else if (t->slice_ns == 0 && t->policy != SCHED_ABI_FIFO) {
-    t->slice_ns = sched_slice_ns(t);
-    runq_push_expired(&cs->rq, &t->rq, t->prio);
-  } else if (why == WHY_YIELD) {
-    /* Into the next round: among the active ones it would come before those whose slice is over. */
-    runq_push_expired(&cs->rq, &t->rq, t->prio);
+/* Its slice is over: a new quantum, for the next round. Who sleeps much may use it in this one, as
+ * long as nobody who waits for the next starves. */
+static void requeue_expired(struct cpu_sched *cs, struct thread *t, uint64_t now) HOLDS(&cs->lock) {
+  t->left = thread_grant(t);
+  thread_prio_update(t);
+  if (t->credit > sched_rules.share.credit_most / 2 && t->left > 0 && !cpu_starves(cs, now)) {
+    runq_push(&cs->rq, &t->rq, t->prio);
   } else {
-    runq_push_front(&cs->rq, &t->rq, t->prio);
+    push_expired(cs, t, now);
   }
 }
 
-static void account(struct cpu_sched *cs, struct thread *t, uint64_t now) HOLDS(&cs->lock) {
-  (void)cs;
-  uint64_t ran = now - t->since_ns;
-  t->run_ns += ran;
-  t->slice_ns -= MIN(ran, t->slice_ns);
-  t->since_ns = now;
+static inline struct thread *thread_of(struct runq_node *node) {
+  return CONTAINER_OF(node, struct thread, rq);
 }
 
-/* The next thread begins or goes on with its slice; the timer runs only when somebody waits for its
- * end. */
-static void slice_begin(struct cpu_sched *cs, struct thread *t, uint64_t now) HOLDS(&cs->lock) {
-  t->since_ns = now;
-  if (t == cs->idle || runq_count(&cs->rq) == 0 || t->policy == SCHED_ABI_FIFO) {
-    cs->slice_end_ns = UINT64_MAX;
-    return;
+/* The hand-off, if the queue has nobody better; the best real-time thread that is not throttled;
+ * the best one that is not in debt [H1]. */
+static inline struct thread *pick(struct cpu_sched *cs, uint64_t now) HOLDS(&cs->lock) {
+  struct thread *t = cs->handoff;
+  if (t != NULL) {
+    cs->handoff = NULL;
+    cs->handoff_end = NEVER;
+    if (LIKELY(t->prio <= runq_best_prio(&cs->rq))) {
+      return t;
+    }
+    runq_push(&cs->rq, &t->rq, t->prio);
   }
-  cs->slice_end_ns = now + t->slice_ns;
-  timer_program(cs, cs->slice_end_ns);
+  if (runq_count(&cs->rq) == 0) {
+    return cs->idle;
+  }
+  if (UNLIKELY(runq_has_realtime(&cs->rq))) {
+    return rt_pick(cs, now);
+  }
+  for (uint32_t skipped = 0;; skipped++) {
+    t = thread_of(runq_pop_timeshare(&cs->rq));
+    if (LIKELY(t->left > 0) || skipped == SKIP_MOST) {
+      return t;
+    }
+    t->left = thread_grant(t);
+    push_expired(cs, t, now);
+  }
 }
 
-static void schedule(enum schedule_why why) NO_LOCK_CHECK {
+/* Who runs next when prev goes on being runnable. */
+static struct thread *pick_with(struct cpu_sched *cs, struct thread *prev, enum schedule_why why,
+                                uint64_t now) HOLDS(&cs->lock) {
+  if (UNLIKELY(!(prev->affinity >> cs->id & 1))) {
+    cs->from_then = FROM_MOVES;
+  } else if (prev->left <= 0 && prev->policy != SCHED_ABI_FIFO) {
+    requeue_expired(cs, prev, now);
+  } else if (why == WHY_YIELD) {
+    /* Into the next round: in this one it would come before those whose slice is over. */
+    push_expired(cs, prev, now);
+  } else {
+    runq_push_front(&cs->rq, &prev->rq, prev->prio);
+  }
+  return pick(cs, now);
+}
+
+static inline struct cpu_sched *schedule_begin(void) NO_LOCK_CHECK {
   struct cpu_sched *cs = sched_self();
   if (CATHODE_DEBUG) {
     lock_debug_none_held("schedule");
   }
+  lock_debug_narrow(true);
   spin_lock(&cs->lock);
+  return cs;
+}
+
+static inline void schedule_end(struct cpu_sched *cs) NO_LOCK_CHECK {
+  spin_unlock(&cs->lock);
+  lock_debug_narrow(false);
+}
+
+static void schedule(enum schedule_why why) NO_LOCK_CHECK {
+  struct cpu_sched *cs = schedule_begin();
   struct thread *prev = cs->current;
-  atomic_fetch_and_explicit(&prev->arch.work, ~ARCH_WORK_RESCHED, memory_order_relaxed);
   wake_list_drain(cs);
-  uint64_t now = clock_now();
-  account(cs, prev, now);
-  if (prev != cs->idle && why <= WHY_YIELD) {
-    requeue(cs, prev, why);
+  if (atomic_load_explicit(&prev->arch.work, memory_order_relaxed) & ARCH_WORK_RESCHED) {
+    atomic_fetch_and_explicit(&prev->arch.work, ~ARCH_WORK_RESCHED, memory_order_relaxed);
   }
-  struct runq_node *node = runq_pop(&cs->rq);
-  struct thread *next = node ? CONTAINER_OF(node, struct thread, rq) : cs->idle;
-  slice_begin(cs, next, now);
+  uint64_t now = arch_tsc();
+  account(cs, prev, now);
+  struct thread *next = why <= WHY_YIELD ? pick_with(cs, prev, why, now) : pick(cs, now);
+  next->since = now;
+  slice_begin(cs, next);
   if (next == prev) {
-    spin_unlock(&cs->lock);
+    if (why == WHY_PARK &&
+        prev != cs->idle) { /* parked and woken at once: noted, though nobody else ran */
+      trace(TRACE_SWITCH, next->arch.id, why);
+    }
+    schedule_end(cs);
     return;
   }
-  cs->from_exits = why == WHY_EXIT;
+  if (UNLIKELY(why == WHY_EXIT)) {
+    cs->from_then = FROM_EXITS;
+  }
+  trace(TRACE_SWITCH, next->arch.id, why);
   switch_to(cs, prev, next);
+}
+
+/* The commonest yield, to an equal: a thread that has nothing special about it, on a CPU where
+ * nothing special waits, in a fraction of schedule()'s instructions. False, with nothing done, when
+ * it is not so. */
+static bool yield_to_equal(void) NO_LOCK_CHECK {
+  struct cpu_sched *cs = schedule_begin();
+  struct thread *prev = cs->current;
+  uint64_t now = arch_tsc(), ran = now - prev->since;
+  uint64_t special = (uint64_t)atomic_load_explicit(&cs->wake_list, memory_order_relaxed) |
+                     (uint64_t)cs->handoff | cs->rq.words[0] | cs->rq.words[1] | prev->credit |
+                     atomic_load_explicit(&prev->arch.work, memory_order_relaxed);
+  struct runq_node *node = NULL;
+  if (special == 0 && prev->prio >= RUNQ_FIRST_TIMESHARE && prev->left > (int64_t)ran) {
+    node = runq_rotate(&cs->rq, &prev->rq, prev->prio);
+  }
+  struct thread *next = thread_of(node);
+  if (UNLIKELY(node == NULL)) {
+    schedule_end(cs);
+    return false;
+  }
+  prev->left -= (int64_t)ran; /* somebody waited: the time counts */
+  prev->run += ran;
+  prev->since = next->since = now;
+  cs->slice_end = now + (uint64_t)share_slice(&sched_rules.share, next->left);
+  timer_program(cs, cs->slice_end);
+  trace(TRACE_SWITCH, next->arch.id, WHY_YIELD);
+  switch_to(cs, prev, next);
+  return true;
 }
 
 /* ---- what threads call -------------------------------------------------------------------- */
@@ -201,14 +268,19 @@ void sched_park(uint64_t deadline_ns) {
 
 void sched_yield(void) {
   struct cpu_sched *cs = sched_self();
-  if (runq_count(&cs->rq) > 0 || !wake_list_is_empty(cs)) {
+  if ((cpu_waiting(cs) > 0 || !wake_list_is_empty(cs)) && !yield_to_equal()) {
     schedule(WHY_YIELD);
   }
 }
 
 void sched_preempt(void) {
   counter_add(COUNTER_PREEMPTS, 1);
+  trace(TRACE_PREEMPT, thread_current()->arch.id, 0);
   schedule(WHY_PREEMPT);
+}
+
+void schedule_idle(void) {
+  schedule(WHY_PARK); /* it is on no queue, and not to be */
 }
 
 void sched_point(void) {
@@ -224,162 +296,35 @@ _Noreturn void sched_exit(void) {
   panic("a dead thread was switched to");
 }
 
-/* Called on the thread itself or on one that is not running; a queued thread keeps its place until
- * it next runs, when requeue() or the wake-up sees the new values. */
-void sched_set_affinity(struct thread *t, uint64_t mask) {
-  t->affinity = mask;
-  if (t == thread_current() && !(mask >> cpu_id() & 1)) {
-    schedule(WHY_YIELD);
-  } else if (t != thread_current() && atomic_load(&t->on_cpu) &&
-             !(mask >> atomic_load(&t->cpu) & 1)) {
-    atomic_fetch_or(&t->arch.work,
-                    ARCH_WORK_RESCHED); /* requeue() sends it on; it must not be woken */
-    arch_ipi_send(atomic_load(&t->cpu), ARCH_IPI_WAKE);
-  }
-}
-
-/* The runqueue of the CPU where the thread is, locked; it does not move meanwhile. */
-static struct cpu_sched *thread_lock(struct thread *t) NO_LOCK_CHECK {
-  for (;;) {
-    uint32_t cpu = atomic_load(&t->cpu);
-    spin_lock(&cpu_scheds[cpu].lock);
-    if (cpu == atomic_load(&t->cpu)) {
-      return &cpu_scheds[cpu];
-    }
-    spin_unlock(&cpu_scheds[cpu].lock);
-  }
-}
-
-/* What decides its priority has changed: to its new place, if it is queued. One that is in between
- * (on a wake list, on its way to a thief) is queued by its new priority. Unlocks. */
-static void prio_apply(struct cpu_sched *cs, struct thread *t) NO_LOCK_CHECK {
-  t->prio = thread_prio(t);
-  if (runq_is_queued(&t->rq)) {
-    runq_remove(&cs->rq, &t->rq);
-    runq_push(&cs->rq, &t->rq, t->prio);
-  }
-  struct thread *current = cs->current;
-  bool preempts = current != cs->idle && runq_best_prio(&cs->rq) < current->prio;
-  if (preempts) {
-    atomic_fetch_or(&current->arch.work, ARCH_WORK_RESCHED);
-  }
-  spin_unlock(&cs->lock);
-  if (preempts && cs != sched_self()) {
-    arch_ipi_send((uint32_t)(cs - cpu_scheds), ARCH_IPI_WAKE);
-  }
-}
-
-void sched_boost(struct thread *t, uint8_t prio) NO_LOCK_CHECK {
-  struct cpu_sched *cs = thread_lock(t);
-  t->boost = prio;
-  prio_apply(cs, t);
-}
-
-void sched_set_policy(struct thread *t, uint8_t policy, uint8_t rt_priority,
-                      int8_t nice) NO_LOCK_CHECK {
-  struct cpu_sched *cs = thread_lock(t);
-  t->policy = policy;
-  t->rt_priority = rt_priority;
-  t->nice = nice;
-  t->slice_ns = MIN(t->slice_ns, sched_slice_ns(t));
-  prio_apply(cs, t);
-}
-
-/* ---- idle --------------------------------------------------------------------------------- */
-
-/* Take one thread from the CPU with most waiting, if it may run here. */
-bool sched_steal(struct cpu_sched *cs) {
-  uint32_t self = cpu_id(), victim = self, most = 0;
-  for (uint64_t rest = sched_online_mask() & ~(1ul << self); rest != 0; rest &= rest - 1) {
-    uint32_t cpu = bit_first(rest);
-    uint32_t n = sched_n_runnable(cpu);
-    victim = n > most ? cpu : victim;
-    most = MAX(n, most);
-  }
-  if (most == 0) {
-    return false;
-  }
-  struct cpu_sched *vs = &cpu_scheds[victim];
-  spin_lock(&vs->lock);
-  struct runq_node *node = runq_steal_first(&vs->rq);
-  for (uint32_t looked = 1;
-       node != NULL && !(CONTAINER_OF(node, struct thread, rq)->affinity >> self & 1); looked++) {
-    node = looked < STEAL_LOOK ? runq_steal_next(&vs->rq, node) : NULL;
-  }
-  if (node != NULL) {
-    runq_remove(&vs->rq, node);
-  }
-  spin_unlock(&vs->lock);
-  if (node == NULL) {
-    return false;
-  }
-  counter_add(COUNTER_STEALS, 1);
-  spin_lock(&cs->lock);
-  atomic_store_explicit(&CONTAINER_OF(node, struct thread, rq)->cpu, self, memory_order_relaxed);
-  runq_push(&cs->rq, node, CONTAINER_OF(node, struct thread, rq)->prio);
-  spin_unlock(&cs->lock);
-  return true;
-}
-
-static bool idle_has_work(struct cpu_sched *cs) {
-  return runq_count(&cs->rq) > 0 || !wake_list_is_empty(cs);
-}
-
-static void idle_poll(struct cpu_sched *cs) {
-  uint64_t poll_ns = SCHED_PARAM_GET(idle_poll_us) * NS_PER_US;
-  if (poll_ns == 0) {
-    return;
-  }
-  for (uint64_t end = clock_now() + poll_ns; clock_now() < end && !idle_has_work(cs);) {
-    arch_relax();
-    arch_irq_window();
-  }
-}
-
-/* The mask's bit is set by a locked instruction before the last look for work, and a waker pushes
- * before it looks at the mask; in any case a push to an empty list is followed by an interrupt,
- * which HLT sees. */
-_Noreturn static void idle_loop(struct cpu_sched *cs) {
-  uint64_t bit = 1ul << cpu_id();
-  for (;;) {
-    if (!idle_has_work(cs) && SCHED_PARAM_GET(steal)) {
-      sched_steal(cs);
-    }
-    atomic_fetch_or(&sched_idle_mask, bit);
-    idle_poll(cs);
-    if (!idle_has_work(cs)) {
-      arch_idle();
-    }
-    atomic_fetch_and(&sched_idle_mask, ~bit);
-    if (idle_has_work(cs)) {
-      schedule(WHY_PREEMPT);
-    }
-  }
-}
+/* ---- the CPUs ----------------------------------------------------------------------------- */
 
 void sched_init(void) {
+  sched_rules_update();
   for (uint32_t i = 0; i < MAX_CPUS; i++) {
     struct cpu_sched *cs = &cpu_scheds[i];
     spin_init(&cs->lock, RANK_RUNQ);
     spin_init(&cs->wheel_lock, RANK_WHEEL);
     runq_init(&cs->rq);
     wheel_init(&cs->wheel, 0);
-    cs->armed_ns = cs->slice_end_ns = UINT64_MAX;
+    cs->armed = cs->slice_end = cs->handoff_end = NEVER;
+    cs->id = i;
     cs->idle = &cs->idle_thread;
   }
 }
 
 void sched_cpu_init(void) {
-  struct cpu_sched *cs = sched_self();
+  struct cpu_sched *cs = &cpu_scheds[cpu_id()];
   struct thread *idle = cs->idle; /* it has a stack already: this one; ring 0 alone needs no more */
   thread_prepare(idle);
-  idle->prio = RUNQ_PRIOS - 1;
-  idle->affinity = 1ul << cpu_id();
+  idle->prio = RUNQ_NONE;
+  idle->affinity = 1ul << cs->id;
+  atomic_store(&idle->cpu, cs->id);
   atomic_store(&idle->on_cpu, 1);
   atomic_store(&idle->park, THREAD_RUNNING);
   cs->current = idle;
   arch_cpu_self()->current = &idle->arch;
-  atomic_fetch_or(&online_mask, 1ul << cpu_id());
+  arch_cpu_self()->sched = cs;
+  atomic_fetch_or(&online_mask, 1ul << cs->id);
 }
 
 _Noreturn void sched_cpu_run(void) {

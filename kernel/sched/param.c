@@ -1,5 +1,5 @@
 /* The scheduler's parameters, all from abi/sched_params.def. */
-#include "sched/sched.h"
+#include "sched/sched_priv.h"
 
 const struct sched_param_info sched_param_info[SCHED_PARAM_COUNT] = {
 #define SCHED_PARAM(name, unit, initial, least, most, text)                                        \
@@ -14,10 +14,15 @@ _Atomic uint64_t sched_params[SCHED_PARAM_COUNT] = {
 #undef SCHED_PARAM
 };
 
+static struct spinlock param_lock = SPINLOCK(PARAMS);
+
 enum abi_error sched_param_set(enum sched_param p, uint64_t value) {
   if (value < sched_param_info[p].least || value > sched_param_info[p].most) {
     return ABI_ERANGE;
   }
+  spin_lock(&param_lock);
   atomic_store_explicit(&sched_params[p], value, memory_order_relaxed);
+  sched_rules_update();
+  spin_unlock(&param_lock);
   return OK;
 }

@@ -2,9 +2,11 @@
 #include "sched/runq.h"
 
 void runq_init(struct runq *rq) {
-  rq->words[0] = rq->words[1] = rq->words[2] = 0;
+  for (unsigned word = 0; word < RUNQ_QUEUES / 64; word++) {
+    rq->words[word] = 0;
+  }
   rq->n = 0;
-  rq->active = 1;
+  rq->round = 0;
   for (unsigned q = 0; q < RUNQ_QUEUES; q++) {
     list_init(&rq->queues[q]);
   }
@@ -19,21 +21,25 @@ static struct runq_node *word_last(const struct runq *rq, uint32_t word, uint64_
   return CONTAINER_OF(node, struct runq_node, link);
 }
 
-/* The last node of all words that run before `word`, and of `word` itself within `bits`. They run
- * in the order real-time, active, expired. */
+/* The word that runs next before `word`: expired, active, 1, 0. RUNQ_QUEUES / 64: none. */
+static uint32_t word_before(const struct runq *rq, uint32_t word) {
+  if (word == runq_expired(rq)) {
+    return runq_active(rq);
+  }
+  return word == runq_active(rq) ? 1 : word == 1 ? 0 : RUNQ_QUEUES / 64;
+}
+
+/* The last node of `word` within `bits`, and failing that of the words that run before it. */
 static struct runq_node *runq_last_within(const struct runq *rq, uint32_t word, uint64_t bits) {
   struct runq_node *node = word_last(rq, word, bits);
-  if (!node && word == 3 - rq->active) {
-    node = word_last(rq, rq->active, rq->words[rq->active]);
-  }
-  if (!node && word != 0) {
-    node = word_last(rq, 0, rq->words[0]);
+  while (!node && (word = word_before(rq, word)) < RUNQ_QUEUES / 64) {
+    node = word_last(rq, word, rq->words[word]);
   }
   return node;
 }
 
 struct runq_node *runq_steal_first(const struct runq *rq) {
-  uint32_t expired = 3 - rq->active;
+  uint32_t expired = runq_expired(rq);
   return runq_last_within(rq, expired, rq->words[expired]);
 }
 
@@ -61,7 +67,7 @@ static bool queue_check(const struct runq *rq, unsigned q, uint32_t *n) {
 
 bool runq_check(const struct runq *rq) {
   uint32_t n = 0;
-  bool ok = rq->active == 1 || rq->active == 2;
+  bool ok = true;
   for (unsigned q = 0; q < RUNQ_QUEUES; q++) {
     ok = ok && queue_check(rq, q, &n);
   }

@@ -74,7 +74,8 @@ static void model_enter(struct model_node *m, uint32_t prio, uint32_t round, int
 
 static void step_push(struct model_node *m) {
   /* Few different priorities, so that queues get long; all bits of all words now and then. */
-  uint32_t prio = rng_one_in(&rng, 4) ? rng_below(&rng, RUNQ_PRIOS) : 60 + rng_below(&rng, 8);
+  uint32_t prio = rng_one_in(&rng, 4) ? rng_below(&rng, RUNQ_PRIOS)
+                                      : RUNQ_FIRST_TIMESHARE - 4 + rng_below(&rng, 8);
   switch (rng_below(&rng, 3)) {
   case 0:
     runq_push(&rq, &m->node, prio);
@@ -111,6 +112,51 @@ static void step_pop(void) {
   }
 }
 
+/* A yield to an equal is a push into the round that goes on, or into the next when this one is dry,
+ * behind the others, and a pop. */
+static void step_rotate(struct model_node *m) {
+  struct model_node *best = model_best();
+  uint32_t prio = RUNQ_FIRST_TIMESHARE + rng_below(&rng, 8);
+  if (m->queued || runq_has_realtime(&rq)) {
+    return;
+  }
+  struct runq_node *first = runq_rotate(&rq, &m->node, prio);
+  TAP_REQUIRE((first != NULL) == (best != NULL && best->prio == prio));
+  if (first != NULL) {
+    TAP_REQUIRE(first == &best->node);
+    round_now = best->round;
+    model_enter(m, prio, round_now, ++seq_back);
+    best->queued = false;
+    n_queued--;
+  }
+}
+
+static bool model_has_timeshare(void) {
+  for (unsigned i = 0; i < N_NODES; i++) {
+    if (nodes[i].queued && nodes[i].prio >= RUNQ_FIRST_TIMESHARE) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/* The best one but for the real-time ones. */
+static void step_pop_timeshare(void) {
+  struct model_node *best = NULL;
+  TAP_REQUIRE(runq_has_timeshare(&rq) == model_has_timeshare());
+  for (unsigned i = 0; i < N_NODES; i++) {
+    struct model_node *m = &nodes[i];
+    if (m->queued && m->prio >= RUNQ_FIRST_TIMESHARE && (!best || model_before(m, best))) {
+      best = m;
+    }
+  }
+  if (best) {
+    TAP_REQUIRE(runq_pop_timeshare(&rq) == &best->node);
+    round_now = MAX(round_now, best->round);
+    model_leave(best);
+  }
+}
+
 /* The thief's walk visits every node once, in the reverse of the running order. */
 static void step_steal(void) {
   struct model_node *expected = model_last_before(NULL);
@@ -127,7 +173,13 @@ static void random_step(unsigned push_weight) {
   struct model_node *m = &nodes[rng_below(&rng, N_NODES)];
   uint32_t what = rng_below(&rng, 16);
   if (what >= push_weight) {
-    step_pop();
+    if (rng_one_in(&rng, 4)) {
+      step_rotate(m);
+    } else if (rng_one_in(&rng, 4)) {
+      step_pop_timeshare();
+    } else {
+      step_pop();
+    }
   } else if (m->queued) {
     runq_remove(&rq, &m->node);
     model_leave(m);
@@ -155,7 +207,7 @@ static bool drains_empty(void) {
   }
   step_pop();
   return runq_check(&rq) && !runq_steal_first(&rq) &&
-         (rq.words[0] | rq.words[1] | rq.words[2]) == 0;
+         (rq.words[0] | rq.words[1] | rq.words[2] | rq.words[3]) == 0;
 }
 
 /* Every priority alone, in each of the three ways in. */
@@ -177,17 +229,17 @@ static bool every_prio(void) {
 /* One that uses up its slices for ever cannot keep a worse one from running: a round is bounded. */
 static bool nobody_starves(void) {
   model_init();
-  runq_push(&rq, &nodes[0].node, 64);
-  runq_push(&rq, &nodes[1].node, 127);
-  runq_push_expired(&rq, runq_pop(&rq), 64);
+  runq_push(&rq, &nodes[0].node, 128);
+  runq_push(&rq, &nodes[1].node, 191);
+  runq_push_expired(&rq, runq_pop(&rq), 128);
   return runq_pop(&rq) == &nodes[1].node && runq_pop(&rq) == &nodes[0].node;
 }
 
 /* Real-time runs before any timeshare, also when a new round has begun. */
 static bool real_time_first(void) {
   model_init();
-  runq_push_expired(&rq, &nodes[0].node, 64);
-  runq_push_expired(&rq, &nodes[1].node, 63);
+  runq_push_expired(&rq, &nodes[0].node, 128);
+  runq_push_expired(&rq, &nodes[1].node, 127);
   return runq_pop(&rq) == &nodes[1].node && runq_pop(&rq) == &nodes[0].node;
 }
 

@@ -18,13 +18,19 @@
  *
  * [S3] on_cpu is set from before a thread is switched to until it has been switched from, on the
  * CPU that does it. A waker that finds it set leaves the thread to that CPU's wake list, which is
- * drained after the switch: no stack is ever used by two CPUs. */
+ * drained after the switch: no stack is ever used by two CPUs.
+ *
+ * [S4] A queued thread is queued on CPU `cpu`, whose lock guards what is marked RUNQ. Whoever moves
+ * a thread stores `cpu` first, then passes a full barrier, then reads its priority; whoever changes
+ * the priority writes it under the lock of `cpu`, passes a full barrier and looks at `cpu` again.
+ * So no change is lost to a thread on its way. */
 #ifndef CATHODE_SCHED_SCHED_H
 #define CATHODE_SCHED_SCHED_H
 
 #include "base/lock.h"
 #include "lib/list.h"
 #include "sched/runq.h"
+#include "sched/share.h"
 #include "sched/wheel.h"
 
 /* ---- timers ------------------------------------------------------------------------------- */
@@ -42,8 +48,6 @@ void timer_arm(struct timer *t, uint64_t deadline_ns);
 bool timer_cancel(struct timer *t);
 
 /* ---- threads ------------------------------------------------------------------------------ */
-#define SCHED_RT_MAX 63u /* real-time priorities are 1, the worst, to this */
-
 enum thread_park { THREAD_RUNNING = 0, THREAD_TOKEN = 1, THREAD_PARKED = 2 };
 
 struct thread {
@@ -51,18 +55,20 @@ struct thread {
   struct arch_space *space; /* [o] NULL: kernel thread, keeps what is loaded */
   _Atomic uint32_t park;    /* [a] enum thread_park, [S1] */
   _Atomic uint32_t on_cpu;  /* [a] [S3] */
-  _Atomic uint32_t cpu;     /* [RUNQ/r] where it last was queued or ran */
-  uint8_t prio;             /* [RUNQ/r] in effect: 0 best .. 127 */
-  uint8_t boost;            /* [RUNQ/r] prio is no worse than this; RUNQ_NONE: no boost */
+  _Atomic uint32_t cpu;     /* [a] where it is queued, is on its way to, runs or last ran [S4] */
+  uint8_t prio;             /* [RUNQ/r] 0 best; what follows from the five below and its credit */
   uint8_t policy;           /* [RUNQ/r] SCHED_ABI_* */
   int8_t nice;              /* [RUNQ/r] */
   uint8_t rt_priority;      /* [RUNQ/r] 1..SCHED_RT_MAX for real-time policies */
+  uint8_t boost;            /* [RUNQ/r] never worse than this: sched_boost(); RUNQ_NONE for none */
   struct runq_node rq;      /* [RUNQ] */
   struct thread *wake_next; /* [a] link of a wake list */
   uint64_t affinity;        /* [RUNQ/r] CPUs it may use, never 0 */
-  uint64_t slice_ns;        /* [RUNQ] left of its slice */
-  uint64_t since_ns;        /* [o] when it last got the CPU */
-  uint64_t run_ns;          /* [o/r] */
+  int64_t left;             /* [RUNQ] ticks of its quantum, share.h */
+  uint64_t credit;          /* [RUNQ] ticks of sleep credit */
+  uint64_t since;           /* [RUNQ] TSC: when it last got the CPU, or left it */
+  uint64_t run;             /* [o/r] ticks run before that */
+  uint32_t round;           /* [RUNQ] of its queue, when it was last queued there */
   struct timer timer;       /* [o] of sched_park() */
   void (*entry)(void *);    /* [c] first function */
   void *arg;
@@ -91,6 +97,9 @@ void thread_set_work(struct thread *t, uint32_t work);
 void sched_park(uint64_t deadline_ns);
 /* Wake-up; any context, any CPU. The caller guarantees that t is alive. */
 void sched_unpark(struct thread *t);
+/* The same, of a thread that gets what the caller sent and the caller is about to wait for: if this
+ * CPU has nothing else to do, t runs here as soon as the caller waits, past the queue (handoff). */
+void sched_unpark_handoff(struct thread *t);
 void sched_yield(void);
 void sched_preempt(void); /* somebody better waits, or the slice is over: ARCH_WORK_RESCHED */
 /* Leave for ever; t->reap() runs when the stack is no longer in use. */
@@ -98,13 +107,17 @@ _Noreturn void sched_exit(void);
 /* Between bounded pieces of long work: lets interrupts in and better threads run. No lock held. */
 void sched_point(void);
 
-void sched_set_affinity(struct thread *t, uint64_t mask); /* mask & online must not be 0 */
+/* Of any thread in any state, from any CPU; in effect at once. mask & online must not be 0. The
+ * calling thread has moved when it returns. */
+void sched_set_affinity(struct thread *t, uint64_t mask);
 void sched_set_policy(struct thread *t, uint8_t policy, uint8_t rt_priority, int8_t nice);
-/* The length of a whole slice. */
+/* The length of a whole slice; SCHED_ABI_FIFO has none. */
 uint64_t sched_slice_ns(const struct thread *t);
-/* Priority inheritance: t->prio is the better of its own and this; RUNQ_NONE ends it. A thread in
- * any state, from any CPU; in effect when it returns, also for who waits in a runqueue. */
+/* Priority inheritance: t counts as at least this good until the next call; RUNQ_NONE ends it. */
 void sched_boost(struct thread *t, uint8_t prio);
+/* A new thread (never unparked) starts as its creator, the caller, who shares its quantum with it:
+ * whoever creates many gets no more than one. */
+void sched_inherit(struct thread *t);
 
 /* ---- wait queues -------------------------------------------------------------------------- */
 struct waitq {
@@ -126,6 +139,8 @@ void waitq_add_callback(struct waitq *q, struct waiter *w, void (*wake)(struct w
 void waitq_remove(struct waitq *q, struct waiter *w);
 /* Tells every waiter, under the queue's lock: none can leave its stack meanwhile. */
 void waitq_wake(struct waitq *q);
+/* The same by sched_unpark_handoff(), for a queue whose waiter the caller will wait for. */
+void waitq_wake_handoff(struct waitq *q);
 /* From a wake() callback of another queue, which is locked: queues form no cycles (event.c). */
 void waitq_wake_second(struct waitq *q);
 

@@ -4,19 +4,41 @@
 
 #include "base/clock.h"
 #include "base/counter.h"
+#include "base/trace.h"
 #include "sched/sched.h"
 
+#define NEVER UINT64_MAX
+
+/* What an idle CPU does, so that a waker knows whether it needs an interrupt. */
+enum cpu_idle { CPU_BUSY, CPU_POLLING, CPU_HALTED };
+
+/* What becomes of the thread that was switched from. */
+enum from_then {
+  FROM_STAYS,
+  FROM_EXITS, /* it never comes back */
+  FROM_MOVES, /* it may no longer run here: place it again */
+};
+
 struct cpu_sched {
-  struct spinlock lock; /* RUNQ: rq, and the queue fields of its threads */
-  struct runq rq;
-  struct thread *current; /* [o/r] */
+  struct spinlock lock;   /* RUNQ: rq, handoff, and the fields of their threads */
+  uint32_t id;            /* [c] */
+  struct thread *current; /* [RUNQ/r] */
   struct thread *idle;    /* [c] */
   struct thread *from;    /* [o] who was switched away from, until finish_switch() */
-  bool from_exits;        /* [o] it never comes back */
-  bool from_moves;        /* [o] it may no longer run here: place it again */
-  uint64_t slice_end_ns;  /* [o] when current's slice ends; UINT64_MAX: it is alone */
-  uint64_t armed_ns;      /* [o] what the hardware timer is set to */
+  uint32_t from_then;     /* [o] enum from_then */
+  struct thread *handoff; /* [RUNQ] runs next, past the queue; NULL */
+  uint64_t slice_end;     /* [o] TSC: current's slice ends; NEVER: nobody waits */
+  uint64_t handoff_end;   /* [o] TSC: handoff has waited long enough; NEVER */
+  uint64_t armed;         /* [o] TSC that the hardware timer is set to */
+  uint64_t expired_since; /* [RUNQ] TSC: somebody has waited for the next round since */
+  uint64_t balance_at;    /* [o] TSC */
+  struct {
+    uint64_t start; /* TSC of the period */
+    uint64_t used;  /* ticks of it used by real-time threads */
+  } rt;             /* [RUNQ] */
+  struct runq rq;
   _Atomic(struct thread *) wake_list __attribute__((aligned(64))); /* [a] pushed by other CPUs */
+  _Atomic uint32_t idle_state;                                     /* [a] enum cpu_idle */
   struct spinlock wheel_lock __attribute__((aligned(64)));         /* WHEEL: wheel */
   struct wheel wheel;
   struct thread idle_thread;
@@ -25,23 +47,113 @@ struct cpu_sched {
 extern struct cpu_sched cpu_scheds[MAX_CPUS];
 
 static inline struct cpu_sched *sched_self(void) {
-  return &cpu_scheds[cpu_id()];
+  struct cpu_sched *cs;
+  __asm__ volatile("movq %%gs:64, %0" : "=r"(cs)); /* arch_cpu.sched */
+  return cs;
 }
 
-/* Set the hardware timer to the next of slice end and wheel, if that is earlier than what it is set
- * to: a timer that fires early is set again then, which costs less than a register write a switch.
- */
-void timer_program(struct cpu_sched *cs, uint64_t wanted_ns);
-/* Fire what is due; answers when the wheel wants to run next. */
-uint64_t timer_run(struct cpu_sched *cs, uint64_t now_ns);
+/* Threads that wait for this CPU, not counting those on their way. */
+static inline uint32_t cpu_waiting(const struct cpu_sched *cs) {
+  return runq_count(&cs->rq) + (cs->handoff != NULL);
+}
+
+/* Parameters as this code wants them: lengths in TSC ticks. */
+struct sched_rules {
+  struct share_rules share;
+  _Atomic int64_t rr_quantum; /* [a] this and the rest: ticks */
+  _Atomic uint64_t starve, handoff;
+  _Atomic uint64_t rt_period, rt_budget; /* budget NEVER: no throttle */
+  _Atomic uint64_t balance, idle_poll;   /* 0: never */
+};
+extern struct sched_rules sched_rules;
+void sched_rules_update(void); /* after a change of parameters; serialised by param.c */
+
+/* timer.c: set the hardware timer, if that is earlier than what it is set to. One that fires early
+ * is set again then, which costs less than a register write a switch. */
+static inline void timer_program(struct cpu_sched *cs, uint64_t tsc) {
+  if (tsc < cs->armed) {
+    cs->armed = tsc;
+    arch_timer_set(tsc);
+  }
+}
+
+/* policy.c */
+void thread_prio_update(struct thread *t);
+int64_t thread_grant(const struct thread *t); /* what is left with a new round's quantum */
+/* Of a thread that woke up: what its sleep earned, and the quantum of a round it has not seen. */
+void thread_wake_credit(struct cpu_sched *cs, struct thread *t, uint64_t now) HOLDS(&cs->lock);
+struct thread *rt_pick(struct cpu_sched *cs, uint64_t now) HOLDS(&cs->lock);
+uint64_t rt_slice_end(const struct cpu_sched *cs, const struct thread *t) HOLDS(&cs->lock);
+
+/* Somebody has waited for the next round for so long that nobody may join this one. */
+static inline bool cpu_starves(const struct cpu_sched *cs, uint64_t now) HOLDS(&cs->lock) {
+  return cs->rq.words[runq_expired(&cs->rq)] != 0 && now - cs->expired_since > sched_rules.starve;
+}
+
+/* t joins the next round. */
+static inline void push_expired(struct cpu_sched *cs, struct thread *t, uint64_t now)
+    HOLDS(&cs->lock) {
+  if (cs->rq.words[runq_expired(&cs->rq)] == 0) {
+    cs->expired_since = now;
+  }
+  runq_push_expired(&cs->rq, &t->rq, t->prio);
+}
+
+/* Charge the running thread. Time that nobody else wanted is free. */
+static inline void account(struct cpu_sched *cs, struct thread *t, uint64_t now) HOLDS(&cs->lock) {
+  uint64_t ran = now - t->since;
+  t->since = now;
+  t->run += ran;
+  t->left -= cs->slice_end != NEVER ? (int64_t)ran : 0;
+  if (t->credit != 0) {
+    t->credit = share_credit_after_run(&sched_rules.share, t->credit, ran);
+  }
+  if (UNLIKELY(t->prio < RUNQ_FIRST_TIMESHARE)) {
+    cs->rt.used += ran;
+  }
+}
+
+/* The current thread, charged until now, begins or goes on with its slice. The timer runs for it
+ * only when somebody waits for its end. */
+static inline void slice_begin(struct cpu_sched *cs, struct thread *t) HOLDS(&cs->lock) {
+  if (cpu_waiting(cs) == 0 || t == cs->idle) {
+    cs->slice_end = NEVER;
+    return;
+  }
+  if (LIKELY(t->prio >= RUNQ_FIRST_TIMESHARE && !runq_has_realtime(&cs->rq))) {
+    cs->slice_end = t->since + (uint64_t)share_slice(&sched_rules.share, t->left);
+  } else {
+    cs->slice_end = rt_slice_end(cs, t);
+  }
+  timer_program(cs, cs->slice_end);
+}
 
 /* wake.c */
-void wake_list_drain(struct cpu_sched *cs) HOLDS(&cs->lock);
-void wake_place(struct thread *t); /* push a runnable thread to the CPU that suits it */
-bool wake_list_is_empty(struct cpu_sched *cs);
-extern _Atomic uint64_t sched_idle_mask;
+void wake_list_take(struct cpu_sched *cs) HOLDS(&cs->lock);
+void wake_place(struct thread *t); /* a runnable thread goes to the CPU that suits it */
+void wake_send(uint32_t cpu, struct thread *t); /* ... to that one, another */
+void cpu_resched(struct cpu_sched *cs) HOLDS(&cs->lock);
+extern _Atomic uint64_t sched_idle_mask; /* CPUs in the idle loop */
+
+static inline bool wake_list_is_empty(struct cpu_sched *cs) {
+  return atomic_load_explicit(&cs->wake_list, memory_order_acquire) == NULL;
+}
+
+/* Queue those that other CPUs have sent. */
+static inline void wake_list_drain(struct cpu_sched *cs) HOLDS(&cs->lock) {
+  if (UNLIKELY(!wake_list_is_empty(cs))) {
+    wake_list_take(cs);
+  }
+}
+
+/* move.c */
+bool sched_steal(struct cpu_sched *cs);
+void sched_push(struct cpu_sched *cs, uint64_t now);
+
+/* idle.c */
+_Noreturn void idle_loop(struct cpu_sched *cs);
 
 /* core.c */
-bool sched_steal(struct cpu_sched *cs);
+void schedule_idle(void); /* the idle thread gives the CPU to who waits */
 
 #endif

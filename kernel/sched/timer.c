@@ -9,31 +9,29 @@ void timer_init(struct timer *t, void (*fire)(struct timer *)) {
   t->cpu = 0;
 }
 
-void timer_program(struct cpu_sched *cs, uint64_t wanted_ns) {
-  if (wanted_ns < cs->armed_ns) {
-    cs->armed_ns = wanted_ns;
-    arch_timer_set(clock_to_tsc(wanted_ns));
-  }
-}
-
 void timer_arm(struct timer *t, uint64_t deadline_ns) {
   struct cpu_sched *cs = sched_self();
+  lock_debug_narrow(true);
   spin_lock(&cs->wheel_lock);
-  t->cpu = cpu_id();
+  t->cpu = cs->id;
   wheel_add(&cs->wheel, &t->wheel, deadline_ns);
   spin_unlock(&cs->wheel_lock);
-  timer_program(cs, deadline_ns);
+  lock_debug_narrow(false);
+  timer_program(cs, clock_to_tsc(deadline_ns));
 }
 
 bool timer_cancel(struct timer *t) {
   struct cpu_sched *cs = &cpu_scheds[t->cpu];
+  lock_debug_narrow(true);
   spin_lock(&cs->wheel_lock);
   bool pending = wheel_cancel(&cs->wheel, &t->wheel);
   spin_unlock(&cs->wheel_lock);
+  lock_debug_narrow(false);
   return pending;
 }
 
-uint64_t timer_run(struct cpu_sched *cs, uint64_t now_ns) {
+/* Fires what is due; answers when the wheel wants to run next. */
+static uint64_t timer_run(struct cpu_sched *cs, uint64_t now_ns) {
   struct list expired;
   list_init(&expired);
   spin_lock(&cs->wheel_lock);
@@ -41,6 +39,7 @@ uint64_t timer_run(struct cpu_sched *cs, uint64_t now_ns) {
   struct list *node;
   while ((node = list_pop_front(&expired)) != NULL) {
     struct timer *t = CONTAINER_OF(node, struct timer, wheel.node);
+    trace(TRACE_TIMER_FIRE, t->wheel.deadline_ns, 0);
     t->fire(t);
   }
   uint64_t next = wheel_next(&cs->wheel);
@@ -48,15 +47,41 @@ uint64_t timer_run(struct cpu_sched *cs, uint64_t now_ns) {
   return next;
 }
 
+/* The sender of a hand-off has gone on for too long: its thread is placed as any other. */
+static void handoff_end(struct cpu_sched *cs) {
+  spin_lock(&cs->lock);
+  struct thread *t = cs->handoff;
+  cs->handoff = NULL;
+  cs->handoff_end = NEVER;
+  spin_unlock(&cs->lock);
+  if (t != NULL) {
+    wake_place(t);
+  }
+}
+
+static void slice_end(struct cpu_sched *cs, uint64_t now) {
+  cs->slice_end = now; /* its time counts; the switch sets the next */
+  atomic_fetch_or_explicit(&cs->current->arch.work, ARCH_WORK_RESCHED, memory_order_relaxed);
+  if (sched_rules.balance != 0 && now >= cs->balance_at) {
+    sched_push(cs, now);
+  }
+}
+
 void upcall_timer(void) {
   struct cpu_sched *cs = sched_self();
-  uint64_t now = clock_now();
+  uint64_t now = arch_tsc();
   counter_add(COUNTER_TIMER_IRQS, 1);
-  cs->armed_ns = UINT64_MAX;
-  uint64_t next = timer_run(cs, now);
-  if (now >= cs->slice_end_ns) {
-    cs->slice_end_ns = UINT64_MAX;
-    atomic_fetch_or_explicit(&cs->current->arch.work, ARCH_WORK_RESCHED, memory_order_relaxed);
+  trace(TRACE_TIMER, 0, 0);
+  cs->armed = NEVER;
+  uint64_t next = timer_run(cs, clock_from_tsc(now));
+  if (now >= cs->handoff_end) {
+    handoff_end(cs);
   }
-  timer_program(cs, MIN(next, cs->slice_end_ns));
+  uint64_t wanted = MIN(clock_to_tsc(next), cs->handoff_end);
+  if (now >= cs->slice_end) {
+    slice_end(cs, now);
+  } else {
+    wanted = MIN(wanted, cs->slice_end);
+  }
+  timer_program(cs, wanted);
 }

@@ -42,6 +42,19 @@ void waitq_wake(struct waitq *q) {
   spin_unlock(&q->lock);
 }
 
+void waitq_wake_handoff(struct waitq *q) {
+  spin_lock(&q->lock);
+  list_for_each (pos, &q->waiters) {
+    struct waiter *w = CONTAINER_OF(pos, struct waiter, node);
+    if (w->wake == waiter_unpark) {
+      sched_unpark_handoff(w->thread);
+    } else {
+      w->wake(w);
+    }
+  }
+  spin_unlock(&q->lock);
+}
+
 void waitq_wake_second(struct waitq *q) {
   spin_lock_second(&q->lock);
   waiters_tell(q);

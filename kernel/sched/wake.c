@@ -1,35 +1,63 @@
 /* Waking: which CPU, and how the thread gets there.
  *
- * A thread for this CPU is pushed to its runqueue. A thread for another CPU goes on that CPU's wake
- * list, a lock-free stack that only its owner empties, and an interrupt tells the owner, once for
- * each time the list was empty. No CPU takes another's runqueue lock to wake; only a thief does
- * (core.c). */
+ * A thread for this CPU is pushed to its runqueue, or left in its hand-off. A thread for another
+ * CPU goes on that CPU's wake list, a lock-free stack that only its owner empties, and an interrupt
+ * tells the owner, once for each time the list was empty, unless it polls. No CPU takes another's
+ * runqueue lock to wake; only who moves threads does (move.c, policy.c). */
 #include "arch/upcall.h"
 #include "sched/sched_priv.h"
 
-_Atomic uint64_t sched_idle_mask; /* CPUs in the idle loop */
+enum wake_policy { WAKE_LAST, WAKE_IDLE, WAKE_HERE };
 
-bool wake_list_is_empty(struct cpu_sched *cs) {
-  return atomic_load_explicit(&cs->wake_list, memory_order_acquire) == NULL;
+_Atomic uint64_t sched_idle_mask;
+
+/* The current thread of cs is to look for a better one. */
+void cpu_resched(struct cpu_sched *cs) {
+  atomic_fetch_or_explicit(&cs->current->arch.work, ARCH_WORK_RESCHED, memory_order_relaxed);
+  if (cs != sched_self()) {
+    counter_add(COUNTER_IPIS, 1);
+    trace(TRACE_IPI, cs->id, ARCH_IPI_WAKE);
+    arch_ipi_send(cs->id, ARCH_IPI_WAKE);
+  }
 }
 
-/* Runnable on this CPU now: queue it, and let it preempt. */
-static void wake_push(struct cpu_sched *cs, struct thread *t) HOLDS(&cs->lock) {
-  atomic_store_explicit(&t->cpu, cpu_id(), memory_order_relaxed);
-  runq_push(&cs->rq, &t->rq, t->prio);
+/* t waits for cs, this CPU: let it preempt, or give the current thread's slice an end. */
+static void wake_tell(struct cpu_sched *cs, struct thread *t, bool preempts, uint64_t now)
+    HOLDS(&cs->lock) {
   struct thread *current = cs->current;
-  if (current == cs->idle || (t->prio < current->prio && SCHED_PARAM_GET(wake_preempt))) {
+  if (current == cs->idle) {
+    return; /* looks for itself */
+  }
+  if (preempts && t->prio < current->prio && SCHED_PARAM_GET(wake_preempt)) {
     atomic_fetch_or_explicit(&current->arch.work, ARCH_WORK_RESCHED, memory_order_relaxed);
-  } else if (cs->slice_end_ns == UINT64_MAX) {
-    cs->slice_end_ns = current->since_ns + current->slice_ns; /* it is no longer alone */
-    timer_program(cs, cs->slice_end_ns);
+  } else if (cs->slice_end == NEVER) {
+    account(cs, current, now); /* it is no longer alone */
+    slice_begin(cs, current);
   }
 }
 
-void wake_list_drain(struct cpu_sched *cs) {
-  if (LIKELY(wake_list_is_empty(cs))) {
-    return;
+/* Runnable on this CPU now. */
+static void wake_push(struct cpu_sched *cs, struct thread *t, uint64_t now) HOLDS(&cs->lock) {
+  thread_wake_credit(cs, t, now);
+  bool joins = t->left > 0 && !cpu_starves(cs, now);
+  if (LIKELY(joins)) {
+    runq_push(&cs->rq, &t->rq, t->prio);
+  } else {
+    push_expired(cs, t, now);
   }
+  wake_tell(cs, t, joins || t->prio < RUNQ_FIRST_TIMESHARE, now);
+}
+
+/* Sends t on if its affinity was changed on its way here; answers whether it was not. */
+static bool wake_may_stay(struct cpu_sched *cs, struct thread *t) HOLDS(&cs->lock) {
+  if (LIKELY(t->affinity >> cs->id & 1)) {
+    return true;
+  }
+  wake_send(bit_first(t->affinity & sched_online_mask()), t);
+  return false;
+}
+
+void wake_list_take(struct cpu_sched *cs) {
   struct thread *list = atomic_exchange_explicit(&cs->wake_list, NULL, memory_order_acquire);
   struct thread *in_order = NULL;
   while (list != NULL) {
@@ -38,70 +66,146 @@ void wake_list_drain(struct cpu_sched *cs) {
     in_order = list;
     list = next;
   }
+  uint64_t now = arch_tsc();
   while (in_order != NULL) {
-    struct thread *next = in_order->wake_next;
-    wake_push(cs, in_order);
-    in_order = next;
+    struct thread *t = in_order;
+    in_order = t->wake_next;
+    if (LIKELY(wake_may_stay(cs, t))) {
+      wake_push(cs, t, now);
+    }
   }
 }
 
-static void wake_send(uint32_t cpu, struct thread *t) {
+void wake_send(uint32_t cpu, struct thread *t) {
   struct cpu_sched *cs = &cpu_scheds[cpu];
+  atomic_store_explicit(&t->cpu, cpu, memory_order_relaxed); /* before the exchange below [S4] */
   struct thread *head = atomic_load_explicit(&cs->wake_list, memory_order_relaxed);
   do {
     t->wake_next = head;
-  } while (!atomic_compare_exchange_weak_explicit(&cs->wake_list, &head, t, memory_order_release,
-                                                  memory_order_relaxed));
+  } while (!atomic_compare_exchange_weak(&cs->wake_list, &head, t));
   counter_add(COUNTER_WAKE_REMOTE, 1);
-  if (head == NULL) {
+  /* A CPU that stops polling says so before its last look at the list (idle.c). */
+  if (head == NULL && atomic_load(&cs->idle_state) != CPU_POLLING) {
     counter_add(COUNTER_IPIS, 1);
+    trace(TRACE_IPI, cpu, ARCH_IPI_WAKE);
     arch_ipi_send(cpu, ARCH_IPI_WAKE);
   }
 }
 
-/* The last CPU when idle or when no other is, for its cache; else an idle one, this one first. */
+/* The first CPU of the mask after `last`. */
+static uint32_t mask_next(uint64_t mask, uint32_t last) {
+  uint64_t above = last == 63 ? 0 : mask >> (last + 1) << (last + 1);
+  return bit_first(above != 0 ? above : mask);
+}
+
 static uint32_t wake_choose(const struct thread *t) {
+  uint64_t allowed = t->affinity & sched_online_mask(), policy = SCHED_PARAM_GET(wake_policy);
   uint32_t last = atomic_load_explicit(&t->cpu, memory_order_relaxed);
-  uint64_t allowed = t->affinity & sched_online_mask();
+  uint32_t home = policy == WAKE_HERE ? cpu_id() : last;
   uint64_t idle = atomic_load_explicit(&sched_idle_mask, memory_order_relaxed) & allowed;
-  if (allowed >> last & 1 && (idle == 0 || idle >> last & 1 || !SCHED_PARAM_GET(wake_idle))) {
-    return last;
+  if (allowed >> home & 1 && (policy != WAKE_IDLE || idle == 0 || idle >> home & 1)) {
+    return home;
   }
-  uint64_t from = idle != 0 ? idle : allowed;
-  return from >> cpu_id() & 1 ? cpu_id() : bit_first(from);
+  return mask_next(policy == WAKE_IDLE && idle != 0 ? idle : allowed, home);
+}
+
+/* t runs on CPU `busy` still, which must finish the switch away from it first [S3]. */
+static bool wake_is_busy(const struct thread *t, uint32_t *busy) {
+  if (LIKELY(!atomic_load_explicit(&t->on_cpu, memory_order_acquire))) {
+    return false;
+  }
+  *busy = atomic_load_explicit(&t->cpu, memory_order_relaxed);
+  return *busy != cpu_id();
+}
+
+static void wake_here(struct thread *t) {
+  struct cpu_sched *cs = sched_self();
+  counter_add(COUNTER_WAKE_LOCAL, 1);
+  lock_debug_narrow(true);
+  atomic_store_explicit(&t->cpu, cs->id, memory_order_relaxed);
+  spin_lock(&cs->lock); /* a full barrier [S4] */
+  if (LIKELY(wake_may_stay(cs, t))) {
+    wake_push(cs, t, arch_tsc());
+  }
+  spin_unlock(&cs->lock);
+  lock_debug_narrow(false);
 }
 
 void wake_place(struct thread *t) {
-  if (atomic_load_explicit(&t->on_cpu, memory_order_acquire)) {
-    uint32_t busy = atomic_load_explicit(&t->cpu, memory_order_relaxed);
-    if (busy != cpu_id()) {
-      wake_send(busy, t); /* [S3] */
-      return;
-    }
+  uint32_t cpu;
+  if (LIKELY(!wake_is_busy(t, &cpu))) {
+    cpu = wake_choose(t);
   }
-  uint32_t cpu = wake_choose(t);
+  trace(TRACE_WAKE, t->arch.id, cpu);
   if (cpu != cpu_id()) {
     wake_send(cpu, t);
-    return;
+  } else {
+    wake_here(t);
   }
-  struct cpu_sched *cs = sched_self();
-  counter_add(COUNTER_WAKE_LOCAL, 1);
-  spin_lock(&cs->lock);
-  wake_push(cs, t);
-  spin_unlock(&cs->lock);
 }
 
-void sched_unpark(struct thread *t) {
+/* Whether this CPU has nothing to do but the caller, so that t may have it next. */
+static bool handoff_suits(const struct cpu_sched *cs, const struct thread *t) {
+  return cpu_waiting(cs) == 0 && cs->current != cs->idle && t->affinity >> cs->id & 1 &&
+         !atomic_load_explicit(&t->on_cpu, memory_order_acquire) && SCHED_PARAM_GET(handoff);
+}
+
+static void handoff_put(struct cpu_sched *cs, struct thread *t) HOLDS(&cs->lock) {
+  uint64_t now = arch_tsc();
+  thread_wake_credit(cs, t, now);
+  if (UNLIKELY(t->left <= 0)) {
+    push_expired(cs, t, now);
+  } else {
+    cs->handoff = t;
+    if (t->affinity & sched_online_mask() & ~(1ul << cs->id)) {
+      cs->handoff_end = now + sched_rules.handoff;
+      timer_program(cs, cs->handoff_end);
+    }
+  }
+  wake_tell(cs, t, true, now);
+}
+
+static void wake_handoff(struct thread *t) {
+  struct cpu_sched *cs = sched_self();
+  if (!handoff_suits(cs, t)) {
+    wake_place(t);
+    return;
+  }
+  counter_add(COUNTER_HANDOFFS, 1);
+  trace(TRACE_WAKE, t->arch.id, cs->id);
+  lock_debug_narrow(true);
+  atomic_store_explicit(&t->cpu, cs->id, memory_order_relaxed);
+  spin_lock(&cs->lock); /* a full barrier [S4] */
+  if (LIKELY(wake_may_stay(cs, t))) {
+    handoff_put(cs, t);
+  }
+  spin_unlock(&cs->lock);
+  lock_debug_narrow(false);
+}
+
+/* PARKED becomes RUNNING, and the caller queues the thread [S2]; else a token is left. */
+static inline bool unpark(struct thread *t) {
   uint32_t park = atomic_load_explicit(&t->park, memory_order_relaxed);
   for (;;) {
     if (park == THREAD_PARKED) {
       if (atomic_compare_exchange_weak(&t->park, &park, THREAD_RUNNING)) {
-        wake_place(t);
-        return;
+        return true;
       }
     } else if (atomic_compare_exchange_weak(&t->park, &park, THREAD_TOKEN)) {
-      return;
+      return false;
     }
+  }
+}
+
+void sched_unpark(struct thread *t) {
+  if (unpark(t)) {
+    wake_place(t);
+  }
+}
+
+void sched_unpark_handoff(struct thread *t) {
+  if (unpark(t)) {
+    wake_handoff(t);
   }
 }
 
@@ -110,12 +214,14 @@ void thread_set_work(struct thread *t, uint32_t work) {
   sched_unpark(t);
   uint32_t cpu = atomic_load(&t->cpu);
   if (atomic_load(&t->on_cpu) && cpu != cpu_id()) {
+    trace(TRACE_IPI, cpu, ARCH_IPI_WAKE);
     arch_ipi_send(cpu, ARCH_IPI_WAKE);
   }
 }
 
 void upcall_ipi_wake(void) {
   struct cpu_sched *cs = sched_self();
+  trace(TRACE_IPI_TAKEN, ARCH_IPI_WAKE, 0);
   spin_lock(&cs->lock);
   wake_list_drain(cs);
   spin_unlock(&cs->lock);

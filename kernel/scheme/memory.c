@@ -33,7 +33,11 @@ static int64_t memory_read(struct file *f, uaddr_t buf, size_t len, uint64_t off
   return offset >= size ? 0 : memory_copy(f->object, buf, MIN(len, size - offset), offset, true);
 }
 
+/* Appending writes go to the end as it is now; two of them at once may meet there. */
 static int64_t memory_write(struct file *f, uaddr_t buf, size_t len, uint64_t offset) {
+  if (atomic_load(&f->flags) & O_ABI_APPEND) {
+    offset = memobj_size(f->object);
+  }
   if (offset + len < offset) {
     return -ABI_EFBIG;
   }

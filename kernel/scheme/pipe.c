@@ -86,7 +86,7 @@ static void side_give(struct pipe *p, bool *busy, uint32_t *index, uint32_t n) {
   *index += n;
   *busy = false;
   spin_unlock(&p->lock);
-  waitq_wake(&p->waitq);
+  waitq_wake_handoff(&p->waitq);
 }
 
 /* The bytes of the ring from `at` on that lie in one page. */

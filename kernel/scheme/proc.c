@@ -1,6 +1,6 @@
 /* proc: contexts and address spaces as descriptors.
  *
- * `proc:PID` opens a context by its id (its owner, or root), `proc:PID/sched` its scheduling as
+ * `proc:PID` opens a context by its id (who may signal it), `proc:PID/sched` its scheduling as
  * text. Everything else comes from a context's descriptor, or from FD_SELF: dup "addrspace" (its
  * space), dup "addrspace/empty" (a new one), dup "sched", and the batches of steps. Reading a
  * context's descriptor waits for its process to end and answers struct proc_status. */
@@ -27,6 +27,7 @@ static int64_t space_apply(struct space *s, const struct file_call *c) {
   }
   for (size_t i = 0; i < n; i++) {
     struct space_op op;
+    inject_point("space step");
     uaddr_t at = uaddr_add(c->in, i * sizeof(op));
     int64_t r = -(int64_t)user_copy_in(&op, at, sizeof(op));
     r = r == 0 ? space_step(s, context_current()->files, &op) : r;
@@ -171,6 +172,7 @@ static int64_t steps_apply(struct context *target, struct file *f, const struct 
   }
   for (size_t i = 0; i < n; i++) {
     struct proc_op op;
+    inject_point("step");
     int64_t r = -(int64_t)user_copy_in(&op, uaddr_add(c->in, i * sizeof(op)), sizeof(op));
     if (r == 0 && op.code == PROC_WATCH) {
       r = f != NULL ? step_watch(f, &op) : -ABI_EINVAL;
@@ -186,11 +188,9 @@ static int64_t steps_apply(struct context *target, struct file *f, const struct 
   return (int64_t)n;
 }
 
-/* A step may close the very descriptor that the call came through. */
+/* What may be done is each step's to say. A step may close the very descriptor that the call came
+ * through. */
 static int64_t context_apply(struct context *t, struct file *f, const struct file_call *c) {
-  if (!group_may_control(context_current(), t->group)) {
-    return -ABI_EPERM;
-  }
   file_get(f);
   int64_t r = steps_apply(t, f, c);
   file_put(f);
@@ -243,7 +243,8 @@ static bool context_stays(struct file *f) {
 }
 
 static int64_t context_dup(struct file *f, const char *name, size_t len, struct file **out) {
-  return proc_dup(f->object, name, len, out);
+  struct context *t = f->object;
+  return group_may_control(context_current(), t->group) ? proc_dup(t, name, len, out) : -ABI_EPERM;
 }
 
 static const struct file_ops context_ops = {.read = context_read,
@@ -313,7 +314,7 @@ int64_t proc_call(struct context *self, const struct file_call *c) {
 
 /* ---- proc:PID ------------------------------------------------------------------------------ */
 
-/* A context that has started, by the text of its id; a reference. Who may not control it gets
+/* A context that has started, by the text of its id; a reference. Who may not signal it gets
  * EPERM; only its maker has a new one. */
 static int64_t context_named(const char *text, size_t len, struct context **out) {
   uint64_t id;
@@ -324,9 +325,9 @@ static int64_t context_named(const char *text, size_t len, struct context **out)
   if (c == NULL) {
     return -ABI_ESRCH;
   }
-  int64_t r = c->state == PROC_STATE_NEW                       ? -ABI_ESRCH
-              : group_may_control(context_current(), c->group) ? 0
-                                                               : -ABI_EPERM;
+  int64_t r = c->state == PROC_STATE_NEW                      ? -ABI_ESRCH
+              : group_may_signal(context_current(), c->group) ? 0
+                                                              : -ABI_EPERM;
   if (r < 0) {
     context_put(c);
   }

@@ -14,6 +14,8 @@
 
 #define TEXT_MAX 256u
 
+_Static_assert(SCHED_ABI_RT_MOST == SCHED_RT_MAX, "user space sees the scheduler's levels");
+
 enum { WHICH_AFFINITY = 1, WHICH_NICE = 2, WHICH_POLICY = 4 };
 
 static const char *const policy_names[] = {
@@ -68,7 +70,7 @@ int64_t sched_step(struct context *t, const struct proc_op *op) {
   bool class = op->a & WHICH_POLICY;
   if (op->a & (WHICH_POLICY | WHICH_NICE)) {
     sched_set_policy(thread, class ? (uint8_t)policy : thread->policy,
-                     class ? (uint8_t)MIN(priority, (uint32_t)SCHED_RT_MAX) : thread->rt_priority,
+                     class ? (uint8_t)priority : thread->rt_priority,
                      op->a & WHICH_NICE ? (int8_t)nice : thread->nice);
     futex_pi_refresh(t);
   }

@@ -3,6 +3,7 @@
  *
  * Steps that change what a context holds need it to be the caller itself or NEW (nobody runs on it,
  * and only the holder of its descriptor can start it). Each step checks, then changes. */
+#include "base/trace.h"
 #include "lib/string.h"
 #include "scheme/proc_priv.h"
 
@@ -14,7 +15,8 @@ static uint32_t own_pid(void) {
   return context_current()->group->pid;
 }
 
-/* The context that step fd names: a reference and a claim, given back by source_put(). */
+/* The context that step fd names, which the caller may control: a reference and a claim, given back
+ * by source_put(). */
 static enum abi_error source_get(int32_t fd, struct context **out) {
   struct context *self = context_current();
   if (fd == FD_SELF) {
@@ -28,7 +30,7 @@ static enum abi_error source_get(int32_t fd, struct context **out) {
     return e;
   }
   struct context *c = context_of_file(ref.file);
-  e = c != NULL ? context_claim(c) : ABI_EBADF;
+  e = c == NULL ? ABI_EBADF : group_may_control(self, c->group) ? context_claim(c) : ABI_EPERM;
   if (e == OK) {
     context_get(c);
     *out = c;
@@ -86,7 +88,9 @@ _Noreturn static void space_enter(struct context *self, struct space *s, int32_t
                SIGNAL_KILL); /* closed under us by a thread that is gone now: still ours to end */
   }
   futex_leave_space(self);
+  inject_point("enter");
   self->cleartid = 0;
+  self->group->execed = true;
   context_set_space(self, s);
   arch_fpu_init_area(self->thread.arch.fpu);
   arch_user_enter(&self->regs);
@@ -328,6 +332,7 @@ static int64_t step_name(struct context *t, const struct proc_op *op) {
   spin_lock(&t->group->lock);
   memcpy(t->group->name, name, sizeof(name));
   spin_unlock(&t->group->lock);
+  trace_name(t->group->pid, name, sizeof(name));
   return 0;
 }
 
@@ -373,15 +378,31 @@ static int64_t step_pid(struct context *t, const struct proc_op *op) {
 /* ---- process groups, users ---------------------------------------------------------
  */
 
+/* Why this process may not be moved to another group, as setpgid(2) says. */
+static enum abi_error setpgid_check(const struct group *g, uint32_t pgid) {
+  const struct group *own = context_current()->group;
+  if (g != own && g->parent != own) {
+    return ABI_ESRCH;
+  }
+  if (g != own && g->execed) {
+    return ABI_EACCES;
+  }
+  if (g->sid == g->pid || g->sid != own->sid) {
+    return ABI_EPERM; /* a session leader stays in its group */
+  }
+  return pgid == g->pid || group_session_has(own, pgid) ? OK : ABI_EPERM;
+}
+
 static int64_t step_setpgid(struct context *t, const struct proc_op *op) {
   struct group *g = t->group;
-  if (g->sid == g->pid || op->a > UINT32_MAX) {
-    return -ABI_EPERM; /* a session leader stays in its group */
+  uint32_t pgid = op->a == 0 ? g->pid : (uint32_t)op->a;
+  enum abi_error e = op->a > UINT32_MAX ? ABI_EPERM : setpgid_check(g, pgid);
+  if (e == OK) {
+    spin_lock(&g->lock);
+    g->pgid = pgid;
+    spin_unlock(&g->lock);
   }
-  spin_lock(&g->lock);
-  g->pgid = op->a == 0 ? g->pid : (uint32_t)op->a;
-  spin_unlock(&g->lock);
-  return 0;
+  return status(e);
 }
 
 static int64_t step_setsid(struct context *t, const struct proc_op *op) {
@@ -396,19 +417,13 @@ static int64_t step_setsid(struct context *t, const struct proc_op *op) {
   return leader ? -ABI_EPERM : (int64_t)g->pid;
 }
 
-static bool uid_allowed(const struct group *own, uint32_t id, bool group_id) {
-  return own->euid == 0 ||
-         (group_id ? id == own->gid || id == own->egid : id == own->uid || id == own->euid);
-}
-
 static int64_t step_setuid(struct context *t, const struct proc_op *op) {
   const struct group *own = context_current()->group;
   uint32_t ids[4] = {(uint32_t)op->a, (uint32_t)(op->a >> 32), (uint32_t)op->b,
                      (uint32_t)(op->b >> 32)};
-  for (uint32_t i = 0; i < 4; i++) {
-    if (!uid_allowed(own, ids[i], i >= 2)) {
-      return -ABI_EPERM;
-    }
+  if (!group_has_uid(own, ids[0]) || !group_has_uid(own, ids[1]) || !group_has_gid(own, ids[2]) ||
+      !group_has_gid(own, ids[3])) {
+    return -ABI_EPERM;
   }
   spin_lock(&t->group->lock);
   t->group->uid = ids[0];
@@ -421,10 +436,13 @@ static int64_t step_setuid(struct context *t, const struct proc_op *op) {
 
 /* ---- the table ------------------------------------------------------------------------------ */
 
+/* What a step asks of its target, when that is not the caller itself. */
 enum step_need {
-  NEED_ANY,  /* any context that may be controlled */
-  NEED_OPEN, /* the caller itself, or one that has not started */
-  NEED_SELF,
+  NEED_SIGNAL,  /* signals may be sent to it */
+  NEED_CONTROL, /* it may be controlled */
+  NEED_OPEN,    /* it may be controlled, and has not started */
+  NEED_CHILD,   /* the step looks for itself */
+  NEED_SELF,    /* there is no other */
 };
 
 struct step {
@@ -452,20 +470,20 @@ static const struct step steps[] = {
     [PROC_SIGCTL] = {step_sigctl, NEED_OPEN, false},
     [PROC_CLEARTID] = {step_cleartid, NEED_OPEN, false},
     [PROC_ROBUST] = {step_robust, NEED_OPEN, false},
-    [PROC_NAME] = {step_name, NEED_ANY, false},
-    [PROC_SCHED] = {sched_step, NEED_ANY, false},
-    [PROC_START] = {step_start, NEED_ANY, false},
-    [PROC_STOP] = {step_stop, NEED_ANY, false},
-    [PROC_SIGNAL] = {step_signal, NEED_ANY, false},
-    [PROC_SIGNAL_THREAD] = {step_signal_thread, NEED_ANY, false},
+    [PROC_NAME] = {step_name, NEED_CONTROL, false},
+    [PROC_SCHED] = {sched_step, NEED_CONTROL, false},
+    [PROC_START] = {step_start, NEED_SIGNAL, false},
+    [PROC_STOP] = {step_stop, NEED_SIGNAL, false},
+    [PROC_SIGNAL] = {step_signal, NEED_SIGNAL, false},
+    [PROC_SIGNAL_THREAD] = {step_signal_thread, NEED_SIGNAL, false},
     [PROC_RESIGNAL] = {step_resignal, NEED_SELF, false},
     [PROC_EXIT] = {step_exit, NEED_SELF, false},
     [PROC_EXIT_THREAD] = {step_exit_thread, NEED_SELF, false},
-    [PROC_PID] = {step_pid, NEED_ANY, false},
-    [PROC_SETPGID] = {step_setpgid, NEED_ANY, false},
+    [PROC_PID] = {step_pid, NEED_SIGNAL, false},
+    [PROC_SETPGID] = {step_setpgid, NEED_CHILD, false},
     [PROC_SETSID] = {step_setsid, NEED_SELF, false},
     [PROC_SIGNAL_GROUP] = {step_signal_group, NEED_SELF, false},
-    [PROC_SETUID] = {step_setuid, NEED_ANY, false},
+    [PROC_SETUID] = {step_setuid, NEED_OPEN, false},
 };
 
 bool proc_step_may_not_return(const struct context *target, const struct proc_op *op) {
@@ -473,13 +491,26 @@ bool proc_step_may_not_return(const struct context *target, const struct proc_op
          (op->code == PROC_EXIT || op->code == PROC_EXIT_THREAD || op->code == PROC_SPACE_SET);
 }
 
+/* Of another context. To start one that is new is control, to continue one is a signal. */
+static enum abi_error step_check(const struct context *t, enum step_need need) {
+  const struct context *self = context_current();
+  if (need == NEED_SELF) {
+    return ABI_EBUSY;
+  }
+  bool signal = need == NEED_SIGNAL && t->state != PROC_STATE_NEW;
+  bool allowed = need == NEED_CHILD ||
+                 (signal ? group_may_signal(self, t->group) : group_may_control(self, t->group));
+  return allowed ? OK : ABI_EPERM;
+}
+
 int64_t proc_step(struct context *t, const struct proc_op *op) {
   if (op->code >= ARRAY_LEN(steps) || steps[op->code].run == NULL) {
     return -ABI_EINVAL;
   }
   const struct step *s = &steps[op->code];
-  if (s->need == NEED_SELF && t != context_current()) {
-    return -ABI_EBUSY;
+  enum abi_error allowed = t == context_current() ? OK : step_check(t, s->need);
+  if (allowed != OK) {
+    return status(allowed);
   }
   if (s->need != NEED_OPEN) {
     return s->run(t, op);

@@ -1,7 +1,8 @@
 /* sys: the kernel described, in text files, and its switches.
  *
  * A file is made when it is opened: its text is one page, a snapshot. Files that take a write hand
- * it to their own function. `sys:` itself lists what there is. */
+ * it to their own function, and some entries open files of their own. `sys:` itself lists what
+ * there is. */
 #include "scheme/sys_priv.h"
 #include "base/panic.h"
 #include "lib/fmt.h"
@@ -98,6 +99,9 @@ static int64_t sys_open(struct file *dir, const char *path, size_t len, uint32_t
   }
   if (e->name == NULL) {
     return -ABI_ENOENT;
+  }
+  if (e->open != NULL) {
+    return e->open(arg, flags, out);
   }
   paddr_t pa;
   if (!frame_alloc(FRAME_KERNEL, &pa)) {

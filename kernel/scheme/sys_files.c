@@ -155,7 +155,7 @@ static void context_list_one(struct context *c, void *arg) {
   if (l->len < l->cap) {
     l->len += fmt_snprintf(l->out + l->len, l->cap - l->len, "%u %u %u %s %lu %s\n", c->id,
                            c->group->pid, atomic_load(&c->thread.cpu), states[c->state],
-                           c->thread.run_ns / 1000, c->group->name);
+                           thread_run_ns(&c->thread) / 1000, c->group->name);
   }
 }
 
@@ -167,22 +167,52 @@ static int64_t context_read_all(uint32_t arg, char *out, size_t cap) {
   return (int64_t)MIN(l.len, cap);
 }
 
+/* ---- faults on purpose ---------------------------------------------------------------------- */
+
+static int64_t inject_text(uint32_t arg, char *out, size_t cap) {
+  (void)arg;
+  struct inject_report r = inject_read();
+  return (int64_t)fmt_snprintf(out, cap, "armed %d\nseen %lu\nfired %d\nat %s\n", inject_armed,
+                               r.seen, r.fired, r.where);
+}
+
+/* `kill N`, `alloc N`, `off`: of who writes it. */
+static int64_t inject_write(uint32_t arg, const char *text, size_t len) {
+  (void)arg;
+  uint64_t nth;
+  if (name_is(text, len, "off")) {
+    inject_off(context_current());
+    return 0;
+  }
+  if (len > 5 && memcmp(text, "kill ", 5) == 0 && fmt_parse_u64(text + 5, len - 5, &nth)) {
+    return -(int64_t)inject_arm(INJECT_KILL, nth);
+  }
+  if (len > 6 && memcmp(text, "alloc ", 6) == 0 && fmt_parse_u64(text + 6, len - 6, &nth)) {
+    return -(int64_t)inject_arm(INJECT_ALLOC, nth);
+  }
+  return -ABI_EINVAL;
+}
+
 /* ---- the table ------------------------------------------------------------------------------ */
 
 const struct sys_entry sys_entries[] = {
-    {"boot", NULL, boot_read, NULL},
-    {"command", NULL, command_read, NULL},
-    {"power", NULL, NULL, power_write},
-    {"kernel", NULL, kernel_read, NULL},
-    {"mem", NULL, mem_read, NULL},
-    {"leaks", NULL, leaks_read, NULL},
-    {"sched", NULL, params_read, NULL},
-    {"sched", param_resolve, param_read, param_write},
-    {"cpu", cpu_resolve, cpu_read, NULL},
-    {"context", NULL, context_read_all, NULL},
-    {"ktest", NULL, sys_ktest_read, NULL},
-    {"bench", sys_bench_resolve, sys_bench_read, NULL},
-    {NULL, NULL, NULL, NULL},
+    {"boot", NULL, boot_read, NULL, NULL},
+    {"command", NULL, command_read, NULL, NULL},
+    {"power", NULL, NULL, power_write, NULL},
+    {"kernel", NULL, kernel_read, NULL, NULL},
+    {"mem", NULL, mem_read, NULL, NULL},
+    {"leaks", NULL, leaks_read, NULL, NULL},
+    {"sched", NULL, params_read, NULL, NULL},
+    {"sched", param_resolve, param_read, param_write, NULL},
+    {"cpu", cpu_resolve, cpu_read, NULL, NULL},
+    {"context", NULL, context_read_all, NULL, NULL},
+    {"inject", NULL, inject_text, inject_write, NULL},
+    {"trace", sys_trace_mask_resolve, sys_trace_mask_read, sys_trace_mask_write, NULL},
+    {"trace", sys_trace_meta_resolve, sys_trace_meta_read, NULL, NULL},
+    {"trace", sys_trace_stream_resolve, NULL, NULL, sys_trace_stream_open},
+    {"ktest", NULL, sys_ktest_read, NULL, NULL},
+    {"bench", sys_bench_resolve, sys_bench_read, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
 };
 
 void sys_files_init(const struct boot_info *boot, const char *command) {

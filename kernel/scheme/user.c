@@ -203,12 +203,13 @@ static void request_send(struct server *s, uint32_t tag, struct user_call *c) {
     submit(s, &sqe);
   }
   spin_unlock(&s->lock);
-  waitq_wake(&s->server_waitq);
+  waitq_wake_handoff(&s->server_waitq);
 }
 
 /* True when the answer is there; false: interrupted, and the request is on its own now [U2]. */
 static bool request_wait(struct server *s, uint32_t tag) {
   struct request *r = &s->requests[tag];
+  inject_point("request");
   while (__atomic_load_n(&r->state, __ATOMIC_ACQUIRE) != REQUEST_DONE) {
     if (context_interrupted()) {
       spin_lock(&s->lock);
@@ -333,7 +334,7 @@ static void complete(struct server *s, const struct ring_cqe *cqe) {
     }
     struct thread *client = r->client;
     __atomic_store_n(&r->state, REQUEST_DONE, __ATOMIC_RELEASE);
-    sched_unpark(client);
+    sched_unpark_handoff(client);
   } else if (state == REQUEST_ORPHAN && answer_is_file(&answer)) {
     r->op = OP_CLOSE;
     struct ring_sqe sqe = {.op = OP_CLOSE, .tag = cqe->tag, .file = (uint64_t)answer.result};

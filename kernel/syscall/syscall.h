@@ -8,6 +8,9 @@
 /* Boot argument trace.syscalls, debug builds: each call and its result go to the log. */
 extern bool trace_syscalls;
 
+/* Before the first trace ring is given. */
+void syscall_init(void);
+
 #define KIND_FD int
 #define KIND_PTR uaddr_t
 #define KIND_CPTR uaddr_t

@@ -1,5 +1,5 @@
 """Tests of the tools: images built, overlaid, listed and corrupted; the log's records; the judge of
-KVM; the TAP judge; the parser of C functions; the compile database."""
+KVM; the TAP judge; the parser of C functions; the compile database; the reader of traces."""
 
 import os
 import random
@@ -19,6 +19,7 @@ import mkinitfs
 import test as guesttest
 import tree
 import vm
+from tracetest import ReplayTest, StreamTest, ViewTest
 
 
 def tree_write(top, files):
@@ -181,6 +182,8 @@ class SourceTest(unittest.TestCase):
         found = compdb.entries("mkdir -p x && gcc -DA='b c' -c -o x/a.o a.c\nld -o y x/a.o\n")
         self.assertEqual([(e["file"], e["arguments"][1]) for e in found], [("a.c", "-DA=b c")])
 
+
+TRACE_TESTS = (ReplayTest, StreamTest, ViewTest)  # unittest finds them by being here
 
 if __name__ == "__main__":
     unittest.main(argv=[sys.argv[0], "-q"])

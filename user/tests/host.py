@@ -36,7 +36,8 @@ def build(directory, pool):
              if not path.name.startswith("t_native_")]
     (directory / "bin").mkdir(parents=True, exist_ok=True)
     shell = pool.submit(compile_to, directory / "sh", [*USER.glob("sh/*.c"), *shared], *SANITIZE)
-    built = [pool.submit(compile_to, directory / "bin" / path.stem, [path, *shared])
+    built = [pool.submit(compile_to, directory / "bin" / path.stem, [path, *shared],
+                         f"-I{TOP}/kernel")  # for the shapes of abi/; what they are of is not here
              for path in programs]
     tests = [pool.submit(compile_to, directory / path.stem, [path]) for path in tests]
     for future in [shell, *built]:

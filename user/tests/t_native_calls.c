@@ -4,9 +4,9 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <sys/mman.h>
 
+#include "native.h"
 #include "runtime/syscall.h"
 #include "tap.h"
 
@@ -263,23 +263,16 @@ static void random_calls(uint64_t seed, unsigned n) {
   _exit(0);
 }
 
-/* Waits a moment for a child, then ends it and its session: they may sleep for ever, which is no
- * fault. */
-static int end_child(pid_t pid) {
-  int status = -1;
-  bool ended = false;
-  for (int i = 0; i < 40 && !ended; i++) {
-    ended = waitpid(pid, &status, WNOHANG) == pid;
-    if (!ended) {
-      sleep_ms(1);
-    }
-  }
-  kill(-pid, SIGKILL);
-  if (!ended) {
-    kill(pid, SIGKILL);
-    waitpid(pid, &status, 0);
-  }
-  return status;
+static void test_memory_append(void) {
+  char text[16] = {0};
+  int64_t fd = scheme_open("memory:", O_ABI_RDWR | O_ABI_APPEND);
+  ok(sys_write((int)fd, "abc", 3) == 3 && sys_seek((int)fd, 0, SEEK_SET) == 0 &&
+         sys_write((int)fd, "def", 3) == 3,
+     "memory: opened for appending, written from the start again");
+  ok(sys_pread((int)fd, text, sizeof text, 0) == 6 && strcmp(text, "abcdef") == 0,
+     "has both writes, one after the other");
+  is(sys_seek((int)fd, 0, SEEK_CUR), 6, "and is at its end");
+  sys_close((int)fd);
 }
 
 static void test_random_calls(void) {
@@ -315,6 +308,7 @@ int main(void) {
   test_special_descriptors();
   test_wild_pointers();
   test_values();
+  test_memory_append();
   test_random_calls();
   close(file_fd);
   unlink("file");

@@ -2,8 +2,10 @@
  * steps in the wrong order or with garbage, and handles of the dead. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 
+#include "native.h"
 #include "runtime/syscall.h"
 #include "tap.h"
 
@@ -326,6 +328,68 @@ static void test_failing_batch(void) {
   is(create(steps, 5), -ABI_EBADF, "the first error is the answer");
 }
 
+/* ---- rights ---- */
+
+enum { USER = 1000 };
+
+static struct proc_op ids(uint32_t real, uint32_t effective) {
+  return (struct proc_op){.code = PROC_SETUID, .a = real | (uint64_t)effective << 32};
+}
+
+/* Each a bit of the exit status: what the real user of a new context with root's rights got. */
+static int take_over_new(void *arg) {
+  (void)arg;
+  struct proc_op root_steps[] = {{.code = PROC_FILES_COPY, .fd = FD_SELF},
+                                 {.code = PROC_SPACE_CLONE, .fd = FD_SELF},
+                                 ids(USER, 0)};
+  int64_t fd = create(root_steps, 3);
+  if (fd < 0 || apply(FD_SELF, ids(USER, USER)) < 0) {
+    return 64;
+  }
+  struct proc_op copy = {.code = PROC_SPACE_CLONE, .fd = (int)fd};
+  int got = apply(fd, (struct proc_op){.code = PROC_REGS, .a = 0x400000}) != -ABI_EPERM;
+  got |= 2 * (apply(fd, (struct proc_op){.code = PROC_START}) != -ABI_EPERM);
+  got |= 4 * (apply(fd, ids(USER, USER)) != -ABI_EPERM);
+  got |= 8 * (sys_dup((int)fd, "addrspace", 9, 0) != -ABI_EPERM);
+  got |= 16 * (create(&copy, 1) != -ABI_EPERM);
+  return got | 32 * (create(NULL, 0) < 0); /* one of its own it can make */
+}
+
+/* The same of one that runs: signals it may send, as POSIX says, and no more. */
+static int take_over_running(void *arg) {
+  (void)arg;
+  pid_t pid = fork();
+  if (pid == 0) {
+    (void)apply(FD_SELF, ids(USER, 0));
+    pause();
+    _exit(0);
+  }
+  char path[24];
+  struct proc_attr attr = {0};
+  snprintf(path, sizeof path, "proc:/%d", (int)pid);
+  int64_t fd = sys_openat(FD_NS, path, strlen(path), O_ABI_RDWR, 0);
+  while (attr.uid != USER) {
+    if (sys_call((int)fd, OP_PROC_ATTR, &attr, 0, sizeof attr, 0) < 0) {
+      return 64;
+    }
+    sched_yield();
+  }
+  if (apply(FD_SELF, ids(USER, USER)) < 0) {
+    return 64;
+  }
+  int got =
+      apply(fd, (struct proc_op){.code = PROC_NAME, .a = (uintptr_t) "x", .b = 1}) != -ABI_EPERM;
+  got |= 2 * (apply(fd, (struct proc_op){.code = PROC_SCHED, .a = 2, .c = 19}) != -ABI_EPERM);
+  got |= 4 * (apply(fd, ids(USER, USER)) >= 0);
+  got |= 8 * (apply(fd, (struct proc_op){.code = PROC_SIGNAL, .a = SIGKILL}) < 0);
+  return got;
+}
+
+static void test_rights(void) {
+  is(child_exit(take_over_new, NULL), 0, "a new context's real user does not get its rights");
+  is(child_exit(take_over_running, NULL), 0, "nor those of a running one, but sends it signals");
+}
+
 /* ---- garbage ---- */
 
 static struct proc_op random_step(uint64_t *state) {
@@ -380,24 +444,6 @@ static void make_garbage(uint64_t seed) {
   _exit(0);
 }
 
-/* Waits a moment for a child, then ends it and its session: what it made may run for ever. */
-static int end_child(pid_t pid) {
-  int status = -1;
-  bool ended = false;
-  for (int i = 0; i < 40 && !ended; i++) {
-    ended = waitpid(pid, &status, WNOHANG) == pid;
-    if (!ended) {
-      sleep_ms(1);
-    }
-  }
-  kill(-pid, SIGKILL);
-  if (!ended) {
-    kill(pid, SIGKILL);
-    waitpid(pid, &status, 0);
-  }
-  return status;
-}
-
 static void test_garbage(void) {
   int wrong = 0;
   for (uint64_t i = 0; i < 50; i++) {
@@ -420,6 +466,7 @@ int main(void) {
   test_sched_file();
   test_timer_file();
   test_failing_batch();
+  test_rights();
   test_garbage();
   return tap_done();
 }

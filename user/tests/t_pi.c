@@ -306,7 +306,9 @@ static void test_deadlock(void) {
   fails_with(lock_pi(&words.a), EDEADLK, "but not twice");
   pthread_t other = start(HIGH, lock_b_then_a, &words);
   wait_for(&words.locked);
-  sleep_ms(5);
+  while (__atomic_load_n(&words.a, __ATOMIC_RELAXED) >= 0) { /* the sign says that it waits */
+    sleep_ms(1);
+  }
   fails_with(lock_pi(&words.b), EDEADLK, "two words crosswise");
   fails_with(unlock_pi(&words.b), EPERM, "who does not have it cannot unlock it");
   is(unlock_pi(&words.a), 0, "unlocked");

@@ -183,7 +183,7 @@ static void test_thread_calls(int cpus) {
   ok(sched_getscheduler(parked_tid) == SCHED_RR && sched_getparam(parked_tid, &param) == 0 &&
          param.sched_priority == 7,
      "sched_getscheduler and sched_getparam of a thread by its id");
-  ok(pthread_setschedprio(thread, 9) == 0 && is_policy(thread, SCHED_RR, 9),
+  ok(pthread_setschedprio(thread, 99) == 0 && is_policy(thread, SCHED_RR, 99),
      "pthread_setschedprio");
   struct timespec slice = {-1, -1};
   ok(sched_rr_get_interval(parked_tid, &slice) == 0 && slice.tv_sec == 0 && slice.tv_nsec > 0,

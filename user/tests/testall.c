@@ -13,11 +13,12 @@
 #include <signal.h>
 #include <spawn.h>
 
+#include "leaks.h"
 #include "tap.h"
 
 extern char **environ;
 
-enum { TIME_LIMIT_MS = 60000, LEAK_RUNS = 4, SETTLE_MS = 500, COUNTS = 64 };
+enum { TIME_LIMIT_MS = 60000, LEAK_RUNS = 4 };
 
 static bool verbose;
 
@@ -151,66 +152,6 @@ static const char *run_problem(const struct run *run) {
 
 /* ---- leaks ---- */
 
-struct leaks {
-  int n; /* -1: this system does not count */
-  struct {
-    char name[40];
-    long count;
-  } of[COUNTS];
-};
-
-static struct leaks leaks_read(void) {
-  struct leaks leaks = {0};
-  FILE *file = fopen("sys:/leaks", "r");
-  if (!file) {
-    leaks.n = -1;
-    return leaks;
-  }
-  while (leaks.n < COUNTS &&
-         fscanf(file, "%39s %ld", leaks.of[leaks.n].name, &leaks.of[leaks.n].count) == 2) {
-    leaks.n++;
-  }
-  fclose(file);
-  return leaks;
-}
-
-static long leaks_count(const struct leaks *leaks, const char *name) {
-  for (int i = 0; i < leaks->n; i++) {
-    if (strcmp(leaks->of[i].name, name) == 0) {
-      return leaks->of[i].count;
-    }
-  }
-  return 0;
-}
-
-/* Writes "name +n" for everything that has grown; false when nothing has. */
-static bool leaks_growth(const struct leaks *before, const struct leaks *after, char *text,
-                         size_t size) {
-  size_t n = 0;
-  text[0] = '\0';
-  for (int i = 0; i < after->n && n < size; i++) {
-    long grown = after->of[i].count - leaks_count(before, after->of[i].name);
-    if (grown > 0) {
-      n += (size_t)snprintf(text + n, size - n, " %s +%ld", after->of[i].name, grown);
-    }
-  }
-  return n > 0;
-}
-
-/* What ends with a process may be given back a little later. */
-static bool leaks_settled(const struct leaks *before, char *text, size_t size) {
-  for (int ms = 0;; ms += 10) {
-    struct leaks after = leaks_read();
-    if (!leaks_growth(before, &after, text, size)) {
-      return true;
-    }
-    if (ms >= SETTLE_MS) {
-      return false;
-    }
-    sleep_ms(10);
-  }
-}
-
 static void report(bool pass, const char *program, const char *what, const char *why) {
   char name[400];
   snprintf(name, sizeof name, "%s: %s%s%s", program, what, pass ? "" : ":", pass ? "" : why);
@@ -221,15 +162,15 @@ static void report(bool pass, const char *program, const char *what, const char 
 }
 
 static void check_leaks(const char *program, struct leaks *before) {
-  char text[300];
-  bool clean = leaks_settled(before, text, sizeof text);
+  char text[LEAKS_TEXT];
+  bool clean = leaks_settled(before, text);
   for (int i = 1; i < LEAK_RUNS && !clean; i++) {
     if (verbose) {
       diag("%s left%s; again", program, text);
     }
     *before = leaks_read();
     run_program(program, false);
-    clean = leaks_settled(before, text, sizeof text);
+    clean = leaks_settled(before, text);
   }
   report(clean, program, "leaves nothing behind", text);
 }

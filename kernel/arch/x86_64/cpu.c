@@ -42,7 +42,16 @@ _Static_assert(offsetof(struct arch_cpu, kernel_sp) == 8, "CPU_KERNEL_SP");
 _Static_assert(offsetof(struct arch_cpu, user_sp) == 16, "CPU_USER_SP");
 _Static_assert(offsetof(struct arch_cpu, current) == 24, "CPU_CURRENT");
 _Static_assert(offsetof(struct arch_cpu, id) == 32, "cpu_id()");
+_Static_assert(offsetof(struct arch_cpu, sched) == 64, "sched_self()");
+_Static_assert(offsetof(struct arch_cpu, tss_rsp0) == 40, "CPU_TSS_RSP0");
+_Static_assert(offsetof(struct arch_cpu, fpu_owner) == 48, "CPU_FPU_OWNER");
 _Static_assert(offsetof(struct arch_thread, work) == 0, "THREAD_WORK");
+_Static_assert(offsetof(struct arch_thread, fpu_cpu) == 4, "THREAD_FPU_CPU");
+_Static_assert(offsetof(struct arch_thread, sp) == 8, "THREAD_SP");
+_Static_assert(offsetof(struct arch_thread, stack_top) == 16, "THREAD_STACK_TOP");
+_Static_assert(offsetof(struct arch_thread, fpu) == 24, "THREAD_FPU");
+_Static_assert(offsetof(struct arch_thread, fs_base) == 32, "THREAD_FS");
+_Static_assert(offsetof(struct arch_thread, gs_base) == 40, "THREAD_GS");
 _Static_assert(offsetof(struct arch_trap_frame, rbp) == 80, "TRAP_RBP");
 _Static_assert(offsetof(struct arch_trap_frame, rip) == 136, "TRAP_RIP");
 _Static_assert(offsetof(struct arch_trap_frame, cs) == 144, "TRAP_CS");
@@ -53,6 +62,8 @@ static struct cpu_area cpu_areas[MAX_CPUS];
 static struct idt_gate idt[256];
 struct cpu_features cpu_features;
 bool cpu_has_smap;
+bool cpu_fast_switch;
+static uint8_t trace_unread[sizeof(struct trace_record)]; /* where CPUs without a ring write */
 
 static void idt_set(uint32_t vector, const void *handler, uint8_t ist, uint8_t dpl) {
   uint64_t a = (uint64_t)handler;
@@ -118,8 +129,11 @@ void cpu_set_tables(uint32_t cpu) {
   gdt_fill(a);
   ist_fill(a);
   load_tables(a);
-  a->cpu =
-      (struct arch_cpu){.self = &a->cpu, .id = cpu, .tss_rsp0 = NULL, .space = &arch_kernel_space};
+  a->cpu = (struct arch_cpu){.self = &a->cpu,
+                             .id = cpu,
+                             .tss_rsp0 = NULL,
+                             .space = &arch_kernel_space,
+                             .trace = {.records = trace_unread}};
   a->cpu.tss_rsp0 = (uint64_t *)((uint8_t *)&a->tss + offsetof(struct tss, rsp));
   wrmsr(MSR_GS_BASE, (uint64_t)a);
   wrmsr(MSR_KERNEL_GS_BASE, 0);
@@ -150,6 +164,7 @@ void cpu_features_read(void) {
   f->nx = e1.edx >> 20 & 1;
   f->page_1g = e1.edx >> 26 & 1;
   cpu_has_smap = f->smap;
+  cpu_fast_switch = f->xsaveopt && f->fsgsbase;
 }
 
 /* CR4 bits: MCE 6, PGE 7, OSFXSR 9, OSXMMEXCPT 10, UMIP 11, FSGSBASE 16, OSXSAVE 18, SMEP 20, SMAP

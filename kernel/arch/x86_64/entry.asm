@@ -15,16 +15,19 @@
 default rel
 %include "kernel/arch/x86_64/offsets.inc"
 
+extern cpu_fast_switch
 extern cpu_has_smap
+extern fpu_xcr0
+extern thread_state_switch
 extern trap_dispatch
 extern trap_paranoid
 extern upcall_return_to_user
 extern upcall_syscall_table
 
 global syscall_entry
-global arch_thread_switch_asm
 global arch_user_enter_asm
 global thread_start
+global thread_switch
 global trap_stubs
 global arch_copy_from_user_asm
 global arch_copy_to_user_asm
@@ -58,7 +61,7 @@ syscall_entry:
   push rbp
   mov rbp, rsp
   mov rcx, r10
-  lea r10, [upcall_syscall_table]
+  mov r10, [upcall_syscall_table]
   call [r10 + rax * 8]
 .leave:
   pop rbp
@@ -84,6 +87,7 @@ syscall_entry:
   jmp .leave
 .work:
   mov rdi, rsp
+  mov esi, 1
   push rax
   call upcall_return_to_user
   pop rax
@@ -168,6 +172,7 @@ trap_common:
   cmp dword [rdx + THREAD_WORK], 0
   je .to_user
   lea rdi, [rsp + TRAP_RIP]
+  xor esi, esi
   call upcall_return_to_user
 .to_user:
   RESTORE_ALL
@@ -211,30 +216,93 @@ trap_paranoid_common:
   iretq
 
 ; ---- threads --------------------------------------------------------------------------------
-; arch_thread_switch_asm(uint64_t *save_sp, uint64_t load_sp)
-align 16
-arch_thread_switch_asm:
-  push rbx
+; thread_switch: rdi = struct arch_thread to leave, rsi = the one to go on with. Called by
+; arch_thread_switch(), which tells the compiler that every register but rsp and rbp is lost: so each
+; is saved once, by whoever uses it, and none here. The FPU is saved always and restored unless this
+; CPU still holds the thread's (see fpu.c); kernel threads have none, and no segment bases.
+align 64
+thread_switch:
   push rbp
-  push r12
-  push r13
-  push r14
-  push r15
-  mov [rdi], rsp
-  mov rsp, rsi
-  pop r15
-  pop r14
-  pop r13
-  pop r12
+  mov rcx, [gs:CPU_SELF]
+  cmp byte [cpu_fast_switch], 0
+  je .slow
+  mov r8, [rdi + THREAD_FPU]
+  mov r9, [rsi + THREAD_FPU]
+  test r8, r8
+  jz .leave_kernel
+  mov eax, [fpu_xcr0]
+  xor edx, edx
+  xsaveopt64 [r8]
+  mov edx, [rcx + CPU_ID]
+  mov [rdi + THREAD_FPU_CPU], edx
+  rdfsbase rax
+  mov [rdi + THREAD_FS], rax
+  test r9, r9
+  jz .enter_kernel
+  mov eax, [fpu_xcr0]           ; from user thread to user thread
+  xor edx, edx
+  xrstor64 [r9]
+  mov [rcx + CPU_FPU_OWNER], r9
+  mov rax, [rsi + THREAD_FS]
+  wrfsbase rax
+  mov rdx, [rsi + THREAD_GS]
+  swapgs
+  rdgsbase rax
+  wrgsbase rdx
+  swapgs
+  mov [rdi + THREAD_GS], rax
+.stack:
+  mov [rcx + CPU_CURRENT], rsi
+  mov rax, [rsi + THREAD_STACK_TOP]
+  mov rdx, [rcx + CPU_TSS_RSP0]
+  mov [rcx + CPU_KERNEL_SP], rax
+  mov [rdx], rax
+  mov [rdi + THREAD_SP], rsp
+  mov rsp, [rsi + THREAD_SP]
   pop rbp
-  pop rbx
   ret
+.enter_kernel:                  ; the FPU keeps the registers that were saved
+  mov [rcx + CPU_FPU_OWNER], r8
+  swapgs
+  rdgsbase rax
+  swapgs
+  mov [rdi + THREAD_GS], rax
+  jmp .stack
+.leave_kernel:
+  test r9, r9
+  jz .stack
+  mov rax, [rsi + THREAD_FS]
+  wrfsbase rax
+  mov rax, [rsi + THREAD_GS]
+  swapgs
+  wrgsbase rax
+  swapgs
+  mov edx, [rcx + CPU_ID]
+  cmp [rcx + CPU_FPU_OWNER], r9
+  jne .restore
+  cmp [rsi + THREAD_FPU_CPU], edx
+  je .stack
+.restore:
+  mov eax, [fpu_xcr0]
+  xor edx, edx
+  xrstor64 [r9]
+  mov [rcx + CPU_FPU_OWNER], r9
+  jmp .stack
+.slow:
+  mov rbx, rdi
+  mov r12, rsi
+  call thread_state_switch
+  mov rdi, rbx
+  mov rsi, r12
+  mov rcx, [gs:CPU_SELF]
+  jmp .stack
 
-; First switch-in of a thread: rbx = entry, r12 = argument (arch_thread_init).
+; First switch-in of a thread: its stack holds the entry and the argument (arch_thread_init).
 align 16
 thread_start:
+  pop rbx
+  pop rdi
   xor ebp, ebp
-  mov rdi, r12
   call rbx
   ud2
 

@@ -11,14 +11,14 @@
 #define MXCSR_DEFAULT 0x1f80u
 
 static size_t area_size = 512;
-static uint32_t xcr0;
+uint32_t fpu_xcr0;
 
 void fpu_cpu_init(void) {
   if (!cpu_features.xsave) {
     return;
   }
-  xcr0 = XCR0_X87 | XCR0_SSE | (cpu_features.avx ? XCR0_AVX : 0);
-  __asm__ volatile("xsetbv" ::"c"(0), "a"(xcr0), "d"(0));
+  fpu_xcr0 = XCR0_X87 | XCR0_SSE | (cpu_features.avx ? XCR0_AVX : 0);
+  __asm__ volatile("xsetbv" ::"c"(0), "a"(fpu_xcr0), "d"(0));
   area_size = cpuid(0xd, 0).ebx;
 }
 
@@ -32,20 +32,14 @@ void arch_fpu_init_area(void *area) {
   *(uint32_t *)((uint8_t *)area + 24) = MXCSR_DEFAULT;
 }
 
-void fpu_save(void *area) {
-  if (cpu_features.xsaveopt) {
-    __asm__ volatile("xsaveopt64 (%0)" ::"r"(area), "a"(xcr0), "d"(0) : "memory");
-  } else if (cpu_features.xsave) {
-    __asm__ volatile("xsave64 (%0)" ::"r"(area), "a"(xcr0), "d"(0) : "memory");
+void fpu_save_slow(void *area) {
+  if (cpu_features.xsave) {
+    __asm__ volatile("xsave64 (%0)" ::"r"(area), "a"(fpu_xcr0), "d"(0) : "memory");
   } else {
     __asm__ volatile("fxsave64 (%0)" ::"r"(area) : "memory");
   }
 }
 
-void fpu_restore(const void *area) {
-  if (cpu_features.xsave) {
-    __asm__ volatile("xrstor64 (%0)" ::"r"(area), "a"(xcr0), "d"(0) : "memory");
-  } else {
-    __asm__ volatile("fxrstor64 (%0)" ::"r"(area) : "memory");
-  }
+void fpu_restore_slow(const void *area) {
+  __asm__ volatile("fxrstor64 (%0)" ::"r"(area) : "memory");
 }

@@ -118,6 +118,7 @@ enter_long_mode:
 .no_nx:
   wrmsr
   mov eax, cr0
+  and eax, ~(3 << 29)           ; INIT leaves CD and NW set: no caching (SDM vol. 3A 9.1.1)
   or eax, (1 << 31) | (1 << 16) | 1
   mov cr0, eax
   pop ebx
@@ -202,6 +203,7 @@ ap_pm:
 .no_nx:
   wrmsr
   mov eax, cr0
+  and eax, ~(3 << 29)           ; INIT leaves CD and NW set: no caching (SDM vol. 3A 9.1.1)
   or eax, (1 << 31) | (1 << 16) | 1
   mov cr0, eax
   lea eax, [edi + (ap_long - ap_trampoline)]

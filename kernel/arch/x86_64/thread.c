@@ -5,14 +5,12 @@
 #define FPU_NOWHERE UINT32_MAX
 
 void arch_thread_init(struct arch_thread *t, uint64_t stack_top, void (*entry)(void *), void *arg) {
-  /* The image that arch_thread_switch_asm pops: r15 r14 r13 r12 rbp rbx rip; then sp is aligned
-   * to 16. */
-  uint64_t *sp = (uint64_t *)(stack_top - 64) - 7;
-  sp[0] = sp[1] = sp[2] = 0;
+  /* What thread_switch pops, then what thread_start does; then sp is aligned to 16. */
+  uint64_t *sp = (uint64_t *)(stack_top - 64) - 5;
+  sp[0] = 0;
+  sp[1] = (uint64_t)thread_start;
+  sp[2] = (uint64_t)entry;
   sp[3] = (uint64_t)arg;
-  sp[4] = 0;
-  sp[5] = (uint64_t)entry;
-  sp[6] = (uint64_t)thread_start;
   t->sp = (uint64_t)sp;
   t->stack_top = stack_top;
   t->fpu_cpu = FPU_NOWHERE;
@@ -36,7 +34,9 @@ static void bases_load(const struct arch_thread *t) {
   }
 }
 
-void arch_thread_switch(struct arch_thread *prev, struct arch_thread *next) {
+/* The part of a switch that differs from CPU to CPU, for those without XSAVEOPT or FSGSBASE: others
+ * do the same in thread_switch (entry.asm). */
+void thread_state_switch(struct arch_thread *prev, struct arch_thread *next) {
   struct arch_cpu *cpu = arch_cpu_self();
   if (prev->fpu != NULL) {
     fpu_save(prev->fpu);
@@ -51,10 +51,6 @@ void arch_thread_switch(struct arch_thread *prev, struct arch_thread *next) {
     }
     bases_load(next);
   }
-  cpu->current = next;
-  cpu->kernel_sp = next->stack_top;
-  *cpu->tss_rsp0 = next->stack_top;
-  arch_thread_switch_asm(&prev->sp, next->sp);
 }
 
 bool arch_user_regs_valid(const struct arch_user_regs *r) {
@@ -84,7 +80,7 @@ _Noreturn void arch_user_enter(const struct arch_user_regs *r) {
   bases_load(t);
   fpu_restore(t->fpu);
   if (atomic_load_explicit(&t->work, memory_order_relaxed) != 0) {
-    upcall_return_to_user(frame);
+    upcall_return_to_user(frame, false);
   }
   arch_user_enter_asm(frame, r->arg);
 }

@@ -5,6 +5,7 @@
 
 #include "arch/arch.h"
 #include "arch/upcall.h"
+#include "lib/bits.h"
 
 #define KERNEL_BASE 0xffffffff80000000ul
 
@@ -56,6 +57,7 @@ struct cpu_features {
 };
 extern struct cpu_features cpu_features; /* [c] after the first CPU's arch_cpu_init() */
 extern bool cpu_has_smap;
+extern bool cpu_fast_switch; /* thread_switch need not ask what the CPU has */
 
 struct cpuid {
   uint32_t eax, ebx, ecx, edx;
@@ -149,7 +151,6 @@ extern const uint8_t user_copy_start[], user_copy_end[], user_copy_fault[];
 void syscall_entry(void);
 void thread_start(void);
 void bench_int_loop(uint32_t n);
-void arch_thread_switch_asm(uint64_t *save_sp, uint64_t load_sp);
 _Noreturn void arch_user_enter_asm(struct arch_user_frame *frame, uint64_t arg);
 size_t arch_copy_from_user_asm(void *dst, uint64_t src, size_t len);
 size_t arch_copy_to_user_asm(uint64_t dst, const void *src, size_t len);
@@ -192,8 +193,24 @@ void cpu_set_tables(uint32_t cpu);
 void cpu_features_read(void);
 /* fpu.c */
 void fpu_cpu_init(void);
-void fpu_save(void *area);
-void fpu_restore(const void *area);
+void thread_state_switch(struct arch_thread *prev, struct arch_thread *next);
+extern uint32_t fpu_xcr0; /* what XSAVE saves */
+void fpu_save_slow(void *area);
+void fpu_restore_slow(const void *area);
+static inline void fpu_save(void *area) {
+  if (LIKELY(cpu_features.xsaveopt)) {
+    __asm__ volatile("xsaveopt64 (%0)" ::"r"(area), "a"(fpu_xcr0), "d"(0) : "memory");
+  } else {
+    fpu_save_slow(area);
+  }
+}
+static inline void fpu_restore(const void *area) {
+  if (LIKELY(cpu_features.xsave)) {
+    __asm__ volatile("xrstor64 (%0)" ::"r"(area), "a"(fpu_xcr0), "d"(0) : "memory");
+  } else {
+    fpu_restore_slow(area);
+  }
+}
 /* tsc.c */
 void tsc_delay_us(uint64_t us);
 /* uart.c */

@@ -1,0 +1,76 @@
+// test-sources: balance.c
+/* The balance choices against looking at all CPUs. */
+#include "sched/balance.h"
+
+#include "lib/rng.h"
+#include "lib/tap.h"
+
+#define N_VIEWS 200000
+
+static struct rng rng;
+
+static void view_random(struct balance_view *v) {
+  v->mask = rng_next(&rng) & (rng_one_in(&rng, 2) ? UINT64_MAX : 0xf);
+  for (unsigned cpu = 0; cpu < 64; cpu++) {
+    v->waiting[cpu] = rng_below(&rng, 4);
+    v->load[cpu] = v->waiting[cpu] + rng_below(&rng, 2);
+  }
+}
+
+/* How far round from self a CPU is: of equals the nearest is chosen. */
+static uint32_t distance(uint32_t self, uint32_t cpu) {
+  return (cpu - self - 1) & 63;
+}
+
+static uint32_t model_victim(const struct balance_view *v, uint32_t self, uint32_t least) {
+  uint32_t best = BALANCE_NONE;
+  for (uint32_t cpu = 0; cpu < 64; cpu++) {
+    if (cpu == self || !(v->mask >> cpu & 1) || v->waiting[cpu] < least) {
+      continue;
+    }
+    if (best == BALANCE_NONE || v->waiting[cpu] > v->waiting[best] ||
+        (v->waiting[cpu] == v->waiting[best] && distance(self, cpu) < distance(self, best))) {
+      best = cpu;
+    }
+  }
+  return best;
+}
+
+static uint32_t model_target(const struct balance_view *v, uint32_t self, uint32_t least) {
+  uint32_t best = BALANCE_NONE;
+  for (uint32_t cpu = 0; cpu < 64; cpu++) {
+    if (cpu == self || !(v->mask >> cpu & 1)) {
+      continue;
+    }
+    if (best == BALANCE_NONE || v->load[cpu] < v->load[best] ||
+        (v->load[cpu] == v->load[best] && distance(self, cpu) < distance(self, best))) {
+      best = cpu;
+    }
+  }
+  return best != BALANCE_NONE && v->load[self] >= v->load[best] + least ? best : BALANCE_NONE;
+}
+
+static bool choices_match(void) {
+  struct balance_view v;
+  bool ok = true;
+  for (unsigned i = 0; i < N_VIEWS && ok; i++) {
+    view_random(&v);
+    uint32_t self = rng_below(&rng, 64), least = 1 + rng_below(&rng, 3);
+    ok = balance_victim(&v, self, least) == model_victim(&v, self, least) &&
+         balance_target(&v, self, least) == model_target(&v, self, least);
+  }
+  return ok;
+}
+
+static bool share_is_half(void) {
+  return balance_share(1, 8) == 1 && balance_share(4, 8) == 2 && balance_share(5, 8) == 3 &&
+         balance_share(100, 8) == 8;
+}
+
+int main(int argc, char **argv) {
+  rng_seed(&rng, tap_seed(argc, argv));
+  tap_plan(2);
+  tap_ok(choices_match(), "victim and target are those of a full look, 200,000 views");
+  tap_ok(share_is_half(), "a thief takes at most half, and at most its batch");
+  return tap_done();
+}

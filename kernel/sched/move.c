@@ -1,0 +1,78 @@
+/* Moving threads that wait between CPUs: an idle CPU steals, a busy one pushes. The choice of the
+ * other CPU is balance.c's. Who moves a thread takes the lock of the CPU that it waits for, never
+ * two at once; between the two CPUs the thread is on its way [S4]. */
+#include "sched/balance.h"
+#include "sched/sched_priv.h"
+
+#define LOOK_MOST                                                                                  \
+  8u /* threads looked at for one that may move: pinned ones must not make it O(n) */
+
+static void view_fill(struct balance_view *v) {
+  v->mask = sched_online_mask();
+  for (uint64_t rest = v->mask; rest != 0; rest &= rest - 1) {
+    uint32_t cpu = bit_first(rest);
+    const struct cpu_sched *cs = &cpu_scheds[cpu];
+    v->waiting[cpu] = cpu_waiting(cs);
+    v->load[cpu] = v->waiting[cpu] + (cs->current != cs->idle);
+  }
+}
+
+/* Off cs: the thread that would run last there among those that may run on `to`. */
+static struct thread *thread_take(struct cpu_sched *cs, uint32_t to) HOLDS(&cs->lock) {
+  struct runq_node *node = runq_steal_first(&cs->rq);
+  for (uint32_t looked = 0; node != NULL && looked < LOOK_MOST; looked++) {
+    struct thread *t = CONTAINER_OF(node, struct thread, rq);
+    if (t->affinity >> to & 1) {
+      runq_remove(&cs->rq, node);
+      return t;
+    }
+    node = runq_steal_next(&cs->rq, node);
+  }
+  return NULL;
+}
+
+bool sched_steal(struct cpu_sched *cs) {
+  struct balance_view view;
+  uint32_t least = (uint32_t)SCHED_PARAM_GET(steal_min);
+  view_fill(&view);
+  uint32_t victim = least != 0 ? balance_victim(&view, cs->id, least) : BALANCE_NONE;
+  if (victim == BALANCE_NONE) {
+    return false;
+  }
+  struct cpu_sched *vs = &cpu_scheds[victim];
+  uint32_t batch = balance_share(view.waiting[victim], (uint32_t)SCHED_PARAM_GET(steal_batch));
+  uint32_t taken = 0;
+  for (; taken < batch; taken++) {
+    spin_lock(&vs->lock);
+    struct thread *t = thread_take(vs, cs->id);
+    spin_unlock(&vs->lock);
+    if (t == NULL) {
+      break;
+    }
+    counter_add(COUNTER_STEALS, 1);
+    trace(TRACE_MIGRATE, t->arch.id, victim | (uint64_t)cs->id << 32);
+    atomic_store_explicit(&t->cpu, cs->id, memory_order_relaxed);
+    spin_lock(&cs->lock); /* a full barrier [S4] */
+    runq_push(&cs->rq, &t->rq, t->prio);
+    spin_unlock(&cs->lock);
+  }
+  return taken > 0;
+}
+
+void sched_push(struct cpu_sched *cs, uint64_t now) {
+  struct balance_view view;
+  cs->balance_at = now + sched_rules.balance;
+  view_fill(&view);
+  uint32_t target = balance_target(&view, cs->id, (uint32_t)SCHED_PARAM_GET(balance_min));
+  if (target == BALANCE_NONE) {
+    return;
+  }
+  spin_lock(&cs->lock);
+  struct thread *t = thread_take(cs, target);
+  spin_unlock(&cs->lock);
+  if (t != NULL) {
+    counter_add(COUNTER_PUSHES, 1);
+    trace(TRACE_MIGRATE, t->arch.id, cs->id | (uint64_t)target << 32);
+    wake_send(target, t);
+  }
+}

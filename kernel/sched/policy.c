@@ -1,0 +1,191 @@
+/* Policy applied to threads: priorities, quanta, the end of slices, the real-time throttle, and
+ * changes of policy, boost and affinity while threads are anywhere [S4]. The arithmetic is in
+ * share.c. */
+#include "sched/sched_priv.h"
+
+#define NS_PER_US 1000ul
+
+struct sched_rules sched_rules;
+
+static uint64_t param_ticks(uint64_t us) {
+  return MAX(clock_ns_to_ticks(us * NS_PER_US), 1ul);
+}
+
+void sched_rules_update(void) {
+  struct sched_rules *r = &sched_rules;
+  share_rules_set(&r->share, param_ticks(SCHED_PARAM_GET(slice_us)),
+                  param_ticks(SCHED_PARAM_GET(slice_min_us)), SCHED_PARAM_GET(bonus),
+                  param_ticks(SCHED_PARAM_GET(bonus_sleep_us)), SCHED_PARAM_GET(bonus_decay));
+  r->rr_quantum = (int64_t)param_ticks(SCHED_PARAM_GET(rr_slice_us));
+  r->starve = param_ticks(SCHED_PARAM_GET(starve_us));
+  r->rt_period = param_ticks(SCHED_PARAM_GET(rt_period_us));
+  r->rt_budget =
+      SCHED_PARAM_GET(rt_share) == 100 ? NEVER : r->rt_period / 100 * SCHED_PARAM_GET(rt_share);
+  r->handoff = param_ticks(SCHED_PARAM_GET(handoff_us));
+  r->balance = SCHED_PARAM_GET(balance_us) == 0 ? 0 : param_ticks(SCHED_PARAM_GET(balance_us));
+  r->idle_poll =
+      SCHED_PARAM_GET(idle_poll_us) == 0 ? 0 : param_ticks(SCHED_PARAM_GET(idle_poll_us));
+}
+
+/* ---- priorities and quanta ----------------------------------------------------------------- */
+
+void thread_prio_update(struct thread *t) {
+  uint8_t prio = t->policy == SCHED_ABI_OTHER ? share_prio(&sched_rules.share, t->nice, t->credit)
+                                              : (uint8_t)(SCHED_RT_MAX - t->rt_priority);
+  t->prio = MIN(prio, t->boost);
+}
+
+uint64_t sched_slice_ns(const struct thread *t) {
+  int64_t ticks = t->policy == SCHED_ABI_RR ? (int64_t)sched_rules.rr_quantum
+                                            : share_quantum(&sched_rules.share, t->nice);
+  return clock_ticks_to_ns((uint64_t)ticks);
+}
+
+int64_t thread_grant(const struct thread *t) {
+  return t->policy == SCHED_ABI_RR ? (int64_t)sched_rules.rr_quantum
+                                   : share_grant(&sched_rules.share, t->left, t->nice);
+}
+
+void thread_wake_credit(struct cpu_sched *cs, struct thread *t, uint64_t now) {
+  t->credit = share_credit_after_sleep(&sched_rules.share, t->credit, now - t->since);
+  if (t->round != cs->rq.round) { /* it slept into another round, or comes from another CPU */
+    t->round = cs->rq.round;
+    int64_t quantum = share_quantum(&sched_rules.share, t->nice);
+    t->left = t->policy == SCHED_ABI_RR ? thread_grant(t) : MIN(thread_grant(t), quantum);
+  }
+  thread_prio_update(t);
+}
+
+void sched_inherit(struct thread *t) {
+  struct thread *from = thread_current();
+  t->affinity = from->affinity;
+  t->policy = from->policy;
+  t->rt_priority = from->rt_priority;
+  t->nice = from->nice;
+  t->left = from->left / 2;
+  from->left -= t->left;
+  t->round = sched_self()->rq.round;
+  thread_prio_update(t);
+}
+
+/* ---- real time ------------------------------------------------------------------------------ */
+
+/* With real-time threads queued: the best one, or the best other while they are throttled. */
+struct thread *rt_pick(struct cpu_sched *cs, uint64_t now) {
+  if (now - cs->rt.start >= sched_rules.rt_period) {
+    cs->rt.start = now;
+    cs->rt.used = 0;
+  }
+  bool throttled = cs->rt.used >= sched_rules.rt_budget && runq_has_timeshare(&cs->rq);
+  struct runq_node *node = throttled ? runq_pop_timeshare(&cs->rq) : runq_pop(&cs->rq);
+  return CONTAINER_OF(node, struct thread, rq);
+}
+
+/* The end of a slice when real-time threads run or wait. */
+uint64_t rt_slice_end(const struct cpu_sched *cs, const struct thread *t) {
+  uint64_t end = NEVER;
+  if (t->policy != SCHED_ABI_FIFO) {
+    end = t->since + (uint64_t)share_slice(&sched_rules.share, t->left);
+  }
+  uint64_t budget = sched_rules.rt_budget, used = cs->rt.used;
+  if (t->prio >= RUNQ_FIRST_TIMESHARE) { /* it runs while they are throttled */
+    return MIN(end, cs->rt.start + sched_rules.rt_period);
+  }
+  if (!runq_has_timeshare(&cs->rq) || budget == NEVER) {
+    return end;
+  }
+  return MIN(end, t->since + (budget > used ? budget - used : 0));
+}
+
+/* ---- changes --------------------------------------------------------------------------------- */
+
+struct change {
+  bool set_policy, set_boost, set_affinity;
+  uint8_t policy, rt_priority, boost;
+  int8_t nice;
+  uint64_t affinity;
+};
+
+static void change_fields(struct thread *t, const struct change *c) {
+  if (c->set_policy) {
+    t->policy = c->policy;
+    t->rt_priority = c->rt_priority;
+    t->nice = c->nice;
+    t->left = MIN(t->left, c->policy == SCHED_ABI_RR ? (int64_t)sched_rules.rr_quantum
+                                                     : share_quantum(&sched_rules.share, c->nice));
+  }
+  t->boost = c->set_boost ? c->boost : t->boost;
+  t->affinity = c->set_affinity ? c->affinity : t->affinity;
+  thread_prio_update(t);
+}
+
+/* Off the hand-off or the queue of cs, if it is there. */
+static bool thread_unqueue(struct cpu_sched *cs, struct thread *t) HOLDS(&cs->lock) {
+  if (cs->handoff == t) {
+    cs->handoff = NULL;
+    cs->handoff_end = NEVER;
+    return true;
+  }
+  if (runq_is_queued(&t->rq)) {
+    runq_remove(&cs->rq, &t->rq);
+    return true;
+  }
+  return false;
+}
+
+/* Answers whether t must be placed on another CPU by the caller. */
+static bool change_apply(struct cpu_sched *cs, struct thread *t, const struct change *c)
+    HOLDS(&cs->lock) {
+  bool queued = thread_unqueue(cs, t);
+  change_fields(t, c);
+  bool allowed = t->affinity >> cs->id & 1;
+  if (queued && allowed) {
+    runq_push(&cs->rq, &t->rq, t->prio);
+    if (t->prio < cs->current->prio) {
+      cpu_resched(cs);
+    }
+  } else if (cs->current == t && (!allowed || runq_best_prio(&cs->rq) < t->prio)) {
+    cpu_resched(cs); /* requeue() sends it on */
+  }
+  return queued && !allowed;
+}
+
+static void thread_change(struct thread *t, const struct change *c) {
+  for (bool settled = false; !settled;) {
+    uint32_t cpu = atomic_load(&t->cpu);
+    struct cpu_sched *cs = &cpu_scheds[cpu];
+    bool away = false;
+    spin_lock(&cs->lock);
+    settled = atomic_load(&t->cpu) == cpu;
+    if (settled) {
+      away = change_apply(cs, t, c);
+    }
+    spin_unlock(&cs->lock);
+    if (away) {
+      wake_place(t); /* on no queue: nobody else moves it */
+      return;
+    }
+    atomic_thread_fence(memory_order_seq_cst); /* [S4] */
+    settled = settled && atomic_load(&t->cpu) == cpu;
+  }
+}
+
+void sched_set_policy(struct thread *t, uint8_t policy, uint8_t rt_priority, int8_t nice) {
+  thread_change(t, &(struct change){
+                       .set_policy = true,
+                       .policy = policy,
+                       .rt_priority = rt_priority,
+                       .nice = nice,
+                   });
+}
+
+void sched_boost(struct thread *t, uint8_t prio) {
+  thread_change(t, &(struct change){.set_boost = true, .boost = prio});
+}
+
+void sched_set_affinity(struct thread *t, uint64_t mask) {
+  thread_change(t, &(struct change){.set_affinity = true, .affinity = mask});
+  if (t == thread_current() && !(mask >> cpu_id() & 1)) {
+    sched_preempt();
+  }
+}

@@ -1,0 +1,439 @@
+#!/usr/bin/env python3
+"""Sweeps the scheduler's parameters: what `make tune` does once everything is built.
+
+  tune.py [options] -- RUNNER OPTIONS      a new sweep; RUNNER OPTIONS are those of tools/run.py
+  tune.py --resume results/tune-... -- RUNNER OPTIONS     takes the samples that are missing
+  tune.py --report results/tune-...        says again what the samples say, boots nothing
+
+Boots once, hands the guest's /bin/tune a plan in random order, and keeps in results/tune-.../
+  plan.txt      the samples to take, in order; the seed, the points and their levels in front
+  samples.tsv   the raw samples, one line each as they came, the stamps in front
+  statement.txt which parameters mattered: effect against noise
+  sched.conf    the settings chosen, for make run SCHED=file and make bench SCHED=file
+  heat-A-B, pareto as .svg and .png
+
+exit status: 0 when every sample was taken and good, 1 when one failed or the sweep could not be
+made, 130 when interrupted, otherwise that of the runner. Whatever happens, what was measured is
+kept and --resume goes on.
+"""
+
+import argparse
+import ast
+import hashlib
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import abidoc
+import tune_analysis
+import tune_conf
+import tune_design
+import tune_plot
+import tune_report
+import tune_samples
+
+TREE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(TREE, "bench", "host"))
+# pylint: disable=wrong-import-position
+import bench
+import plot
+
+SWEEP_CONF = os.path.join(TREE, "bench", "tune", "sweep.conf")
+PROGRAM = os.path.join(TREE, "build", "user", "bin", "tune")
+PLAN_IN_GUEST = "etc/tune.plan"
+STALL_S = 60           # without a line, besides twenty times a sample's length
+BOOT_S, OVERHEAD_S = 5, 0.07  # of a boot; of a sample beside its length, for the first estimate
+SAME = ("accel", "icount", "smp", "mem", "guest_cpu", "host_cpu", "sched", "kernel_id",
+        "program_id")  # stamps that must not change within a sweep
+
+
+class TuneError(Exception):
+    """The sweep cannot be made or cannot go on; .args are the words and the exit status."""
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--quick", action="store_true", help="two parameters, short samples: under a minute")
+    add("--param", action="append", default=[], metavar="NAME=V,V",
+        help="cross these instead of the parameters of bench/tune/sweep.conf")
+    add("--workload", action="append", default=[], help="only these")
+    add("--minutes", type=float, default=None, help="about how long (10; 0.7 with --quick)")
+    add("--blocks", type=int, default=0, help="repetitions of everything, instead of --minutes")
+    add("--ms", type=int, default=None, help="length of a sample (300; 150 with --quick)")
+    add("--seed", type=int, default=None, help="of the random order (the time)")
+    add("--weight", type=float, default=0.5, help="of throughput in the score, 0 to 1 (0.5)")
+    add("--results", default=os.path.join(TREE, "results"))
+    add("--resume", default="", metavar="DIR")
+    add("--report", default="", metavar="DIR")
+    add("runner", nargs="*", help="options of tools/run.py, after --")
+    return parser.parse_args()
+
+
+def say(text):
+    print(f"tune: {text}", file=sys.stderr, flush=True)
+
+
+# ---- what is swept ------------------------------------------------------------------------------
+
+
+def params_load(base):
+    """The kernel's parameters, from the table that it is compiled from. The guest checks the plan
+    against its own before the first sample."""
+    out = []
+    for name, _, default, least, most, _ in abidoc.rows("sched_params.def"):
+        value = base.get(name, int(default))
+        out.append(tune_design.Param(name, value, int(least), int(most)))
+    return out
+
+
+def base_of(facts):
+    """{name: value} of the settings that the machine is booted with."""
+    words = facts.get("sched", "defaults")
+    return {} if words == "defaults" else tune_conf.parse(words.replace(" ", "\n"))
+
+
+def design_of(args, facts, seed):
+    workloads, grid = tune_design.conf_read(SWEEP_CONF)
+    params = params_load(base_of(facts))
+    if args.param:
+        levels, notes = tune_design.levels_asked(params, args.param), []
+        most = sys.maxsize
+    else:
+        levels, notes = tune_design.levels_choose(params, grid)
+        most = tune_design.CROSSED_POINTS
+    if args.quick and not args.param:
+        levels, notes = tune_design.levels_extreme(levels, 2), []
+    for note in notes:
+        say(note)
+    return tune_design.design_make(levels, seed, most), args.workload or workloads
+
+
+def plan_make(args, facts):
+    """(head: {key: value}, lines of the plan)."""
+    seed = args.seed if args.seed is not None else int(time.time())
+    design, workloads = design_of(args, facts, seed)
+    ms = args.ms or (150 if args.quick else 300)
+    minutes = args.minutes or (0.7 if args.quick else 10)
+    block_s = len(design.points) * len(workloads) * sample_seconds(ms)
+    n_blocks = args.blocks or tune_design.blocks_count(60 * minutes - BOOT_S, block_s)
+    order = tune_design.order_make(len(design.points), workloads, n_blocks, seed)
+    head = {"seed": seed, "ms": ms, "blocks": n_blocks, "levels": design.levels,
+            "crossed": design.crossed, "points": design.points}
+    return head, tune_design.plan_lines(design, order)
+
+
+def sample_seconds(ms):
+    return ms / 1000 + OVERHEAD_S
+
+
+def plan_write(folder, head, lines):
+    with open(os.path.join(folder, "plan.txt"), "w", encoding="utf-8") as file:
+        file.writelines(f"# {key}: {value!r}\n" for key, value in head.items())
+        file.writelines(lines)
+
+
+def plan_read(folder):
+    head, lines = {}, []
+    path = os.path.join(folder, "plan.txt")
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            if line.startswith("# "):
+                key, _, value = line[2:].partition(": ")
+                head[key] = ast.literal_eval(value)
+            else:
+                lines.append(line)
+    missing = {"ms", "levels", "points"} - set(head)
+    if missing:
+        raise TuneError(f"{path}: does not say {', '.join(sorted(missing))}")
+    return head, lines
+
+
+def key_of(line):
+    point, workload, block = line.split()[:3]
+    return point, workload, int(block)
+
+
+# ---- where it runs ------------------------------------------------------------------------------
+
+
+def file_id(path):
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()[:16]
+
+
+def kernel_of(runner):
+    return (runner[runner.index("--kernel") + 1] if "--kernel" in runner
+            else os.path.join(TREE, "build", "kernel.elf"))
+
+
+def facts_now(args):
+    facts = bench.guest_facts(args.runner)
+    return {"date": time.strftime("%Y-%m-%d %H:%M:%S"), **facts,
+            "kernel_id": file_id(kernel_of(args.runner)), "program_id": file_id(PROGRAM)}
+
+
+def folder_make(args, facts):
+    accel = facts["accel"] + ("-icount" if facts["icount"] == "1" else "")
+    name = "-".join(["tune", time.strftime("%Y%m%dT%H%M%S"), accel, facts["commit"]])
+    folder = os.path.join(args.results, name)
+    os.makedirs(folder)
+    return folder
+
+
+def same_check(stamps, facts):
+    """A sweep must not mix machines, kernels or workloads."""
+    for key in SAME:
+        if key in stamps and stamps[key] != str(facts.get(key)):
+            raise TuneError(f"this sweep was begun with {key} {stamps[key]}, now it is "
+                            f"{facts.get(key)}; put that back, or begin a new sweep")
+
+
+# ---- progress -----------------------------------------------------------------------------------
+
+
+class Progress:
+    """One line a sample on a terminal, one every LINE_S seconds elsewhere; the time left."""
+
+    LINE_S = 10
+
+    def __init__(self, n_done, n_all, guess_s):
+        self.n_first = self.n_done = n_done
+        self.n_all, self.guess_s = n_all, guess_s
+        self.started = self.told = None
+
+    def left_s(self, now):
+        """From the speed so far; before there is any, from the guess."""
+        n_here = self.n_done - self.n_first
+        each = (now - self.started) / n_here if n_here else self.guess_s
+        return each * (self.n_all - self.n_done)
+
+    def begin(self):
+        self.started = self.started or time.monotonic()
+
+    def sample(self, fields):
+        self.n_done += 1
+        now = time.monotonic()
+        terminal = sys.stderr.isatty()
+        if not terminal and self.told and now - self.told < self.LINE_S:
+            return
+        self.told = now
+        text = self.line(fields, self.left_s(now))
+        if terminal:
+            text = f"\r\033[K{text[:shutil.get_terminal_size().columns - 1]}"
+        print(text, end="" if terminal else "\n", file=sys.stderr, flush=True)
+
+    def line(self, fields, left_s):
+        minutes, seconds = divmod(int(left_s), 60)
+        values = " ".join(word for word in fields[6:] if word.startswith(("throughput", "p99")))
+        return (f"[{self.n_done:>4}/{self.n_all}] {minutes}:{seconds:02} left  {fields[2]} "
+                f"{fields[4].replace(',', ' ')}  {values}")
+
+    def end(self):
+        if sys.stderr.isatty():
+            print(file=sys.stderr)
+
+
+# ---- the run ------------------------------------------------------------------------------------
+
+
+class Collector:
+    """Takes the guest's lines: samples into the file, the rest into the head or the progress."""
+
+    def __init__(self, path, progress, stamped):
+        self.path, self.progress, self.stamped = path, progress, stamped
+        self.current, self.ended = "booting", False
+
+    def line(self, text):
+        fields = text.split("\t")
+        if fields[0] == "begin":
+            self.current = " ".join(fields[1:])
+            self.progress.begin()
+        elif fields[0] == "end":
+            self.ended = True
+        elif fields[0] in ("sample", "ERROR"):
+            self.keep(text)
+            self.tell(fields)
+        elif not text.startswith(("# ", "workload\t")):
+            say(f"the guest says: {text}")
+        elif not self.stamped:
+            self.keep(text)
+
+    def keep(self, text):
+        """Only what can be read again goes into the file."""
+        try:
+            tune_samples.line_take(tune_samples.Sweep(), text)
+        except (ValueError, IndexError) as error:
+            raise TuneError(f"{text!r} is no record ({error})") from error
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(text + "\n")
+
+    def tell(self, fields):
+        if fields[0] == "sample":
+            self.progress.sample(fields)
+        else:
+            self.progress.end()
+            say(f"FAILED: {' '.join(fields[1:])}")
+
+
+def command(args, scratch, ms):
+    timeout = [] if "--timeout" in args.runner else ["--timeout", "0"]
+    return [bench.RUNNER, *timeout, *args.runner, "--add", scratch,
+            "--cmd", f"/bin/tune --plan=/{PLAN_IN_GUEST} --ms={ms}"]
+
+
+def lines_read(process, stall_s):
+    """The program's lines as they come; TuneError when there is none for `stall_s` seconds."""
+    selector, rest = selectors.DefaultSelector(), b""
+    selector.register(process.stdout, selectors.EVENT_READ)
+    while True:
+        if not selector.select(stall_s):
+            raise TuneError(f"nothing came from the guest for {stall_s:.0f} s", 124)
+        data = os.read(process.stdout.fileno(), 65536)
+        if not data:
+            return
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            yield line.decode("utf-8", "replace").rstrip("\r")
+
+
+def guest_run(argv, collector, stall_s):
+    """Runs the guest to its end; its status. The guest is gone when this returns or raises."""
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    try:
+        for line in lines_read(process, stall_s):
+            collector.line(line)
+        return process.wait()
+    finally:
+        collector.progress.end()
+        if process.poll() is None:
+            process.terminate()
+            process.wait()
+        process.stdout.close()
+
+
+def samples_take(args, folder, head, lines):
+    """Takes what is missing; the status, 0 also when nothing was."""
+    path = os.path.join(folder, "samples.tsv")
+    sweep = tune_samples.load(path)
+    left = [line for line in lines if key_of(line) not in sweep.done()]
+    if not left:
+        say("every sample of this sweep is there already")
+        return 0
+    guess_s = sample_seconds(head["ms"])
+    say(f"{len(left)} of {len(lines)} samples to take, {len(head['points'])} settings, about "
+        f"{(BOOT_S + guess_s * len(left)) / 60:.1f} minutes; seed {head['seed']}")
+    collector = Collector(path, Progress(len(lines) - len(left), len(lines), guess_s),
+                          bool(sweep.workloads))
+    with tempfile.TemporaryDirectory(prefix="cathode-tune-") as scratch:
+        plan = os.path.join(scratch, PLAN_IN_GUEST)
+        os.makedirs(os.path.dirname(plan))
+        with open(plan, "w", encoding="utf-8") as file:
+            file.writelines(left)
+        argv = command(args, scratch, head["ms"])
+        try:
+            status = guest_run(argv, collector, STALL_S + 20 * head["ms"] / 1000)
+        except TuneError as error:
+            raise TuneError(f"{error.args[0]}, while taking: {collector.current}", *error.args[1:])
+    if not collector.ended:
+        raise TuneError(f"the guest ended with status {status}, while taking: {collector.current}",
+                        status or 1)
+    return status
+
+
+def sweep_resume(args):
+    folder, facts = args.resume, facts_now(args)
+    head, lines = plan_read(folder)
+    path = os.path.join(folder, "samples.tsv")
+    tune_samples.tail_cut(path)
+    same_check(tune_samples.load(path).stamps, facts)
+    tune_samples.stamps_append(path, {"resumed": facts["date"]})
+    return folder, head, lines
+
+
+def sweep_begin(args):
+    facts = facts_now(args)
+    head, lines = plan_make(args, facts)
+    folder = folder_make(args, facts)
+    plan_write(folder, head, lines)
+    tune_samples.stamps_append(os.path.join(folder, "samples.tsv"),
+                               {**facts, "seed": head["seed"]})
+    return folder, head, lines
+
+
+# ---- the report ---------------------------------------------------------------------------------
+
+
+def text_write(folder, name, text):
+    with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def report(folder, weight):
+    head, _ = plan_read(folder)
+    sweep = tune_samples.load(os.path.join(folder, "samples.tsv"))
+    if not sweep.samples:
+        raise TuneError(f"{folder}: there is not a single sample")
+    analysis = tune_analysis.Analysis(sweep, head["levels"], head["points"], weight)
+    machine = tune_plot.stamped(sweep).machine_line()
+    text = tune_report.statement(analysis, sweep, machine)
+    text_write(folder, "statement.txt", text)
+    source = os.path.join(os.path.basename(os.path.normpath(folder)), "samples.tsv")
+    text_write(folder, "sched.conf", tune_report.sched_conf(analysis, machine, source))
+    print("\n" + text)
+    for path in tune_plot.draw_all(analysis, sweep, folder):
+        print("  " + os.path.relpath(path))
+    print(f"  {os.path.relpath(os.path.join(folder, 'sched.conf'))}")
+    print(f"\nAll of it: {os.path.relpath(folder)}/", flush=True)
+
+
+def kept_say(folder):
+    n_done = len(tune_samples.load(os.path.join(folder, "samples.tsv")).samples)
+    say(f"{n_done} samples are kept; go on with: make tune RESUME={os.path.relpath(folder)}")
+
+
+def tune(args):
+    if args.report:
+        report(args.report, args.weight)
+        return 0
+    folder, head, lines = sweep_resume(args) if args.resume else sweep_begin(args)
+    try:
+        status = samples_take(args, folder, head, lines)
+    except (TuneError, KeyboardInterrupt):
+        kept_say(folder)
+        raise
+    report(folder, args.weight)
+    return status
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def main():
+    args = arguments()
+    os.chdir(TREE)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+    try:
+        return tune(args)
+    except (TuneError, bench.BenchError) as error:
+        say(error.args[0])
+        return (error.args[1] if len(error.args) > 1 else 0) or 1
+    except (OSError, ValueError, SyntaxError, tune_design.DesignError, tune_samples.Broken,
+            tune_conf.ConfError, plot.PlotError) as error:
+        say(error)
+        return 1
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())
