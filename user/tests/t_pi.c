@@ -405,7 +405,7 @@ static void test_robust_process(int protocol, const char *name) {
 
 /* ---- storm -------------------------------------------------------------------------------- */
 
-enum { STORMERS = 6, STORM_TURNS = 400 };
+enum { STORMERS = 6, STORM_TURNS = 150 };
 static pthread_mutex_t storm_mutexes[2];
 static int storm_counts[2];
 
@@ -486,7 +486,7 @@ static pid_t kill_storm_child(struct kill_storm *s) {
 
 /* Processes are killed wherever they are: with the mutex, waiting for it, being given it. */
 static void test_kill_storm(void) {
-  enum { CHILDREN = 3, KILLS = 60 };
+  enum { CHILDREN = 3, KILLS = 30 };
   struct kill_storm *s =
       mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   pid_t pids[CHILDREN];
