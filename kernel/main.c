@@ -2,6 +2,7 @@
 #include "arch/upcall.h"
 #include "base/bootargs.h"
 #include "base/clock.h"
+#include "base/counter.h"
 #include "base/panic.h"
 #include "base/trace.h"
 #include "lib/string.h"
@@ -153,6 +154,7 @@ static void trace_start(void) {
 }
 
 _Noreturn void upcall_cpu_online(uint32_t cpu) {
+  counter_cpu_init();
   cpu_online[cpu] = true;
   panic_cpu_online();
   sched_cpu_init();
@@ -203,6 +205,7 @@ _Noreturn void kernel_main(void) {
   const char *command = arguments_read(boot.cmdline);
   frame_init(&boot);
   arch_cpu_init(0);
+  counter_cpu_init();
   arch_clock_init();
   clock_init();
   page_routines_select();

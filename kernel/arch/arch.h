@@ -85,14 +85,13 @@ struct arch_trace {
 /* At gs:0 of every CPU; offsets are known to entry.asm (asserted in cpu.c). */
 struct arch_cpu {
   struct arch_cpu *self;
-  uint64_t kernel_sp; /* top of the current thread's kernel stack */
+  void *counters;   /* base/counter.h's */
   uint64_t user_sp;   /* scratch of the system call entry */
   struct arch_thread *current;
   uint32_t id, apic_id;
-  uint64_t *tss_rsp0;
+  void *sched;              /* the scheduler's */
   const void *fpu_owner;    /* whose registers the FPU holds, when they are also in memory */
   struct arch_space *space; /* whose tables CR3 holds */
-  void *sched;              /* the scheduler's, which reads it by gs:64 */
   struct arch_trace trace;
 };
 
@@ -110,10 +109,11 @@ static inline uint32_t cpu_id(void) {
   return id;
 }
 
+/* RDTSC clears the upper halves of both registers (SDM vol. 2B). */
 static inline uint64_t arch_tsc(void) {
-  uint32_t lo, hi;
+  uint64_t lo, hi;
   __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
-  return ((uint64_t)hi << 32) | lo;
+  return hi << 32 | lo;
 }
 
 uint64_t arch_tsc_hz(void);

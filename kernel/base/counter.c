@@ -7,3 +7,7 @@ const char *const counter_names[COUNTER_COUNT] = {
 #include "base/counters.def"
 #undef COUNTER
 };
+
+void counter_cpu_init(void) {
+  arch_cpu_self()->counters = &counters[cpu_id()];
+}

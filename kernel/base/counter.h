@@ -18,8 +18,13 @@ struct counters {
 extern struct counters counters[MAX_CPUS];
 extern const char *const counter_names[COUNTER_COUNT];
 
+/* On each CPU before it counts: arch_cpu.counters points to its set. */
+void counter_cpu_init(void);
+
 static inline void counter_add(enum counter c, uint64_t n) {
-  counters[cpu_id()].n[c] += n;
+  struct counters *own;
+  __asm__ volatile("movq %%gs:8, %0" : "=r"(own));
+  own->n[c] += n;
 }
 
 #endif

@@ -36,6 +36,16 @@ static inline void trace_put(enum trace_event event, uint64_t a, uint64_t b) {
   arch_trace_publish();
 }
 
+/* Note an event that happens at `now`, a TSC value read on this CPU since its last event. */
+static inline void trace_at(uint64_t now, enum trace_event event, uint64_t a, uint64_t b) {
+  if (LIKELY(trace_mask & 1u << event)) {
+    struct trace_record *r = arch_trace_slot();
+    *r = (struct trace_record){
+        .tsc = now, .event = event, .thread = arch_trace_thread(), .a = a, .b = b};
+    arch_trace_publish();
+  }
+}
+
 /* Note an event of the calling CPU, if it is in the mask. */
 static inline void trace(enum trace_event event, uint64_t a, uint64_t b) {
   if (LIKELY(trace_mask & 1u << event)) {

@@ -75,6 +75,20 @@ static inline struct list *list_pop_front(struct list *head) {
   return node;
 }
 
+/* Takes the first node of a list that is not empty off, and puts an unlinked one behind the last. */
+static inline struct list *list_rotate(struct list *head, struct list *node) {
+  struct list *first = head->next, *second = first->next;
+  head->next = second;
+  second->prev = head;
+  struct list *last = head->prev; /* the head itself when first was alone */
+  node->prev = last;
+  node->next = head;
+  last->next = node;
+  head->prev = node;
+  list_init(first);
+  return first;
+}
+
 /* Moves all nodes of `other`, in order, behind the last of `head`; `other` is empty afterwards. */
 static inline void list_splice_back(struct list *head, struct list *other) {
   if (list_is_empty(other)) {

@@ -72,7 +72,8 @@ uint64_t thread_run_ns(const struct thread *t) {
 
 /* ---- the switch --------------------------------------------------------------------------- */
 
-static void from_leave(struct thread *from, enum from_then then) {
+static void from_leave(struct cpu_sched *cs, struct thread *from, enum from_then then) {
+  cs->from_then = FROM_STAYS; /* before anything that may switch again */
   if (then == FROM_EXITS) {
     from->reap(from);
   } else {
@@ -85,12 +86,11 @@ static inline void finish_switch(void) NO_LOCK_CHECK {
   struct cpu_sched *cs = sched_self();
   struct thread *from = cs->from;
   enum from_then then = cs->from_then;
-  cs->from_then = FROM_STAYS;
   atomic_store_explicit(&from->on_cpu, 0, memory_order_release);
   spin_unlock(&cs->lock);
   lock_debug_narrow(false);
   if (UNLIKELY(then != FROM_STAYS)) {
-    from_leave(from, then);
+    from_leave(cs, from, then);
   }
 }
 
@@ -98,11 +98,11 @@ static inline void switch_to(struct cpu_sched *cs, struct thread *prev, struct t
   counter_add(COUNTER_SWITCHES, 1);
   cs->current = next;
   cs->from = prev;
-  atomic_store_explicit(&next->cpu, cs->id, memory_order_relaxed);
+  kassert_debug(next == cs->idle || atomic_load(&next->cpu) == cs->id); /* [S4] */
   next->round = cs->rq.round;
   /* Before it looks at its work: thread_set_work() sets that, then looks here. */
   atomic_exchange(&next->on_cpu, 1);
-  if (next->space != NULL && next->space != arch_cpu_self()->space) {
+  if (next->space != prev->space && next->space != NULL && next->space != arch_cpu_self()->space) {
     counter_add(COUNTER_SWITCH_SPACE, 1);
     arch_space_enter(next->space);
   }
@@ -236,7 +236,7 @@ static bool yield_to_equal(void) NO_LOCK_CHECK {
   prev->since = next->since = now;
   cs->slice_end = now + (uint64_t)share_slice(&sched_rules.share, next->left);
   timer_program(cs, cs->slice_end);
-  trace(TRACE_SWITCH, next->arch.id, WHY_YIELD);
+  trace_at(now, TRACE_SWITCH, next->arch.id, WHY_YIELD);
   switch_to(cs, prev, next);
   return true;
 }
@@ -266,11 +266,12 @@ void sched_park(uint64_t deadline_ns) {
   }
 }
 
-void sched_yield(void) {
+int64_t sched_yield(void) {
   struct cpu_sched *cs = sched_self();
   if ((cpu_waiting(cs) > 0 || !wake_list_is_empty(cs)) && !yield_to_equal()) {
     schedule(WHY_YIELD);
   }
+  return 0;
 }
 
 void sched_preempt(void) {

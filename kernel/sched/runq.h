@@ -192,10 +192,7 @@ static inline struct runq_node *runq_rotate(struct runq *rq, struct runq_node *n
   rq->round = round;
   node->prio = (uint8_t)prio;
   node->queue = (uint8_t)q;
-  struct list *queue = &rq->queues[q], *first = queue->next;
-  list_remove(first);
-  list_push_back(queue, &node->link);
-  return CONTAINER_OF(first, struct runq_node, link);
+  return CONTAINER_OF(list_rotate(&rq->queues[q], &node->link), struct runq_node, link);
 }
 
 /* Candidates for another CPU, in the reverse of the order in which this one would run them: whoever

@@ -48,7 +48,7 @@ extern struct cpu_sched cpu_scheds[MAX_CPUS];
 
 static inline struct cpu_sched *sched_self(void) {
   struct cpu_sched *cs;
-  __asm__ volatile("movq %%gs:64, %0" : "=r"(cs)); /* arch_cpu.sched */
+  __asm__ volatile("movq %%gs:40, %0" : "=r"(cs)); /* arch_cpu.sched */
   return cs;
 }
 

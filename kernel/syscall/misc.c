@@ -7,8 +7,7 @@ int64_t sys_null(void) {
 }
 
 int64_t sys_yield(void) {
-  sched_yield();
-  return 0;
+  return sched_yield();
 }
 
 int64_t sys_mmap(uint64_t addr, size_t len, uint32_t prot, uint32_t flags, int fd, int64_t offset) {

@@ -38,12 +38,12 @@ struct table_pointer {
   uint64_t base;
 } __attribute__((packed));
 
-_Static_assert(offsetof(struct arch_cpu, kernel_sp) == 8, "CPU_KERNEL_SP");
+_Static_assert(offsetof(struct arch_cpu, counters) == 8, "counter_add()");
 _Static_assert(offsetof(struct arch_cpu, user_sp) == 16, "CPU_USER_SP");
 _Static_assert(offsetof(struct arch_cpu, current) == 24, "CPU_CURRENT");
 _Static_assert(offsetof(struct arch_cpu, id) == 32, "cpu_id()");
-_Static_assert(offsetof(struct arch_cpu, sched) == 64, "sched_self()");
-_Static_assert(offsetof(struct arch_cpu, tss_rsp0) == 40, "CPU_TSS_RSP0");
+_Static_assert(offsetof(struct arch_cpu, sched) == 40, "sched_self()");
+_Static_assert(offsetof(struct cpu_area, tss.rsp) == 100, "CPU_RSP0");
 _Static_assert(offsetof(struct arch_cpu, fpu_owner) == 48, "CPU_FPU_OWNER");
 _Static_assert(offsetof(struct arch_thread, work) == 0, "THREAD_WORK");
 _Static_assert(offsetof(struct arch_thread, fpu_cpu) == 4, "THREAD_FPU_CPU");
@@ -131,10 +131,8 @@ void cpu_set_tables(uint32_t cpu) {
   load_tables(a);
   a->cpu = (struct arch_cpu){.self = &a->cpu,
                              .id = cpu,
-                             .tss_rsp0 = NULL,
                              .space = &arch_kernel_space,
                              .trace = {.records = trace_unread}};
-  a->cpu.tss_rsp0 = (uint64_t *)((uint8_t *)&a->tss + offsetof(struct tss, rsp));
   wrmsr(MSR_GS_BASE, (uint64_t)a);
   wrmsr(MSR_KERNEL_GS_BASE, 0);
 }

@@ -50,7 +50,7 @@ align 64
 syscall_entry:
   swapgs
   mov [gs:CPU_USER_SP], rsp
-  mov rsp, [gs:CPU_KERNEL_SP]
+  mov rsp, [gs:CPU_RSP0]
   push USER_SS
   push qword [gs:CPU_USER_SP]
   push r11
@@ -254,9 +254,7 @@ thread_switch:
 .stack:
   mov [rcx + CPU_CURRENT], rsi
   mov rax, [rsi + THREAD_STACK_TOP]
-  mov rdx, [rcx + CPU_TSS_RSP0]
-  mov [rcx + CPU_KERNEL_SP], rax
-  mov [rdx], rax
+  mov [rcx + CPU_RSP0], rax
   mov [rdi + THREAD_SP], rsp
   mov rsp, [rsi + THREAD_SP]
   pop rbp
