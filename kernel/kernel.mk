@@ -6,7 +6,8 @@ KERNEL_C := $(filter-out %_test.c,$(wildcard kernel/*.c kernel/*/*.c kernel/arch
 KERNEL_ASM := $(wildcard kernel/arch/x86_64/*.asm)
 
 KERNEL_CFLAGS := $(STD) -O2 -g $(WARNINGS) -ffreestanding -fno-pic -fno-pie -mcmodel=kernel \
-  -mno-red-zone -mgeneral-regs-only -mpreferred-stack-boundary=3 -fno-stack-protector -fno-asynchronous-unwind-tables \
+  -mno-red-zone -mgeneral-regs-only -mpreferred-stack-boundary=3 -fno-stack-protector \
+  -fno-asynchronous-unwind-tables \
   -fno-omit-frame-pointer -fno-strict-aliasing -fno-common -ffunction-sections -Ikernel
 KERNEL_LDFLAGS := -nostdlib -static -z max-page-size=4096 -z noexecstack --gc-sections \
   --no-warn-rwx-segments -T kernel/kernel.ld

@@ -86,7 +86,7 @@ struct arch_trace {
 struct arch_cpu {
   struct arch_cpu *self;
   void *counters;   /* base/counter.h's */
-  uint64_t user_sp;   /* scratch of the system call entry */
+  uint64_t user_sp; /* scratch of the system call entry */
   struct arch_thread *current;
   uint32_t id, apic_id;
   void *sched;              /* the scheduler's */

@@ -75,7 +75,7 @@ static inline struct list *list_pop_front(struct list *head) {
   return node;
 }
 
-/* Takes the first node of a list that is not empty off, and puts an unlinked one behind the last. */
+/* Takes the first node off a list that is not empty, and puts an unlinked one behind the last. */
 static inline struct list *list_rotate(struct list *head, struct list *node) {
   struct list *first = head->next, *second = first->next;
   head->next = second;

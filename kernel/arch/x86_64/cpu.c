@@ -129,10 +129,8 @@ void cpu_set_tables(uint32_t cpu) {
   gdt_fill(a);
   ist_fill(a);
   load_tables(a);
-  a->cpu = (struct arch_cpu){.self = &a->cpu,
-                             .id = cpu,
-                             .space = &arch_kernel_space,
-                             .trace = {.records = trace_unread}};
+  a->cpu = (struct arch_cpu){
+      .self = &a->cpu, .id = cpu, .space = &arch_kernel_space, .trace = {.records = trace_unread}};
   wrmsr(MSR_GS_BASE, (uint64_t)a);
   wrmsr(MSR_KERNEL_GS_BASE, 0);
 }

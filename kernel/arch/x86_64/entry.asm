@@ -217,9 +217,9 @@ trap_paranoid_common:
 
 ; ---- threads --------------------------------------------------------------------------------
 ; thread_switch: rdi = struct arch_thread to leave, rsi = the one to go on with. Called by
-; arch_thread_switch(), which tells the compiler that every register but rsp and rbp is lost: so each
-; is saved once, by whoever uses it, and none here. The FPU is saved always and restored unless this
-; CPU still holds the thread's (see fpu.c); kernel threads have none, and no segment bases.
+; arch_thread_switch(), which tells the compiler that every register but rsp and rbp is lost: so
+; each is saved once, by whoever uses it, and none here. The FPU is saved always and restored unless
+; this CPU still holds the thread's (see fpu.c); kernel threads have none, and no segment bases.
 align 64
 thread_switch:
   push rbp
