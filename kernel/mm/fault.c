@@ -132,7 +132,7 @@ enum abi_error space_fault(struct space *s, uint64_t addr, bool write, bool exec
   counter_add(COUNTER_FAULTS, 1);
   atomic_fetch_add_explicit(&s->n_faults, 1, memory_order_relaxed);
   rw_lock_shared(&s->lock);
-  struct gnode *node = gtree_find(&s->grants, va);
+  struct gnode *node = gtree_find(&s->grants->tree, va);
   enum abi_error e = ABI_EFAULT;
   if (node != NULL && grant_allows(grant_of(node), write, exec)) {
     struct ptree_gather gather;
@@ -150,7 +150,7 @@ enum abi_error space_fault(struct space *s, uint64_t addr, bool write, bool exec
  */
 static enum abi_error page_pin(struct space *s, uint64_t va, paddr_t *pa) {
   rw_lock_shared(&s->lock);
-  struct gnode *node = gtree_find(&s->grants, va);
+  struct gnode *node = gtree_find(&s->grants->tree, va);
   enum abi_error e = ABI_EFAULT;
   if (node != NULL && !grant_of(node)->shared) {
     struct ptree_gather gather;

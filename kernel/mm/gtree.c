@@ -89,10 +89,33 @@ static struct gnode *node_balance(struct gtree *t, struct gnode *node) {
   return node;
 }
 
-/* Restores [G4] and [G5] from node up to the root. */
-static void path_repair(struct gtree *t, struct gnode *node) {
+/* What a parent takes from its child. */
+struct summary {
+  uint64_t sub_lo, sub_hi, max_gap;
+  uint32_t height;
+};
+
+static struct summary summary_of(const struct gnode *node) {
+  return (struct summary){node->sub_lo, node->sub_hi, node->max_gap, node->height};
+}
+
+static bool summary_is(const struct gnode *node, const struct summary *was) {
+  return node->max_gap == was->max_gap && node->height == was->height &&
+         node->sub_lo == was->sub_lo && node->sub_hi == was->sub_hi;
+}
+
+/* Restores [G4] and [G5] from node up, past `through` if that is not NULL, until a subtree looks to
+ * its parent as it did before. */
+static void path_repair(struct gtree *t, struct gnode *node, const struct gnode *through) {
   while (node != NULL) {
-    node = node_balance(t, node)->parent;
+    struct summary was = summary_of(node);
+    bool passed = through == NULL || node == through;
+    struct gnode *top = node_balance(t, node);
+    if (passed && summary_is(top, &was)) {
+      return;
+    }
+    through = passed ? NULL : through;
+    node = top->parent;
   }
 }
 
@@ -165,32 +188,41 @@ static bool range_is_valid(uint64_t start, uint64_t end) { /* [G1] */
   return start < end && IS_ALIGNED(start | end, ABI_PAGE_SIZE);
 }
 
-static void node_link(struct gtree *t, struct gnode *node) {
+/* False when the node overlaps another: on the way down are its neighbours-to-be, and both must lie
+ * aside of it. */
+static bool node_link(struct gtree *t, struct gnode *node) {
   struct gnode **link = &t->root, *parent = NULL;
   while (*link != NULL) {
     parent = *link;
-    link = node->start < parent->start ? &parent->left : &parent->right;
+    if (node->end <= parent->start) {
+      link = &parent->left;
+    } else if (node->start >= parent->end) {
+      link = &parent->right;
+    } else {
+      return false;
+    }
   }
   node->left = node->right = NULL;
   node->parent = parent;
   *link = node;
+  return true;
 }
 
 enum abi_error gtree_insert(struct gtree *t, struct gnode *node) {
   kassert(range_is_valid(node->start, node->end));
-  if (!gtree_is_free(t, node->start, node->end)) {
+  if (!node_link(t, node)) {
     return ABI_EEXIST;
   }
-  node_link(t, node);
+  node->height = 0; /* unlike any that its parent has seen */
   t->n++;
-  path_repair(t, node);
+  path_repair(t, node, NULL);
   return OK;
 }
 
-/* Puts the successor, the leftmost of the right subtree, into node's place. Answers the lowest node
- * whose subtree has changed. */
-static struct gnode *successor_lift(struct gtree *t, struct gnode *node) {
-  struct gnode *heir = leftmost(node->right), *changed = heir;
+/* Puts the heir, the leftmost of the right subtree, into node's place, where it passes for node
+ * until it is repaired. Answers the lowest node whose subtree has changed. */
+static struct gnode *successor_lift(struct gtree *t, struct gnode *node, struct gnode *heir) {
+  struct gnode *changed = heir;
   if (heir != node->right) {
     changed = heir->parent;
     node_replace(t, heir, heir->right);
@@ -199,22 +231,27 @@ static struct gnode *successor_lift(struct gtree *t, struct gnode *node) {
   }
   heir->left = node->left;
   heir->left->parent = heir;
+  heir->sub_lo = node->sub_lo;
+  heir->sub_hi = node->sub_hi;
+  heir->max_gap = node->max_gap;
+  heir->height = node->height;
   node_replace(t, node, heir);
   return changed;
 }
 
 void gtree_remove(struct gtree *t, struct gnode *node) {
   kassert(node->height != 0 && t->n > 0);
-  struct gnode *changed = node->parent;
+  struct gnode *changed = node->parent, *heir = NULL;
   if (node->left == NULL || node->right == NULL) {
     node_replace(t, node, node->left != NULL ? node->left : node->right);
   } else {
-    changed = successor_lift(t, node);
+    heir = leftmost(node->right);
+    changed = successor_lift(t, node, heir);
   }
   node->left = node->right = node->parent = NULL;
   node->height = 0;
   t->n--;
-  path_repair(t, changed);
+  path_repair(t, changed, heir);
 }
 
 enum abi_error gtree_resize(struct gtree *t, struct gnode *node, uint64_t start, uint64_t end) {
@@ -225,9 +262,7 @@ enum abi_error gtree_resize(struct gtree *t, struct gnode *node, uint64_t start,
   }
   node->start = start;
   node->end = end;
-  for (; node != NULL; node = node->parent) {
-    node_refresh(node);
-  }
+  path_repair(t, node, NULL); /* heights stay, so that nothing rotates */
   return OK;
 }
 
@@ -289,6 +324,49 @@ bool gtree_hole_above(const struct gtree *t, uint64_t len, uint64_t lo, uint64_t
                       uint64_t *start) {
   kassert(len > 0);
   return hole_above(t->root, len, (struct window){lo, hi}, start);
+}
+
+/* A copy of the subtree below `parent`, with the same shape: nothing is compared, nothing rotates.
+ * Links are set as soon as there is something behind them. */
+static bool subtree_copy(struct gnode **link, struct gnode *parent, const struct gnode *from,
+                         struct gnode *(*copy)(const struct gnode *node)) {
+  if (from == NULL) {
+    return true;
+  }
+  struct gnode *node = copy(from);
+  if (node == NULL) {
+    return false;
+  }
+  *node = *from;
+  node->left = node->right = NULL;
+  node->parent = parent;
+  *link = node;
+  return subtree_copy(&node->left, node, from->left, copy) &&
+         subtree_copy(&node->right, node, from->right, copy);
+}
+
+bool gtree_copy(struct gtree *dst, const struct gtree *src,
+                struct gnode *(*copy)(const struct gnode *node)) {
+  dst->root = NULL;
+  dst->n = src->n;
+  return subtree_copy(&dst->root, NULL, src->root, copy);
+}
+
+void gtree_drain(struct gtree *t, void (*drop)(struct gnode *node)) {
+  struct gnode *node = t->root;
+  while (node != NULL) { /* children first, without recursion: links are cut on the way down */
+    struct gnode **down = node->left != NULL ? &node->left : &node->right;
+    if (*down != NULL) {
+      struct gnode *child = *down;
+      *down = NULL;
+      node = child;
+      continue;
+    }
+    struct gnode *parent = node->parent;
+    drop(node);
+    node = parent;
+  }
+  gtree_init(t);
 }
 
 /* [G3] to [G5] of one node, trusting its children. */

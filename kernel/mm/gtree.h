@@ -67,6 +67,15 @@ bool gtree_hole_below(const struct gtree *t, uint64_t len, uint64_t lo, uint64_t
 bool gtree_hole_above(const struct gtree *t, uint64_t len, uint64_t lo, uint64_t hi,
                       uint64_t *start);
 
+/* Makes dst, of no nodes, a copy of src: copy() answers memory for the copy of a node, whose fields
+ * beyond the gnode it has filled in, or NULL. False: out of memory, and dst is good for nothing but
+ * gtree_drain(). O(n), without a comparison. */
+bool gtree_copy(struct gtree *dst, const struct gtree *src,
+                struct gnode *(*copy)(const struct gnode *node));
+
+/* Hands each node to drop(), which may free it, and leaves an empty tree. */
+void gtree_drain(struct gtree *t, void (*drop)(struct gnode *node));
+
 /* The number n of the first invariant [Gn] found broken, 0 when all hold. O(n). */
 int gtree_check(const struct gtree *t);
 

@@ -23,8 +23,13 @@ void frame_free_zeroed(paddr_t pa); /* likewise; all its bytes are 0 */
 /* 2^order contiguous frames of FRAME_KERNEL, zeroed; for tables of the kernel. */
 [[nodiscard]] bool frame_alloc_order(unsigned order, paddr_t *pa);
 void frame_free_order(paddr_t pa, unsigned order);
-struct frame *frame_of(paddr_t pa);
-void frame_get(paddr_t pa);
+extern struct frame *frame_records; /* of frame 0; constant after boot */
+static inline struct frame *frame_of(paddr_t pa) {
+  return &frame_records[pa.v >> PAGE_SHIFT];
+}
+static inline void frame_get(paddr_t pa) {
+  atomic_fetch_add_explicit(&frame_of(pa)->refs, 1, memory_order_relaxed);
+}
 void frame_put(paddr_t pa); /* frees with the last reference */
 
 struct frame_stats {
@@ -90,17 +95,18 @@ uint64_t memobj_size(const struct memobj *o);
                                           size_t len);
 
 /* ---- address spaces ------------------------------------------------------------------------- */
+struct grants;
 struct space {
   struct arch_space arch;
   struct refcount refs;
   struct rwlock lock;               /* SPACE: grants (shared: page faults) */
   struct spinlock pt_lock;          /* PTREE: the page tables */
-  struct gtree grants;              /* [lock] */
+  struct grants *grants;            /* [lock] perhaps shared with clones */
   _Atomic uint64_t n_faults, n_cow; /* [a] */
 };
 
 [[nodiscard]] enum abi_error space_create(struct space **out);
-/* A copy-on-write clone: the grants are copied, the page tables shared. */
+/* A copy-on-write clone: grants and page tables are shared until one side changes them. */
 [[nodiscard]] enum abi_error space_clone(struct space *src, struct space **out);
 void space_get(struct space *s);
 /* The last reference tears it down; the calling CPU leaves it first. */

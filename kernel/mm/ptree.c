@@ -13,6 +13,10 @@ static void frame_get(uint64_t pte) {
 /* Drops a reference; true for the last. Release: our changes are seen by who finds itself alone.
  * Acquire: the last one sees everybody's before it frees. */
 static bool frame_put(struct frame *frame) {
+  if (atomic_load_explicit(&frame->refs, memory_order_acquire) == 1) {
+    atomic_store_explicit(&frame->refs, 0, memory_order_relaxed);
+    return true; /* ours is the only one, and new ones come only from holders */
+  }
   uint32_t before = atomic_fetch_sub_explicit(&frame->refs, 1, memory_order_acq_rel);
   kassert(before != 0);
   return before == 1;
@@ -54,15 +58,42 @@ static void leaf_put(uint64_t pte) {
 
 static void table_put(uint64_t paddr);
 
-/* Empties a table that nobody else can reach. It recurses at most once a level. */
-static void table_empty(struct table t) {
-  bool is_leaf_table = t.frame->level == 0;
-  for (unsigned i = table_next_used(&t, 0); i < PTREE_N_ENTRIES; i = table_next_used(&t, i + 1)) {
-    uint64_t pte = atomic_exchange_explicit(&t.entries[i], 0, memory_order_relaxed);
-    if (!is_leaf_table) {
+static bool quad_is_empty(const _Atomic uint64_t *e) {
+  return (atomic_load_explicit(&e[0], memory_order_relaxed) |
+          atomic_load_explicit(&e[1], memory_order_relaxed) |
+          atomic_load_explicit(&e[2], memory_order_relaxed) |
+          atomic_load_explicit(&e[3], memory_order_relaxed)) == 0;
+}
+
+/* Empties four entries of a table that nobody can reach, not even hardware; answers how many were
+ * used. */
+static unsigned quad_drop(_Atomic uint64_t *e, bool is_leaf) {
+  unsigned n = 0;
+  for (unsigned i = 0; i < 4; i++) {
+    uint64_t pte = atomic_load_explicit(&e[i], memory_order_relaxed);
+    if (pte == 0) {
+      continue;
+    }
+    n++;
+    atomic_store_explicit(&e[i], 0, memory_order_relaxed);
+    if (!is_leaf) {
       table_put(pte & PTE_ADDR);
     } else if ((pte & PTE_COUNTED) != 0) {
       leaf_put(pte);
+    }
+  }
+  return n;
+}
+
+/* Empties a table that nobody else can reach. It recurses at most once a level. Tables are mostly
+ * sparse, so the count of used entries says when to stop looking. */
+static void table_empty(struct table t) {
+  bool is_leaf = t.frame->level == 0;
+  unsigned left = t.frame->n_used;
+  for (uint32_t groups = t.frame->groups; left != 0; groups &= groups - 1) {
+    _Atomic uint64_t *e = &t.entries[bit_first(groups) * GROUP_SIZE];
+    for (unsigned i = 0; i != GROUP_SIZE && left != 0; i += 4) {
+      left -= quad_is_empty(&e[i]) ? 0 : quad_drop(&e[i], is_leaf);
     }
   }
   t.frame->n_used = 0;
@@ -89,32 +120,31 @@ static uint64_t entry_share(_Atomic uint64_t *entry, uint64_t pte, bool is_leaf)
   return pte;
 }
 
-static void entries_share(_Atomic uint64_t *to, _Atomic uint64_t *from, unsigned n, bool is_leaf) {
-  for (unsigned i = 0; i < n; i++) {
+/* Four entries; answers how many are used. */
+static unsigned quad_share(_Atomic uint64_t *to, _Atomic uint64_t *from, bool is_leaf) {
+  unsigned n = 0;
+  for (unsigned i = 0; i < 4; i++) {
     uint64_t pte = atomic_load_explicit(&from[i], memory_order_relaxed);
     if (pte != 0) {
+      n++;
       pte = entry_share(&from[i], pte, is_leaf);
       atomic_store_explicit(&to[i], pte, memory_order_relaxed);
     }
   }
-}
-
-static bool quad_is_empty(_Atomic uint64_t *e) {
-  return (atomic_load_explicit(&e[0], memory_order_relaxed) |
-          atomic_load_explicit(&e[1], memory_order_relaxed) |
-          atomic_load_explicit(&e[2], memory_order_relaxed) |
-          atomic_load_explicit(&e[3], memory_order_relaxed)) == 0;
+  return n;
 }
 
 /* Shares with `to`, empty and private, all that `from` holds. The first write after a fork pays for
- * three tables that are mostly empty, so empty entries go by in fours. */
+ * three tables that are mostly empty: empty entries go by in fours, and the count says when to
+ * stop. */
 static void table_share(struct table to, struct table from) {
   bool is_leaf = from.frame->level == 0;
-  for (uint32_t groups = from.frame->groups; groups != 0; groups &= groups - 1) {
+  unsigned left = from.frame->n_used;
+  for (uint32_t groups = from.frame->groups; left != 0; groups &= groups - 1) {
     unsigned first = bit_first(groups) * GROUP_SIZE;
-    for (unsigned i = first; i != first + GROUP_SIZE; i += 4) {
+    for (unsigned i = first; i != first + GROUP_SIZE && left != 0; i += 4) {
       if (!quad_is_empty(&from.entries[i])) {
-        entries_share(&to.entries[i], &from.entries[i], 4, is_leaf);
+        left -= quad_share(&to.entries[i], &from.entries[i], is_leaf);
       }
     }
   }

@@ -12,12 +12,12 @@
 
 #define MAP_TOP (ABI_USER_END - (16ul << 20)) /* above: the main stack */
 
-struct kcache grant_cache = KCACHE_OF(struct grant, "grant");
 static struct kcache space_cache = KCACHE_OF(struct space, "space");
 
 /* ---- life --------------------------------------------------------------------------------- */
 
-enum abi_error space_create(struct space **out) {
+/* An empty space that takes over a reference on grants. */
+static enum abi_error space_with(struct grants *grants, struct space **out) {
   paddr_t root;
   struct space *s = kcache_alloc_zeroed(&space_cache);
   if (s == NULL) {
@@ -30,31 +30,28 @@ enum abi_error space_create(struct space **out) {
   refcount_init(&s->refs, 1);
   rw_init(&s->lock, RANK_SPACE);
   spin_init(&s->pt_lock, RANK_PTREE);
-  gtree_init(&s->grants);
+  s->grants = grants;
   ptree_init(root.v);
   arch_space_init(&s->arch, root, direct_map(root));
   *out = s;
   return OK;
 }
 
+enum abi_error space_create(struct space **out) {
+  struct grants *grants;
+  enum abi_error e = grants_create(&grants);
+  if (e != OK) {
+    return e;
+  }
+  e = space_with(grants, out);
+  if (e != OK) {
+    grants_put(grants);
+  }
+  return e;
+}
+
 void space_get(struct space *s) {
   refcount_get(&s->refs);
-}
-
-void grant_free(struct grant *g) {
-  if (g->obj != NULL) {
-    memobj_put(g->obj);
-  }
-  kcache_free(&grant_cache, g);
-}
-
-static void grants_free(struct gnode *n) {
-  while (n != NULL) { /* depth is O(log n): an AVL tree */
-    struct gnode *right = n->right;
-    grants_free(n->left);
-    grant_free(grant_of(n));
-    n = right;
-  }
 }
 
 void space_put(struct space *s) {
@@ -66,80 +63,9 @@ void space_put(struct space *s) {
   }
   shootdown_leave(s);
   ptree_destroy(s->arch.root.v);
-  grants_free(s->grants.root);
+  grants_put(s->grants);
   frame_free(s->arch.root);
   kcache_free(&space_cache, s);
-}
-
-/* ---- grants ------------------------------------------------------------------------------- */
-
-static struct grant *grant_create(const struct map_request *r) {
-  struct grant *g = kcache_alloc_zeroed(&grant_cache);
-  if (g == NULL) {
-    return NULL;
-  }
-  g->node.start = r->addr;
-  g->node.end = r->addr + r->len;
-  g->prot = (uint8_t)r->prot;
-  g->shared = r->flags & MAP_ABI_SHARED;
-  g->read_only = g->shared && r->read_only;
-  g->obj = r->obj;
-  g->offset = r->offset;
-  if (g->obj != NULL) {
-    memobj_get(g->obj);
-  }
-  return g;
-}
-
-static bool grants_join(const struct grant *a, const struct grant *b) {
-  return a->obj == NULL && b->obj == NULL && a->node.end == b->node.start && a->prot == b->prot;
-}
-
-/* Put a new grant in, or let a neighbour grow over its range [M5]. */
-static void grant_insert(struct space *s, struct grant *g) {
-  struct gnode *below = g->node.start > 0 ? gtree_find(&s->grants, g->node.start - 1) : NULL;
-  struct gnode *above = gtree_find(&s->grants, g->node.end);
-  if (below != NULL && grants_join(grant_of(below), g)) {
-    g->node.start = below->start;
-    gtree_remove(&s->grants, below);
-    grant_free(grant_of(below));
-  }
-  if (above != NULL && grants_join(g, grant_of(above))) {
-    g->node.end = above->end;
-    gtree_remove(&s->grants, above);
-    grant_free(grant_of(above));
-  }
-  enum abi_error e = gtree_insert(&s->grants, &g->node);
-  kassert(e == OK);
-}
-
-/* Make `at` a boundary: the grant that contains it becomes two. */
-static enum abi_error grant_split(struct space *s, uint64_t at) {
-  struct gnode *n = gtree_find(&s->grants, at);
-  if (n == NULL || n->start == at) {
-    return OK;
-  }
-  struct grant *low = grant_of(n);
-  struct grant *high = kcache_alloc(&grant_cache);
-  if (high == NULL) {
-    return ABI_ENOMEM;
-  }
-  *high = *low;
-  if (high->obj != NULL) {
-    memobj_get(high->obj);
-  }
-  high->node = (struct gnode){.start = at, .end = n->end};
-  high->offset += at - n->start;
-  enum abi_error e = gtree_resize(&s->grants, n, n->start, at);
-  kassert(e == OK);
-  e = gtree_insert(&s->grants, &high->node);
-  kassert(e == OK);
-  return OK;
-}
-
-static enum abi_error grants_split(struct space *s, uint64_t start, uint64_t end) {
-  enum abi_error e = grant_split(s, start);
-  return e == OK ? grant_split(s, end) : e;
 }
 
 /* ---- map and unmap, with the lock held ------------------------------------------------------ */
@@ -153,36 +79,42 @@ static enum abi_error range_check(uint64_t addr, uint64_t *len) {
                                                                                     : OK;
 }
 
-static enum abi_error unmap_locked(struct space *s, uint64_t start, uint64_t end) {
-  if (gtree_is_free(&s->grants, start, end)) {
-    return OK;
-  }
-  enum abi_error e = grants_split(s, start, end);
-  if (e != OK) {
-    return e;
-  }
+static enum abi_error tables_unmap(struct space *s, uint64_t start, uint64_t end) {
   struct ptree_gather gather;
   gather_begin(&gather, s);
   spin_lock(&s->pt_lock);
-  e = ptree_unmap(s->arch.root.v, start, end, &gather);
+  enum abi_error e = ptree_unmap(s->arch.root.v, start, end, &gather);
   gather_end(&gather);
   spin_unlock(&s->pt_lock);
+  return e;
+}
+
+static enum abi_error unmap_locked(struct space *s, uint64_t start, uint64_t end) {
+  if (gtree_is_free(&s->grants->tree, start, end)) {
+    return OK;
+  }
+  struct grants_cut cut;
+  enum abi_error e = grants_cut_prepare(s, start, end, &cut);
   if (e != OK) {
     return e;
   }
-  for (struct gnode *n = gtree_first_from(&s->grants, start), *next; n != NULL && n->start < end;
-       n = next) {
-    next = gtree_next(n);
-    gtree_remove(&s->grants, n);
-    grant_free(grant_of(n));
+  e = tables_unmap(s, start, end);
+  if (e != OK) {
+    grants_cut_cancel(&cut);
+    return e;
   }
+  grants_cut(s, &cut);
   return OK;
+}
+
+bool space_hole(const struct space *s, uint64_t len, uint64_t *start) {
+  return gtree_hole_below(&s->grants->tree, len, ABI_USER_BASE, MAP_TOP, start);
 }
 
 /* Where a request goes: its address if that is fixed or free, else the highest hole. */
 static enum abi_error map_place(struct space *s, struct map_request *r) {
   if (r->flags & MAP_ABI_FIXED_NOREPLACE) {
-    return gtree_is_free(&s->grants, r->addr, r->addr + r->len) ? OK : ABI_EEXIST;
+    return gtree_is_free(&s->grants->tree, r->addr, r->addr + r->len) ? OK : ABI_EEXIST;
   }
   if (r->flags & MAP_ABI_FIXED) {
     return unmap_locked(s, r->addr, r->addr + r->len);
@@ -190,11 +122,11 @@ static enum abi_error map_place(struct space *s, struct map_request *r) {
   uint64_t len = r->len;
   uint64_t hint = ALIGN_DOWN(r->addr, PAGE_SIZE);
   if (hint != 0 && range_check(hint, &len) == OK &&
-      gtree_is_free(&s->grants, hint, hint + r->len)) {
+      gtree_is_free(&s->grants->tree, hint, hint + r->len)) {
     r->addr = hint;
     return OK;
   }
-  return gtree_hole_below(&s->grants, r->len, ABI_USER_BASE, MAP_TOP, &r->addr) ? OK : ABI_ENOMEM;
+  return space_hole(s, r->len, &r->addr) ? OK : ABI_ENOMEM;
 }
 
 static enum abi_error map_check(struct map_request *r) {
@@ -224,6 +156,16 @@ static void populate(struct space *s, const struct map_request *r) {
   }
 }
 
+static struct grant grant_from(const struct map_request *r) {
+  bool shared = r->flags & MAP_ABI_SHARED;
+  return (struct grant){.node = {.start = r->addr, .end = r->addr + r->len},
+                        .prot = (uint8_t)r->prot,
+                        .shared = shared,
+                        .read_only = shared && r->read_only,
+                        .obj = r->obj,
+                        .offset = r->offset};
+}
+
 enum abi_error space_map(struct space *s, struct map_request *r) {
   enum abi_error e = map_check(r);
   if (e != OK) {
@@ -231,11 +173,9 @@ enum abi_error space_map(struct space *s, struct map_request *r) {
   }
   rw_lock_exclusive(&s->lock);
   e = map_place(s, r);
-  struct grant *g = e == OK ? grant_create(r) : NULL;
-  if (g != NULL) {
-    grant_insert(s, g);
-  } else if (e == OK) {
-    e = ABI_ENOMEM;
+  if (e == OK) {
+    struct grant like = grant_from(r);
+    e = grants_add(s, &like);
   }
   rw_unlock_exclusive(&s->lock);
   if (e == OK && r->flags & MAP_ABI_POPULATE) {
@@ -261,7 +201,7 @@ enum abi_error space_unmap(struct space *s, uint64_t addr, uint64_t len) {
  * EACCES). */
 static enum abi_error range_check_grants(struct space *s, uint64_t start, uint64_t end,
                                          uint32_t prot) {
-  for (struct gnode *n = gtree_find(&s->grants, start); n != NULL && n->start <= start;
+  for (struct gnode *n = gtree_find(&s->grants->tree, start); n != NULL && n->start <= start;
        n = gtree_next(n)) {
     if (grant_of(n)->read_only && prot & PROT_ABI_WRITE) {
       return ABI_EACCES;
@@ -304,9 +244,12 @@ enum abi_error space_protect(struct space *s, uint64_t addr, uint64_t len, uint3
   if (e == OK) {
     e = tables_protect(s, addr, addr + len, prot);
   }
-  for (struct gnode *n = gtree_first_from(&s->grants, addr);
+  for (struct gnode *n = gtree_first_from(&s->grants->tree, addr);
        e == OK && n != NULL && n->start < addr + len; n = gtree_next(n)) {
     grant_of(n)->prot = (uint8_t)prot;
+  }
+  if (e == OK) {
+    grants_merge(s, addr, addr + len);
   }
   rw_unlock_exclusive(&s->lock);
   return e;
@@ -317,59 +260,32 @@ enum abi_error space_discard(struct space *s, uint64_t addr, uint64_t len) {
   if (e != OK) {
     return ABI_EINVAL;
   }
-  struct ptree_gather gather;
-  gather_begin(&gather, s);
   rw_lock_exclusive(&s->lock);
-  spin_lock(&s->pt_lock);
-  e = ptree_unmap(s->arch.root.v, addr, addr + len, &gather);
-  gather_end(&gather);
-  spin_unlock(&s->pt_lock);
+  e = tables_unmap(s, addr, addr + len);
   rw_unlock_exclusive(&s->lock);
   return e;
 }
 
 /* ---- clone -------------------------------------------------------------------------------- */
 
-static enum abi_error grants_clone(struct space *dst, const struct space *src) {
-  struct gnode *n = gtree_first_from(&src->grants, 0);
-  for (; n != NULL; n = gtree_next(n)) {
-    struct grant *copy = kcache_alloc(&grant_cache);
-    if (copy == NULL) {
-      return ABI_ENOMEM;
-    }
-    *copy = *grant_of(n);
-    copy->node = (struct gnode){.start = n->start, .end = n->end};
-    if (copy->obj != NULL) {
-      memobj_get(copy->obj);
-    }
-    enum abi_error e = gtree_insert(&dst->grants, &copy->node);
-    kassert(e == OK);
-  }
-  return OK;
-}
-
+/* With the lock shared: nothing here changes what a fault may see but the right to write, and
+ * pt_lock keeps faults out while that goes. */
 enum abi_error space_clone(struct space *src, struct space **out) {
-  struct space *dst;
-  enum abi_error e = space_create(&dst);
-  if (e != OK) {
-    return e;
-  }
-  rw_lock_exclusive(&src->lock);
-  e = grants_clone(dst, src);
+  rw_lock_shared(&src->lock);
+  struct grants *grants = grants_share(src->grants);
+  enum abi_error e = space_with(grants, out);
   if (e == OK) {
     spin_lock(&src->pt_lock);
-    if (ptree_clone(dst->arch.root.v, src->arch.root.v)) {
+    if (ptree_clone((*out)->arch.root.v, src->arch.root.v)) {
       shootdown_range(src, 0, ABI_USER_END);
     }
     spin_unlock(&src->pt_lock);
   }
-  rw_unlock_exclusive(&src->lock);
+  rw_unlock_shared(&src->lock);
   if (e != OK) {
-    space_put(dst);
-    return e;
+    grants_put(grants);
   }
-  *out = dst;
-  return OK;
+  return e;
 }
 
 /* ---- looking ------------------------------------------------------------------------------ */
@@ -378,7 +294,7 @@ static enum abi_error object_at(struct space *s, uint64_t addr, uint64_t len, bo
                                 struct object_ref *out) {
   enum abi_error e = ABI_EINVAL;
   rw_lock_shared(&s->lock);
-  struct gnode *n = gtree_find(&s->grants, addr);
+  struct gnode *n = gtree_find(&s->grants->tree, addr);
   const struct grant *g = n != NULL ? grant_of(n) : NULL;
   if (g != NULL && IS_ALIGNED(addr, PAGE_SIZE) && len <= n->end - addr && g->obj != NULL &&
       (g->shared || !shared_only)) {
@@ -402,7 +318,7 @@ enum abi_error space_shared_at(struct space *s, uint64_t page, struct object_ref
 size_t space_describe(struct space *s, char *out, size_t cap) {
   size_t len = 0;
   rw_lock_shared(&s->lock);
-  for (struct gnode *n = gtree_first_from(&s->grants, 0); n != NULL && len < cap;
+  for (struct gnode *n = gtree_first_from(&s->grants->tree, 0); n != NULL && len < cap;
        n = gtree_next(n)) {
     const struct grant *g = grant_of(n);
     len += fmt_snprintf(out + len, cap - len, "%lx-%lx %c%c%c%c %s\n", n->start, n->end,
@@ -418,8 +334,8 @@ void space_stats_read(struct space *s, struct space_stats *st) {
   *st =
       (struct space_stats){.n_faults = atomic_load(&s->n_faults), .n_cow = atomic_load(&s->n_cow)};
   rw_lock_shared(&s->lock);
-  st->n_grants = s->grants.n;
-  for (struct gnode *n = gtree_first_from(&s->grants, 0); n != NULL; n = gtree_next(n)) {
+  st->n_grants = s->grants->tree.n;
+  for (struct gnode *n = gtree_first_from(&s->grants->tree, 0); n != NULL; n = gtree_next(n)) {
     st->bytes_mapped += n->end - n->start;
   }
   rw_unlock_shared(&s->lock);
