@@ -112,9 +112,8 @@ static void grant_remove(struct gtree *t, struct gnode *n) {
 
 /* Neighbours that are to be one with `g`, which is in no tree, grow over its range [M5]. False when
  * there are none. */
-static bool grant_absorb(struct gtree *t, const struct grant *g) {
-  struct gnode *below = g->obj == NULL ? gtree_find(t, g->node.start - 1) : NULL;
-  struct gnode *above = g->obj == NULL ? gtree_find(t, g->node.end) : NULL;
+static bool grant_absorb(struct gtree *t, const struct gplace *place, const struct grant *g) {
+  struct gnode *below = place->below, *above = place->above;
   bool low = below != NULL && grants_join(grant_of(below), g);
   bool high = above != NULL && grants_join(g, grant_of(above));
   if (low) {
@@ -130,14 +129,20 @@ static bool grant_absorb(struct gtree *t, const struct grant *g) {
 }
 
 enum abi_error grants_add(struct space *s, const struct grant *like) {
+  struct gplace place;
   struct grant *g;
   enum abi_error e = grants_own(s);
-  if (e != OK || grant_absorb(&s->grants->tree, like)) {
+  if (e != OK) {
     return e;
+  }
+  bool is_free = gtree_place(&s->grants->tree, like->node.start, like->node.end, &place);
+  kassert(is_free);
+  if (grant_absorb(&s->grants->tree, &place, like)) {
+    return OK;
   }
   e = grant_create(like, &g);
   if (e == OK) {
-    grant_insert(&s->grants->tree, g);
+    gtree_insert_at(&s->grants->tree, &place, &g->node);
   }
   return e;
 }
@@ -179,13 +184,13 @@ enum abi_error grants_split(struct space *s, uint64_t start, uint64_t end) {
 
 enum abi_error grants_cut_prepare(struct space *s, uint64_t start, uint64_t end,
                                   struct grants_cut *cut) {
-  *cut = (struct grants_cut){start, end, NULL};
   enum abi_error e = grants_own(s);
   if (e != OK) {
     return e;
   }
-  struct gnode *n = gtree_find(&s->grants->tree, start);
-  if (n != NULL && n->start < start && n->end > end) {
+  struct gnode *n = gtree_first_from(&s->grants->tree, start);
+  *cut = (struct grants_cut){start, end, n != NULL && n->start < end ? n : NULL, NULL};
+  if (cut->first != NULL && n->start < start && n->end > end) {
     struct gnode *spare = grant_copy(n);
     if (spare == NULL) {
       return ABI_ENOMEM;
@@ -215,7 +220,7 @@ static void grant_trim(struct gtree *t, struct gnode *n, const struct grants_cut
 
 void grants_cut(struct space *s, struct grants_cut *cut) {
   struct gtree *t = &s->grants->tree;
-  struct gnode *n = gtree_first_from(t, cut->start), *next;
+  struct gnode *n = cut->first, *next;
   if (cut->spare != NULL) {
     grant_divide(t, n, cut->spare, cut->end);
   }

@@ -50,6 +50,7 @@ void grants_merge(struct space *s, uint64_t start, uint64_t end);
  * cannot fail. */
 struct grants_cut {
   uint64_t start, end;
+  struct gnode *first; /* that overlaps; NULL: there is nothing to cut */
   struct grant *spare; /* for the upper part of a grant that reaches beyond both ends */
 };
 enum abi_error grants_cut_prepare(struct space *s, uint64_t start, uint64_t end,
@@ -58,7 +59,7 @@ void grants_cut(struct space *s, struct grants_cut *cut);
 void grants_cut_cancel(struct grants_cut *cut);
 
 /* Where len bytes are free, as high as possible. */
-bool space_hole(const struct space *s, uint64_t len, uint64_t *start);
+bool space_hole(struct space *s, uint64_t len, uint64_t *start);
 
 /* Invalidate [lo, hi) of a space on every CPU that may hold it, and wait until they have. */
 void shootdown_range(struct space *s, uint64_t lo, uint64_t hi);

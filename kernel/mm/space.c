@@ -90,12 +90,9 @@ static enum abi_error tables_unmap(struct space *s, uint64_t start, uint64_t end
 }
 
 static enum abi_error unmap_locked(struct space *s, uint64_t start, uint64_t end) {
-  if (gtree_is_free(&s->grants->tree, start, end)) {
-    return OK;
-  }
   struct grants_cut cut;
   enum abi_error e = grants_cut_prepare(s, start, end, &cut);
-  if (e != OK) {
+  if (e != OK || cut.first == NULL) {
     return e;
   }
   e = tables_unmap(s, start, end);
@@ -107,7 +104,7 @@ static enum abi_error unmap_locked(struct space *s, uint64_t start, uint64_t end
   return OK;
 }
 
-bool space_hole(const struct space *s, uint64_t len, uint64_t *start) {
+bool space_hole(struct space *s, uint64_t len, uint64_t *start) {
   return gtree_hole_below(&s->grants->tree, len, ABI_USER_BASE, MAP_TOP, start);
 }
 
@@ -156,14 +153,15 @@ static void populate(struct space *s, const struct map_request *r) {
   }
 }
 
-static struct grant grant_from(const struct map_request *r) {
-  bool shared = r->flags & MAP_ABI_SHARED;
-  return (struct grant){.node = {.start = r->addr, .end = r->addr + r->len},
-                        .prot = (uint8_t)r->prot,
-                        .shared = shared,
-                        .read_only = shared && r->read_only,
-                        .obj = r->obj,
-                        .offset = r->offset};
+/* The node's links stay unset: it is in no tree. */
+static void grant_describe(const struct map_request *r, struct grant *g) {
+  g->node.start = r->addr;
+  g->node.end = r->addr + r->len;
+  g->prot = (uint8_t)r->prot;
+  g->shared = r->flags & MAP_ABI_SHARED;
+  g->read_only = g->shared && r->read_only;
+  g->obj = r->obj;
+  g->offset = r->offset;
 }
 
 enum abi_error space_map(struct space *s, struct map_request *r) {
@@ -174,7 +172,8 @@ enum abi_error space_map(struct space *s, struct map_request *r) {
   rw_lock_exclusive(&s->lock);
   e = map_place(s, r);
   if (e == OK) {
-    struct grant like = grant_from(r);
+    struct grant like;
+    grant_describe(r, &like);
     e = grants_add(s, &like);
   }
   rw_unlock_exclusive(&s->lock);
