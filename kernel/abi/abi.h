@@ -43,6 +43,9 @@ enum abi_syscall {
 #define ABI_PAGE_SIZE 4096ul
 #define ABI_USER_BASE 0x10000ul       /* nothing is ever mapped below: null pointers fault */
 #define ABI_USER_END 0x7ffffffff000ul /* one page short of the canonical half, see SYSRET */
+/* Programs, stacks and mappings usually lie below: one entry of the top page table then covers all
+ * that a process touches. What does not fit is mapped above. */
+#define ABI_NEAR_END (1ul << 39)
 #define ABI_BOOTSTRAP_BASE 0x200000ul /* where the kernel maps the bootstrap blob */
 #define ABI_IMAGE_BASE 0x100000000ul  /* where it maps the whole initfs image */
 

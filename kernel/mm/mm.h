@@ -101,6 +101,7 @@ struct space {
   struct refcount refs;
   struct rwlock lock;               /* SPACE: grants (shared: page faults) */
   struct spinlock pt_lock;          /* PTREE: the page tables */
+  uint64_t ceiling;                 /* [lock] where mappings go: below, if there is room */
   struct grants *grants;            /* [lock] perhaps shared with clones */
   _Atomic uint64_t n_faults, n_cow; /* [a] */
 };
@@ -129,6 +130,8 @@ struct map_request {
 };
 
 [[nodiscard]] enum abi_error space_map(struct space *s, struct map_request *r);
+/* Mappings that name no place go below. Fails: ABI_EINVAL for what is no page of user memory. */
+[[nodiscard]] enum abi_error space_set_ceiling(struct space *s, uint64_t addr);
 [[nodiscard]] enum abi_error space_unmap(struct space *s, uint64_t addr, uint64_t len);
 [[nodiscard]] enum abi_error space_protect(struct space *s, uint64_t addr, uint64_t len,
                                            uint32_t prot);

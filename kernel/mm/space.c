@@ -10,8 +10,6 @@
 #include "mm/mm_priv.h"
 #include "sched/sched.h"
 
-#define MAP_TOP (ABI_USER_END - (16ul << 20)) /* above: the main stack */
-
 static struct kcache space_cache = KCACHE_OF(struct space, "space");
 
 /* ---- life --------------------------------------------------------------------------------- */
@@ -31,6 +29,7 @@ static enum abi_error space_with(struct grants *grants, struct space **out) {
   rw_init(&s->lock, RANK_SPACE);
   spin_init(&s->pt_lock, RANK_PTREE);
   s->grants = grants;
+  s->ceiling = ABI_NEAR_END;
   ptree_init(root.v);
   arch_space_init(&s->arch, root, direct_map(root));
   *out = s;
@@ -105,7 +104,9 @@ static enum abi_error unmap_locked(struct space *s, uint64_t start, uint64_t end
 }
 
 bool space_hole(struct space *s, uint64_t len, uint64_t *start) {
-  return gtree_hole_below(&s->grants->tree, len, ABI_USER_BASE, MAP_TOP, start);
+  struct gtree *t = &s->grants->tree;
+  return gtree_hole_below(t, len, ABI_USER_BASE, s->ceiling, start) ||
+         gtree_hole_below(t, len, s->ceiling, ABI_USER_END, start);
 }
 
 /* Where a request goes: its address if that is fixed or free, else the highest hole. */
@@ -181,6 +182,16 @@ enum abi_error space_map(struct space *s, struct map_request *r) {
     populate(s, r);
   }
   return e;
+}
+
+enum abi_error space_set_ceiling(struct space *s, uint64_t addr) {
+  if (!IS_ALIGNED(addr, PAGE_SIZE) || addr <= ABI_USER_BASE || addr > ABI_USER_END) {
+    return ABI_EINVAL;
+  }
+  rw_lock_exclusive(&s->lock);
+  s->ceiling = addr;
+  rw_unlock_exclusive(&s->lock);
+  return OK;
 }
 
 enum abi_error space_unmap(struct space *s, uint64_t addr, uint64_t len) {
@@ -274,6 +285,7 @@ enum abi_error space_clone(struct space *src, struct space **out) {
   struct grants *grants = grants_share(src->grants);
   enum abi_error e = space_with(grants, out);
   if (e == OK) {
+    (*out)->ceiling = src->ceiling;
     spin_lock(&src->pt_lock);
     if (ptree_clone((*out)->arch.root.v, src->arch.root.v)) {
       shootdown_range(src, 0, ABI_USER_END);

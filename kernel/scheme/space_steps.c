@@ -78,6 +78,8 @@ int64_t space_step(struct space *s, struct filetable *files, struct space_op *op
     return status(space_remap(s, &op->addr, op->len, op->off, op->flags & 1));
   case SPACE_ADVISE:
     return op->flags == 4 ? status(space_discard(s, addr, op->len)) : 0;
+  case SPACE_CEILING:
+    return status(space_set_ceiling(s, addr));
   default:
     return -ABI_EINVAL;
   }

@@ -16,10 +16,12 @@
 
 #define STACK_SIZE (8ull << 20)
 #define STACK_GUARD (64ull << 10)
-#define STACK_TOP (ABI_USER_END - ABI_PAGE_SIZE)
-#define STACK_RANDOM_PAGES 0x1fffull
+#define TABLE_SPAN (2ull << 20) /* that one page table maps */
+#define STACK_RANDOM_TABLES 0x1fffull
+#define STACK_RANDOM_PAGES 0xffull
+#define STACK_LEAST_PAGES 128u /* of the stack in its top table, whatever is random */
 #define HEAD_MOST (1 + 3 * SCRIPT_DEPTH)
-#define SPACE_STEPS (4 * ELF_SEGMENTS + 4)
+#define SPACE_STEPS (4 * ELF_SEGMENTS + 5)
 #define IMAGE_SMALL 2048u
 
 _Static_assert(SPACE_STEPS <= SPACE_OPS_MAX, "one batch");
@@ -161,6 +163,15 @@ static void step_stack(struct load *load, uint64_t top, const uint8_t *image, si
       .code = SPACE_WRITE, .fd = FD_NONE, .addr = top - size, .len = size, .off = (uint64_t)image};
 }
 
+/* Where the stack ends, and above it the room for mappings in the same page table. What a process
+ * writes to first is the top of its stack and its first mappings: after a fork, one table to copy
+ * instead of two. */
+static uint64_t stack_top(uint64_t random, uint64_t *ceiling) {
+  *ceiling = ABI_NEAR_END - (random & STACK_RANDOM_TABLES) * TABLE_SPAN;
+  uint64_t pages = STACK_LEAST_PAGES + (random / (STACK_RANDOM_TABLES + 1) & STACK_RANDOM_PAGES);
+  return *ceiling - TABLE_SPAN + pages * ABI_PAGE_SIZE;
+}
+
 static int load_apply(struct load *load, struct rt_loaded *loaded) {
   /* Not close-on-exec: the commit sweeps before it enters the space and closes the descriptor. */
   int64_t space = sys_dup(FD_SELF, "addrspace/empty", 15, O_ABI_UPPER | O_ABI_CLOFORK);
@@ -215,7 +226,7 @@ static bool signals_cross(const struct rt_start *start) {
 /* Lays out everything for an image at `out`, and does it. */
 static int load_build(struct load *load, const struct stack_plan *plan, uint64_t base, uint8_t *out,
                       size_t size, struct rt_loaded *loaded) {
-  uint64_t top = STACK_TOP - (plan->start->block.seed[1] & STACK_RANDOM_PAGES) * ABI_PAGE_SIZE;
+  uint64_t ceiling, top = stack_top(plan->start->block.seed[1], &ceiling);
   uint64_t sp = stack_image_build(plan, out, size, top);
   if (sp == 0) {
     return -ABI_EFAULT;
@@ -224,6 +235,8 @@ static int load_build(struct load *load, const struct stack_plan *plan, uint64_t
     step_segment(load, &load->elf.segments[i], base);
   }
   step_stack(load, top, out, size);
+  load->steps[load->n_steps++] =
+      (struct space_op){.code = SPACE_CEILING, .fd = FD_NONE, .addr = ceiling};
   loaded->ip = plan->entry;
   loaded->sp = sp;
   loaded->signals = signals_cross(plan->start)
