@@ -199,6 +199,27 @@ enum abi_error memobj_page(struct memobj *o, uint64_t offset, paddr_t *pa, bool 
   return e;
 }
 
+static bool anon_present(struct memobj *o, uint64_t offset, paddr_t *pa) {
+  uint64_t *slot = tree_slot(o, offset >> PAGE_SHIFT, false);
+  if (slot == NULL || *slot == 0) {
+    return false;
+  }
+  pa->v = *slot;
+  frame_get(*pa);
+  return true;
+}
+
+bool memobj_page_present(struct memobj *o, uint64_t offset, paddr_t *pa, bool *counted) {
+  if (o->kind == MEMOBJ_FIXED) {
+    return memobj_page(o, offset, pa, counted) == OK;
+  }
+  *counted = true;
+  spin_lock(&o->lock);
+  bool present = offset < o->n_bytes && anon_present(o, offset, pa);
+  spin_unlock(&o->lock);
+  return present;
+}
+
 enum abi_error memobj_write(struct memobj *o, uint64_t offset, const void *src, size_t len) {
   const uint8_t *from = src;
   while (len > 0) {

@@ -90,6 +90,8 @@ uint64_t memobj_size(const struct memobj *o);
 /* The page at a byte offset; *counted: it has a reference count, of which the caller got one. */
 [[nodiscard]] enum abi_error memobj_page(struct memobj *o, uint64_t offset, paddr_t *pa,
                                          bool *counted);
+/* The same for a page that is there already; makes none. */
+bool memobj_page_present(struct memobj *o, uint64_t offset, paddr_t *pa, bool *counted);
 /* Copy to or from the object's bytes, making pages; within the size. */
 [[nodiscard]] enum abi_error memobj_write(struct memobj *o, uint64_t offset, const void *src,
                                           size_t len);
@@ -159,6 +161,11 @@ struct map_request {
  * zeros. */
 [[nodiscard]] enum abi_error space_write_user(struct space *s, uint64_t addr, uaddr_t src,
                                               size_t len);
+
+/* Bytes of a space that need not be the loaded one; rights are not asked for, nothing is faulted
+ * in. */
+[[nodiscard]] enum abi_error space_read_user(struct space *s, uint64_t addr, uaddr_t dst,
+                                             size_t len);
 
 /* One line of text a grant; answers the length. */
 size_t space_describe(struct space *s, char *out, size_t cap);

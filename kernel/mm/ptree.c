@@ -359,6 +359,11 @@ bool ptree_slot_step(struct ptree_slot *slot) {
   return true;
 }
 
+struct ptree_slot ptree_slot_near(const struct ptree_slot *slot, int64_t n) {
+  kassert((uint64_t)((int64_t)slot_index(slot) + n) < PTREE_N_ENTRIES);
+  return (struct ptree_slot){slot->entry + n, slot->table};
+}
+
 uint64_t ptree_leaf_get(const struct ptree_slot *slot) {
   return atomic_load_explicit(slot->entry, memory_order_relaxed);
 }

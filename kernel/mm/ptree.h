@@ -125,6 +125,9 @@ enum abi_error ptree_slot(uint64_t root, uint64_t va, struct ptree_gather *g,
 /* The slot of the next page, or false at the end of the table. */
 bool ptree_slot_step(struct ptree_slot *slot);
 
+/* The slot n pages on (or back), which must be in the same table. */
+struct ptree_slot ptree_slot_near(const struct ptree_slot *slot, int64_t n);
+
 uint64_t ptree_leaf_get(const struct ptree_slot *slot);
 
 /* True if the leaf holds the only reference to its frame: copy-on-write may then take the frame as

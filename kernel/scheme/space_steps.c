@@ -52,6 +52,28 @@ static int64_t step_map(struct space *s, struct filetable *files, struct space_o
   return result;
 }
 
+/* An object that is mapped already, once more: a program's segments cost its server one question.
+ */
+static int64_t step_map_same(struct space *s, struct space_op *op) {
+  struct object_ref object;
+  enum abi_error e = op->off % PAGE_SIZE != 0 || op->len == 0
+                         ? ABI_EINVAL
+                         : space_object_at(s, op->off, op->len, &object);
+  if (e != OK) {
+    return status(e);
+  }
+  struct map_request r = {.addr = op->addr,
+                          .len = op->len,
+                          .prot = op->prot,
+                          .flags = (op->flags & ~MAP_ABI_SHARED) | MAP_ABI_PRIVATE,
+                          .obj = object.obj,
+                          .offset = object.offset};
+  e = space_map(s, &r);
+  memobj_put(object.obj);
+  op->addr = r.addr;
+  return status(e);
+}
+
 int64_t space_step(struct space *s, struct filetable *files, struct space_op *op) {
   uint64_t addr = op->addr;
   switch (op->code) {
@@ -78,6 +100,12 @@ int64_t space_step(struct space *s, struct filetable *files, struct space_op *op
     return status(space_remap(s, &op->addr, op->len, op->off, op->flags & 1));
   case SPACE_ADVISE:
     return op->flags == 4 ? status(space_discard(s, addr, op->len)) : 0;
+  case SPACE_READ:
+    return user_range_ok((uaddr_t){addr}, op->len)
+               ? status(space_read_user(s, addr, (uaddr_t){op->off}, op->len))
+               : -ABI_EFAULT;
+  case SPACE_MAP_SAME:
+    return step_map_same(s, op);
   case SPACE_CEILING:
     return status(space_set_ceiling(s, addr));
   default:
