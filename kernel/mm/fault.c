@@ -11,14 +11,34 @@
  *
  * (1) and its neighbours, if they are at hand and the mapping is not writable. */
 #include "base/panic.h"
+#include "lib/hash.h"
 #include "mm/mm_priv.h"
 #include "sched/sched.h"
 
-#define AROUND 16u /* pages; a power of two */
+#define N_REGION_LOCKS 64u
+#define REGION_SHIFT 21 /* what one last-level table maps */
+#define AROUND 16u      /* pages; a power of two */
 
 static paddr_t zero_frame; /* [c] mapped read-only wherever anonymous memory was only read */
 
+/* Locks of regions, shared by all spaces by hash: two faults meet when they are in one region, and
+ * else once in N_REGION_LOCKS. */
+static struct region_lock {
+  struct spinlock lock;
+} __attribute__((aligned(64))) region_locks[N_REGION_LOCKS];
+
+static void regions_init(void) {
+  for (uint32_t i = 0; i < N_REGION_LOCKS; i++) {
+    spin_init(&region_locks[i].lock, RANK_REGION);
+  }
+}
+
+struct spinlock *fault_region(const struct space *s, uint64_t va) {
+  return &region_locks[hash_u64((uint64_t)s + (va >> REGION_SHIFT)) % N_REGION_LOCKS].lock;
+}
+
 void mm_init(void) {
+  regions_init();
   if (!frame_alloc_zeroed(FRAME_KERNEL, &zero_frame)) {
     panic("no memory for the zero frame");
   }
@@ -134,10 +154,22 @@ static enum abi_error page_own(struct space *s, const struct grant *g, uint64_t 
   return e;
 }
 
+/* The slot of a page. Only a fault that has to make or copy tables needs the lock of them all. */
+static enum abi_error slot_of(struct space *s, uint64_t va, struct ptree_gather *gather,
+                              struct ptree_slot *slot) {
+  if (LIKELY(ptree_slot_ready(s->arch.root.v, va, slot))) {
+    return OK;
+  }
+  spin_lock(&s->pt_lock);
+  enum abi_error e = ptree_slot(s->arch.root.v, va, gather, slot);
+  spin_unlock(&s->pt_lock);
+  return e;
+}
+
 enum abi_error fault_page(struct space *s, const struct grant *g, uint64_t va, bool write,
                           struct ptree_gather *gather, paddr_t *pa) {
   struct ptree_slot slot;
-  enum abi_error e = ptree_slot(s->arch.root.v, va, gather, &slot);
+  enum abi_error e = slot_of(s, va, gather, &slot);
   if (e != OK) {
     return e;
   }
@@ -170,10 +202,11 @@ enum abi_error space_fault(struct space *s, uint64_t addr, bool write, bool exec
   if (node != NULL && grant_allows(grant_of(node), write, exec)) {
     struct ptree_gather gather;
     gather_begin(&gather, s);
-    spin_lock(&s->pt_lock);
+    struct spinlock *region = fault_region(s, va);
+    spin_lock(region);
     e = fault_page(s, grant_of(node), va, write, &gather, NULL);
     gather_end(&gather);
-    spin_unlock(&s->pt_lock);
+    spin_unlock(region);
   }
   rw_unlock_shared(&s->lock);
   return e;

@@ -101,10 +101,10 @@ struct grants;
 struct space {
   struct arch_space arch;
   struct refcount refs;
-  struct rwlock lock;               /* SPACE: grants (shared: page faults) */
-  struct spinlock pt_lock;          /* PTREE: the page tables */
-  uint64_t ceiling;                 /* [lock] where mappings go: below, if there is room */
-  struct grants *grants;            /* [lock] perhaps shared with clones */
+  struct rwlock lock;      /* SPACE: grants, and which tables are shared (shared: faults) */
+  struct spinlock pt_lock; /* PTREE: tables above the last level */
+  uint64_t ceiling;        /* [lock] where mappings go: below, if there is room */
+  struct grants *grants;   /* [lock] perhaps shared with clones */
   _Atomic uint64_t n_faults, n_cow; /* [a] */
 };
 

@@ -73,8 +73,11 @@ void gather_end(struct ptree_gather *g);
 /* Leaf bits for a grant's rights, without W for copy-on-write to decide. */
 uint64_t grant_leaf_bits(const struct grant *g);
 paddr_t fault_zero_frame(void); /* mapped read-only wherever anonymous memory was only read */
-/* One page of a grant, made present (and writable): both locks are held. */
+/* The lock of the 2 MiB around va: whoever reads or changes its leaves, with the space's lock
+ * shared, holds it. With the space's lock exclusive nobody else is there. */
+struct spinlock *fault_region(const struct space *s, uint64_t va);
+/* One page of a grant, made present (and writable), with its region's lock. */
 enum abi_error fault_page(struct space *s, const struct grant *g, uint64_t va, bool write,
-                          struct ptree_gather *gather, paddr_t *pa) HOLDS(&s->pt_lock);
+                          struct ptree_gather *gather, paddr_t *pa);
 
 #endif

@@ -324,7 +324,22 @@ static enum abi_error entry_ready(struct table t, int level, uint64_t va, struct
   return err;
 }
 
-/* The hot path of a page fault: an entry with W is ready as it is [P2]. */
+bool ptree_slot_ready(uint64_t root, uint64_t va, struct ptree_slot *slot) {
+  kassert(va < PTREE_USER_END);
+  uint64_t pte = root | PTE_W;
+  for (int level = PTREE_ROOT_LEVEL; level > 0; level--) {
+    _Atomic uint64_t *entries = ptree_env_table(pte & PTE_ADDR);
+    pte = atomic_load_explicit(&entries[entry_index(va, level)], memory_order_acquire);
+    if (UNLIKELY((pte & PTE_W) == 0)) {
+      return false;
+    }
+  }
+  struct table t = table_at(pte);
+  *slot = (struct ptree_slot){&t.entries[entry_index(va, 0)], t.frame};
+  return true;
+}
+
+/* An entry with W is ready as it is [P2]. */
 enum abi_error ptree_slot(uint64_t root, uint64_t va, struct ptree_gather *g,
                           struct ptree_slot *slot) {
   kassert(va < PTREE_USER_END);

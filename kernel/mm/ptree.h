@@ -17,11 +17,12 @@
  * [P5] `n_used` counts the used entries, and `groups` has the bit of each
  * [P6] a table has kind TABLE and the level of its place; entries to tables are P and U, not PS
  *
- * Concurrency. The operations on one tree are serialized by its owner's lock. Two trees that share
- * a table T may both be at work: references are atomic, and the entries of a table with refs > 1
- * change only by losing W, or by the hardware's A and D. Both may see refs 2 and copy; T dies with
- * the last reference. Who sees refs 1 with all tables above private is alone: new references come
- * only from copying or cloning a table that holds one.
+ * Concurrency. The operations on one tree are serialized by its owner's lock, but for
+ * ptree_slot_ready() and what is done with its slot: those are serialized a page table. Two trees
+ * that share a table T may both be at work: references are atomic, and the entries of a table with
+ * refs > 1 change only by losing W, or by the hardware's A and D. Both may see refs 2 and copy; T
+ * dies with the last reference. Who sees refs 1 with all tables above private is alone: new
+ * references come only from copying or cloning a table that holds one.
  *
  * Limits: 4 KiB leaves only (PTE_PS is refused above level 0); frame 0 is never mapped, as a leaf
  * without rights must not be 0; 2^32 - 1 references a frame. */
@@ -121,6 +122,11 @@ struct ptree_slot {
  * Fails: ABI_ENOMEM; what was done at the levels above remains, and is harmless. */
 enum abi_error ptree_slot(uint64_t root, uint64_t va, struct ptree_gather *g,
                           struct ptree_slot *slot);
+
+/* The slot when the path to va is private already. It changes nothing, and may run while
+ * ptree_slot() works on another page of the same tree: an entry with W points at a table that is
+ * the tree's own, and stays so until a clone, an unmap or a protect, which the caller keeps out. */
+bool ptree_slot_ready(uint64_t root, uint64_t va, struct ptree_slot *slot);
 
 /* The slot of the next page, or false at the end of the table. */
 bool ptree_slot_step(struct ptree_slot *slot);

@@ -4,7 +4,8 @@
  * [M5] No two grants overlap (gtree); a private anonymous grant never touches another of the same
  * rights (they are merged), so that a heap grown in pieces stays one grant. [M6] An object that was
  * opened for reading, or is the boot image, is never written through any mapping. Locks: s->lock
- * exclusive for every change of grants, then s->pt_lock for the tables. */
+ * exclusive for every change of grants and for what shares or frees tables; s->pt_lock for the
+ * tables. Faults hold the first shared and a region's lock (fault.c). */
 #include "lib/fmt.h"
 #include "lib/string.h"
 #include "mm/mm_priv.h"
@@ -278,10 +279,9 @@ enum abi_error space_discard(struct space *s, uint64_t addr, uint64_t len) {
 
 /* ---- clone -------------------------------------------------------------------------------- */
 
-/* With the lock shared: nothing here changes what a fault may see but the right to write, and
- * pt_lock keeps faults out while that goes. */
+/* With the lock exclusive: a fault relies on private tables staying private [M8]. */
 enum abi_error space_clone(struct space *src, struct space **out) {
-  rw_lock_shared(&src->lock);
+  rw_lock_exclusive(&src->lock);
   struct grants *grants = grants_share(src->grants);
   enum abi_error e = space_with(grants, out);
   if (e == OK) {
@@ -292,7 +292,7 @@ enum abi_error space_clone(struct space *src, struct space **out) {
     }
     spin_unlock(&src->pt_lock);
   }
-  rw_unlock_shared(&src->lock);
+  rw_unlock_exclusive(&src->lock);
   if (e != OK) {
     grants_put(grants);
   }

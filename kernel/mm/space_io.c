@@ -13,13 +13,14 @@ static enum abi_error page_pin(struct space *s, uint64_t va, paddr_t *pa) {
   if (node != NULL && !grant_of(node)->shared) {
     struct ptree_gather gather;
     gather_begin(&gather, s);
-    spin_lock(&s->pt_lock);
+    struct spinlock *region = fault_region(s, va);
+    spin_lock(region);
     e = fault_page(s, grant_of(node), va, true, &gather, pa);
     if (e == OK) {
       frame_get(*pa);
     }
     gather_end(&gather);
-    spin_unlock(&s->pt_lock);
+    spin_unlock(region);
   }
   rw_unlock_shared(&s->lock);
   return e;
@@ -56,7 +57,9 @@ static enum abi_error page_see(struct space *s, const struct grant *g, uint64_t 
                                bool *counted) {
   uint64_t leaf;
   bool writable;
-  spin_lock(&s->pt_lock);
+  struct spinlock *region = fault_region(s, va);
+  spin_lock(region);
+  spin_lock(&s->pt_lock); /* keeps the tables on the way, which may be shared */
   ptree_lookup(s->arch.root.v, va, &leaf, &writable);
   *pa = (paddr_t){leaf & PTE_ADDR};
   *counted = (leaf & PTE_COUNTED) != 0;
@@ -64,6 +67,7 @@ static enum abi_error page_see(struct space *s, const struct grant *g, uint64_t 
     frame_get(*pa);
   }
   spin_unlock(&s->pt_lock);
+  spin_unlock(region);
   if (leaf != 0) {
     return OK;
   }
