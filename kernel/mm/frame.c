@@ -14,6 +14,7 @@
 
 #define MAGAZINE_SIZE 64u
 #define MAGAZINE_HALF (MAGAZINE_SIZE / 2)
+#define POISON 0xd5
 #define RANGES_MAX (BOOT_MEM_MAX + 4)
 
 struct magazine {
@@ -175,6 +176,36 @@ bool frame_alloc_zeroed(enum frame_kind kind, paddr_t *pa) {
   return true;
 }
 
+bool frame_prezero_one(void) {
+  struct frame_cpu *fc = &frame_cpus[cpu_id()];
+  if (fc->zeroed.n >= MAGAZINE_SIZE || (fc->dirty.n == 0 && !magazine_refill(&fc->dirty))) {
+    return false;
+  }
+  uint32_t pfn = fc->dirty.pfns[--fc->dirty.n];
+  arch_page_zero(direct_map((paddr_t){(uint64_t)pfn << PAGE_SHIFT}));
+  fc->zeroed.pfns[fc->zeroed.n++] = pfn;
+  counter_add(COUNTER_PREZEROED, 1);
+  return true;
+}
+
+/* ---- freeing ------------------------------------------------------------------------------ */
+
+/* Debug builds fill what is freed, so that a byte that reaches user memory without having been
+ * written, or a frame used after its end, shows in a test. */
+static void frame_poison(paddr_t pa) {
+  if (CATHODE_DEBUG) {
+    memset(direct_map(pa), POISON, PAGE_SIZE);
+  }
+}
+
+/* Debug builds believe nobody who says that a page is zero. */
+static void frame_check_zero(paddr_t pa) {
+  const uint64_t *words = direct_map(pa);
+  for (uint32_t i = 0; CATHODE_DEBUG && i < PAGE_SIZE / 8; i++) {
+    kassert(words[i] == 0);
+  }
+}
+
 static uint32_t frame_release(struct frame_cpu *fc, paddr_t pa) {
   uint32_t pfn = (uint32_t)(pa.v >> PAGE_SHIFT);
   struct frame *f = &frame_records[pfn];
@@ -186,11 +217,13 @@ static uint32_t frame_release(struct frame_cpu *fc, paddr_t pa) {
 }
 
 void frame_free(paddr_t pa) {
+  frame_poison(pa);
   struct frame_cpu *fc = &frame_cpus[cpu_id()];
   magazine_push(&fc->dirty, frame_release(fc, pa));
 }
 
 void frame_free_zeroed(paddr_t pa) {
+  frame_check_zero(pa);
   struct frame_cpu *fc = &frame_cpus[cpu_id()];
   magazine_push(fc->zeroed.n < MAGAZINE_SIZE ? &fc->zeroed : &fc->dirty, frame_release(fc, pa));
 }

@@ -20,6 +20,8 @@ void mm_init(void);
 [[nodiscard]] bool frame_alloc_zeroed(enum frame_kind kind, paddr_t *pa);
 void frame_free(paddr_t pa);        /* whatever its count */
 void frame_free_zeroed(paddr_t pa); /* likewise; all its bytes are 0 */
+/* For idle CPUs: zeroes one frame for later. False: there are enough, or no memory is free. */
+bool frame_prezero_one(void);
 /* 2^order contiguous frames of FRAME_KERNEL, zeroed; for tables of the kernel. */
 [[nodiscard]] bool frame_alloc_order(unsigned order, paddr_t *pa);
 void frame_free_order(paddr_t pa, unsigned order);
