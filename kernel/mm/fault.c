@@ -39,6 +39,7 @@ struct spinlock *fault_region(const struct space *s, uint64_t va) {
 
 void mm_init(void) {
   regions_init();
+  sched_set_idle_work(frame_prezero_one);
   if (!frame_alloc_zeroed(FRAME_KERNEL, &zero_frame)) {
     panic("no memory for the zero frame");
   }

@@ -296,6 +296,19 @@ static void idle_poll(struct cpu_sched *cs) {
   }
 }
 
+static bool (*_Atomic idle_work)(void);
+
+void sched_set_idle_work(bool (*piece)(void)) {
+  atomic_store_explicit(&idle_work, piece, memory_order_release);
+}
+
+static void idle_work_do(struct cpu_sched *cs) {
+  bool (*piece)(void) = atomic_load_explicit(&idle_work, memory_order_acquire);
+  while (piece != NULL && !idle_has_work(cs) && piece()) {
+    arch_irq_window();
+  }
+}
+
 /* The mask's bit is set by a locked instruction before the last look for work, and a waker pushes
  * before it looks at the mask; in any case a push to an empty list is followed by an interrupt,
  * which HLT sees. */
@@ -306,6 +319,7 @@ _Noreturn static void idle_loop(struct cpu_sched *cs) {
       sched_steal(cs);
     }
     atomic_fetch_or(&sched_idle_mask, bit);
+    idle_work_do(cs);
     idle_poll(cs);
     if (!idle_has_work(cs)) {
       arch_idle();
