@@ -37,9 +37,13 @@ struct spinlock *fault_region(const struct space *s, uint64_t va) {
   return &region_locks[hash_u64((uint64_t)s + (va >> REGION_SHIFT)) % N_REGION_LOCKS].lock;
 }
 
+static bool idle_piece(void) {
+  return memobj_reap() || frame_prezero_one();
+}
+
 void mm_init(void) {
   regions_init();
-  sched_set_idle_work(frame_prezero_one);
+  sched_set_idle_work(idle_piece);
   if (!frame_alloc_zeroed(FRAME_KERNEL, &zero_frame)) {
     panic("no memory for the zero frame");
   }

@@ -5,6 +5,8 @@
  * to flush for the W lost in the old table: it had refs > 1, so W was clear above it already. */
 #include "mm/ptree_priv.h"
 
+#define TABLE_COST 8u /* of emptying a table, in leaves */
+
 static void frame_get(uint64_t pte) {
   struct frame *frame = ptree_env_frame(pte & PTE_ADDR);
   atomic_fetch_add_explicit(&frame->refs, 1, memory_order_relaxed);
@@ -56,8 +58,6 @@ static void leaf_put(uint64_t pte) {
   }
 }
 
-static void table_put(uint64_t paddr);
-
 static bool quad_is_empty(const _Atomic uint64_t *e) {
   return (atomic_load_explicit(&e[0], memory_order_relaxed) |
           atomic_load_explicit(&e[1], memory_order_relaxed) |
@@ -65,9 +65,9 @@ static bool quad_is_empty(const _Atomic uint64_t *e) {
           atomic_load_explicit(&e[3], memory_order_relaxed)) == 0;
 }
 
-/* Empties four entries of a table that nobody can reach, not even hardware; answers how many were
+/* Empties four leaves of a table that nobody can reach, not even hardware; answers how many were
  * used. */
-static unsigned quad_drop(_Atomic uint64_t *e, bool is_leaf) {
+static unsigned quad_drop(_Atomic uint64_t *e) {
   unsigned n = 0;
   for (unsigned i = 0; i < 4; i++) {
     uint64_t pte = atomic_load_explicit(&e[i], memory_order_relaxed);
@@ -76,36 +76,64 @@ static unsigned quad_drop(_Atomic uint64_t *e, bool is_leaf) {
     }
     n++;
     atomic_store_explicit(&e[i], 0, memory_order_relaxed);
-    if (!is_leaf) {
-      table_put(pte & PTE_ADDR);
-    } else if ((pte & PTE_COUNTED) != 0) {
+    if ((pte & PTE_COUNTED) != 0) {
       leaf_put(pte);
     }
   }
   return n;
 }
 
-/* Empties a table that nobody else can reach. It recurses at most once a level. Tables are mostly
- * sparse, so the count of used entries says when to stop looking. */
-static void table_empty(struct table t) {
-  bool is_leaf = t.frame->level == 0;
+/* Tables are mostly sparse, so the count of used entries says when to stop looking. */
+static void leaves_empty(struct table t) {
   unsigned left = t.frame->n_used;
   for (uint32_t groups = t.frame->groups; left != 0; groups &= groups - 1) {
     _Atomic uint64_t *e = &t.entries[bit_first(groups) * GROUP_SIZE];
     for (unsigned i = 0; i != GROUP_SIZE && left != 0; i += 4) {
-      left -= quad_is_empty(&e[i]) ? 0 : quad_drop(&e[i], is_leaf);
+      left -= quad_is_empty(&e[i]) ? 0 : quad_drop(&e[i]);
     }
   }
   t.frame->n_used = 0;
   t.frame->groups = 0;
 }
 
-static void table_put(uint64_t paddr) {
-  struct table t = table_at(paddr);
-  if (frame_put(t.frame)) {
-    table_empty(t);
-    ptree_env_table_free(paddr);
+static bool table_put(uint64_t paddr, unsigned *budget);
+
+/* Empties a table that nobody else can reach, a last-level one at once; the budget pays for leaves
+ * and tables. False: it ran out, and what is left in the table is as it was. It recurses at most
+ * once a level. */
+static bool table_empty(struct table t, unsigned *budget) {
+  unsigned cost = TABLE_COST + (t.frame->level == 0 ? t.frame->n_used : 0);
+  *budget -= MIN(*budget, cost);
+  if (t.frame->level == 0) {
+    leaves_empty(t);
+    return true;
   }
+  for (unsigned i = table_next_used(&t, 0); i < PTREE_N_ENTRIES; i = table_next_used(&t, i + 1)) {
+    if (!table_put(entry_load(&t, i) & PTE_ADDR, budget)) {
+      return false;
+    }
+    atomic_store_explicit(&t.entries[i], 0, memory_order_relaxed);
+    table_note_empty(t.frame);
+    if (*budget == 0) { /* after an entry, so that each call gets on */
+      return t.frame->n_used == 0;
+    }
+  }
+  return true;
+}
+
+/* Drops a reference, and the table with the last. False: the budget ran out; the reference, now the
+ * only one, stays the caller's. */
+static bool table_put(uint64_t paddr, unsigned *budget) {
+  struct table t = table_at(paddr);
+  if (!frame_put(t.frame)) {
+    return true;
+  }
+  if (!table_empty(t, budget)) {
+    atomic_store_explicit(&t.frame->refs, 1, memory_order_relaxed);
+    return false;
+  }
+  ptree_env_table_free(paddr);
+  return true;
 }
 
 /* The entry for the copy, after the original and its target have been told: [P1] to [P4]. */
@@ -179,12 +207,13 @@ enum abi_error ptree_entry_own(_Atomic uint64_t *entry, int level, uint64_t va,
 static void gather_reset(struct ptree_gather *g) {
   g->lo = UINT64_MAX;
   g->hi = 0;
-  g->chain = FRAME_NIL;
+  g->chain = g->chain_end = FRAME_NIL;
   g->n_refs = 0;
 }
 
 void ptree_gather_init(struct ptree_gather *g, void (*flush)(struct ptree_gather *g), void *ctx) {
   gather_reset(g);
+  g->dead = FRAME_NIL;
   g->flush = flush;
   g->ctx = ctx;
 }
@@ -225,26 +254,35 @@ void ptree_gather_table(struct ptree_gather *g, uint64_t pte, struct range r) {
   ptree_gather_range(g, r.start, r.end);
   t.frame->next = g->chain;
   g->chain = (uint32_t)(paddr >> FRAME_SHIFT);
-}
-
-static void chain_release(uint32_t pfn) {
-  while (pfn != FRAME_NIL) {
-    uint64_t paddr = (uint64_t)pfn << FRAME_SHIFT;
-    pfn = ptree_env_frame(paddr)->next;
-    table_put(paddr);
-  }
+  g->chain_end = g->chain_end == FRAME_NIL ? g->chain : g->chain_end;
 }
 
 void ptree_gather_release(struct ptree_gather *g) {
+  unsigned unlimited = UINT32_MAX;
   for (uint32_t i = 0; i < g->n_refs; i++) {
     if ((g->refs[i] & 1) != 0) {
-      table_put(g->refs[i] & PTE_ADDR);
+      (void)table_put(g->refs[i] & PTE_ADDR, &unlimited);
     } else {
       leaf_put(g->refs[i]);
     }
   }
-  chain_release(g->chain);
+  if (g->chain != FRAME_NIL) {
+    ptree_env_frame((uint64_t)g->chain_end << FRAME_SHIFT)->next = g->dead;
+    g->dead = g->chain;
+  }
   gather_reset(g);
+}
+
+bool ptree_gather_drain(struct ptree_gather *g, unsigned budget) {
+  while (g->dead != FRAME_NIL && budget != 0) {
+    uint64_t paddr = (uint64_t)g->dead << FRAME_SHIFT;
+    uint32_t next = ptree_env_frame(paddr)->next;
+    if (!table_put(paddr, &budget)) {
+      return false;
+    }
+    g->dead = next;
+  }
+  return g->dead == FRAME_NIL;
 }
 
 /* ---- whole trees ---------------------------------------------------------------------------- */
@@ -265,8 +303,8 @@ bool ptree_clone(uint64_t dst, uint64_t src) {
   return lost;
 }
 
-void ptree_destroy(uint64_t root) {
-  table_empty(table_at(root));
+bool ptree_destroy(uint64_t root, unsigned budget) {
+  return table_empty(table_at(root), &budget);
 }
 
 /* ---- one page ------------------------------------------------------------------------------- */

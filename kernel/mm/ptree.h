@@ -69,8 +69,9 @@
 struct ptree_gather {
   uint64_t lo, hi; /* bytes; lo >= hi: nothing to flush, nothing to release */
   void (*flush)(struct ptree_gather *g);
-  void *ctx;      /* the caller's */
-  uint32_t chain; /* pfn of the first detached private table, linked by frame.next */
+  void *ctx;                 /* the caller's */
+  uint32_t chain, chain_end; /* pfns of detached private tables, linked by frame.next */
+  uint32_t dead;             /* those that have been flushed, and wait for ptree_gather_drain() */
   uint32_t n_refs;
   uint64_t refs[PTREE_GATHER_REFS]; /* physical addresses, bit 0 set for a table */
 };
@@ -81,8 +82,12 @@ static inline bool ptree_gather_is_pending(const struct ptree_gather *g) {
 }
 /* Adds addresses to flush, for changes that the caller made by itself. */
 void ptree_gather_range(struct ptree_gather *g, uint64_t start, uint64_t end);
-/* After the flush: drops all references, frees what has none left, and empties the gather. */
+/* After the flush: drops all references and frees what has none left. Detached private tables,
+ * which may hold any number of leaves, are only put aside. */
 void ptree_gather_release(struct ptree_gather *g);
+/* Tears down what was put aside, about `budget` leaves of it; needs no lock. Answers whether
+ * nothing is left. */
+[[nodiscard]] bool ptree_gather_drain(struct ptree_gather *g, unsigned budget);
 
 /* ---- whole trees ---------------------------------------------------------------------------- */
 
@@ -95,9 +100,10 @@ void ptree_init(uint64_t root);
  * before either tree runs in user mode again, and before it lets go of src's lock. */
 [[nodiscard]] bool ptree_clone(uint64_t dst, uint64_t src);
 
-/* Drops the user half. The root's frame stays the caller's, as an empty tree. No CPU uses the tree
- * any more. O(what no other tree shares). */
-void ptree_destroy(uint64_t root);
+/* Drops about `budget` leaves of the user half; answers whether nothing is left of it. The root's
+ * frame stays the caller's, as an empty tree. No CPU uses the tree any more. All calls together are
+ * O(what no other tree shares). */
+[[nodiscard]] bool ptree_destroy(uint64_t root, unsigned budget);
 
 /* ---- one page ------------------------------------------------------------------------------- */
 

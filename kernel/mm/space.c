@@ -62,8 +62,13 @@ void space_put(struct space *s) {
     arch_space_enter(&arch_kernel_space);
   }
   shootdown_leave(s);
-  ptree_destroy(s->arch.root.v);
+  while (!ptree_destroy(s->arch.root.v, TEARDOWN_PIECE)) {
+    sched_point();
+  }
   grants_put(s->grants);
+  while (memobj_reap()) {
+    sched_point();
+  }
   frame_free(s->arch.root);
   kcache_free(&space_cache, s);
 }
@@ -79,23 +84,24 @@ static enum abi_error range_check(uint64_t addr, uint64_t *len) {
                                                                                     : OK;
 }
 
-static enum abi_error tables_unmap(struct space *s, uint64_t start, uint64_t end) {
-  struct ptree_gather gather;
-  gather_begin(&gather, s);
+/* What went is torn down by the caller, with gather_drain(), when it has let go of the lock. */
+static enum abi_error tables_unmap(struct space *s, uint64_t start, uint64_t end,
+                                   struct ptree_gather *gather) {
   spin_lock(&s->pt_lock);
-  enum abi_error e = ptree_unmap(s->arch.root.v, start, end, &gather);
-  gather_end(&gather);
+  enum abi_error e = ptree_unmap(s->arch.root.v, start, end, gather);
+  gather_settle(gather);
   spin_unlock(&s->pt_lock);
   return e;
 }
 
-static enum abi_error unmap_locked(struct space *s, uint64_t start, uint64_t end) {
+static enum abi_error unmap_locked(struct space *s, uint64_t start, uint64_t end,
+                                   struct ptree_gather *gather) {
   struct grants_cut cut;
   enum abi_error e = grants_cut_prepare(s, start, end, &cut);
   if (e != OK || cut.first == NULL) {
     return e;
   }
-  e = tables_unmap(s, start, end);
+  e = tables_unmap(s, start, end, gather);
   if (e != OK) {
     grants_cut_cancel(&cut);
     return e;
@@ -111,12 +117,13 @@ bool space_hole(struct space *s, uint64_t len, uint64_t *start) {
 }
 
 /* Where a request goes: its address if that is fixed or free, else the highest hole. */
-static enum abi_error map_place(struct space *s, struct map_request *r) {
+static enum abi_error map_place(struct space *s, struct map_request *r,
+                                struct ptree_gather *gather) {
   if (r->flags & MAP_ABI_FIXED_NOREPLACE) {
     return gtree_is_free(&s->grants->tree, r->addr, r->addr + r->len) ? OK : ABI_EEXIST;
   }
   if (r->flags & MAP_ABI_FIXED) {
-    return unmap_locked(s, r->addr, r->addr + r->len);
+    return unmap_locked(s, r->addr, r->addr + r->len, gather);
   }
   uint64_t len = r->len;
   uint64_t hint = ALIGN_DOWN(r->addr, PAGE_SIZE);
@@ -171,14 +178,17 @@ enum abi_error space_map(struct space *s, struct map_request *r) {
   if (e != OK) {
     return e;
   }
+  struct ptree_gather gather;
+  gather_begin(&gather, s);
   rw_lock_exclusive(&s->lock);
-  e = map_place(s, r);
+  e = map_place(s, r, &gather);
   if (e == OK) {
     struct grant like;
     grant_describe(r, &like);
     e = grants_add(s, &like);
   }
   rw_unlock_exclusive(&s->lock);
+  gather_drain(&gather);
   if (e == OK && r->flags & MAP_ABI_POPULATE) {
     populate(s, r);
   }
@@ -200,9 +210,12 @@ enum abi_error space_unmap(struct space *s, uint64_t addr, uint64_t len) {
   if (e != OK) {
     return ABI_EINVAL;
   }
+  struct ptree_gather gather;
+  gather_begin(&gather, s);
   rw_lock_exclusive(&s->lock);
-  e = unmap_locked(s, addr, addr + len);
+  e = unmap_locked(s, addr, addr + len, &gather);
   rw_unlock_exclusive(&s->lock);
+  gather_drain(&gather);
   return e;
 }
 
@@ -271,9 +284,12 @@ enum abi_error space_discard(struct space *s, uint64_t addr, uint64_t len) {
   if (e != OK) {
     return ABI_EINVAL;
   }
+  struct ptree_gather gather;
+  gather_begin(&gather, s);
   rw_lock_exclusive(&s->lock);
-  e = tables_unmap(s, addr, addr + len);
+  e = tables_unmap(s, addr, addr + len, &gather);
   rw_unlock_exclusive(&s->lock);
+  gather_drain(&gather);
   return e;
 }
 
