@@ -94,6 +94,10 @@ enum fdctl_op {
 #define MAP_ABI_FIXED 0x10u
 #define MAP_ABI_ANONYMOUS 0x20u
 #define MAP_ABI_POPULATE 0x8000u
+#define ADVISE_ABI_WILLNEED 3u
+#define ADVISE_ABI_DONTNEED 4u
+#define ADVISE_ABI_POPULATE_READ 22u
+#define ADVISE_ABI_POPULATE_WRITE 23u
 #define MAP_ABI_FIXED_NOREPLACE 0x100000u
 
 /* ---- files -------------------------------------------------------------------------------- */
@@ -265,6 +269,14 @@ struct space_op {
   uint64_t addr, len, off;
 };
 #define SPACE_OPS_MAX 64u
+
+/* SPACE_STAT. Pages are of 4 KiB. */
+struct space_stat {
+  uint64_t n_grants, mapped_bytes;
+  uint64_t resident_pages, private_pages; /* that are there; that nobody else has */
+  uint64_t table_pages;                   /* page tables, its own or shared */
+  uint64_t n_faults, n_copies;            /* page faults; those that copied */
+};
 
 enum proc_state {
   PROC_STATE_NEW = 0,

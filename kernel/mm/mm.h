@@ -139,8 +139,6 @@ struct map_request {
 [[nodiscard]] enum abi_error space_unmap(struct space *s, uint64_t addr, uint64_t len);
 [[nodiscard]] enum abi_error space_protect(struct space *s, uint64_t addr, uint64_t len,
                                            uint32_t prot);
-/* Anonymous private pages of the range read as zero again. */
-[[nodiscard]] enum abi_error space_discard(struct space *s, uint64_t addr, uint64_t len);
 [[nodiscard]] enum abi_error space_remap(struct space *s, uint64_t *addr, uint64_t old_len,
                                          uint64_t new_len, bool may_move);
 /* The grants of [from, from + len) move to `to` in dst, which must be free there. */
@@ -169,11 +167,24 @@ struct map_request {
 [[nodiscard]] enum abi_error space_read_user(struct space *s, uint64_t addr, uaddr_t dst,
                                              size_t len);
 
+/* present[i] becomes 1 for each of n pages from addr that is there. Fails: ABI_ENOMEM when one is
+ * not mapped, ABI_EINVAL. */
+[[nodiscard]] enum abi_error space_resident(struct space *s, uint64_t addr, uint8_t *present,
+                                            size_t n);
+/* madvise(2): how a range will be used. Fails: ABI_ENOMEM when some of it is not mapped (the rest
+ * is done), ABI_EINVAL. */
+[[nodiscard]] enum abi_error space_advise(struct space *s, uint64_t addr, uint64_t len,
+                                          uint32_t advice);
+
 /* One line of text a grant; answers the length. */
 size_t space_describe(struct space *s, char *out, size_t cap);
 struct space_stats {
   uint64_t n_grants, bytes_mapped, n_faults, n_cow;
+  uint64_t n_resident; /* pages that are there */
+  uint64_t n_private;  /* of these, frames that nobody else maps: what its end would free */
+  uint64_t n_tables;   /* page tables on its ways, its own or shared */
 };
+/* O(resident), preemptibly. Context: may be preempted; no lock is held. */
 void space_stats_read(struct space *s, struct space_stats *st);
 
 /* Cycles of `iterations` interrupts to another CPU, each answered by its handler (sys:bench/ipi).

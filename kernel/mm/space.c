@@ -6,7 +6,6 @@
  * opened for reading, or is the boot image, is never written through any mapping. Locks: s->lock
  * exclusive for every change of grants and for what shares or frees tables; s->pt_lock for the
  * tables. Faults hold the first shared and a region's lock (fault.c). */
-#include "lib/fmt.h"
 #include "lib/string.h"
 #include "mm/mm_priv.h"
 #include "sched/sched.h"
@@ -279,18 +278,59 @@ enum abi_error space_protect(struct space *s, uint64_t addr, uint64_t len, uint3
   return e;
 }
 
-enum abi_error space_discard(struct space *s, uint64_t addr, uint64_t len) {
-  enum abi_error e = range_check(addr, &len);
-  if (e != OK) {
-    return ABI_EINVAL;
-  }
+/* ---- advice ------------------------------------------------------------------------------- */
+
+/* Anonymous pages read as zero again, others as the object has them. */
+static enum abi_error range_discard(struct space *s, uint64_t addr, uint64_t len) {
   struct ptree_gather gather;
   gather_begin(&gather, s);
   rw_lock_exclusive(&s->lock);
-  e = tables_unmap(s, addr, addr + len, &gather);
+  enum abi_error e = tables_unmap(s, addr, addr + len, &gather);
   rw_unlock_exclusive(&s->lock);
   gather_drain(&gather);
   return e;
+}
+
+/* Faults the range in, as far as it is mapped. */
+static enum abi_error range_populate(struct space *s, uint64_t addr, uint64_t len, bool write) {
+  enum abi_error first = OK;
+  for (uint64_t va = addr; va < addr + len && first != ABI_ENOMEM; va += PAGE_SIZE) {
+    enum abi_error e = space_fault(s, va, write, false);
+    first = first == OK ? e : first;
+    sched_point();
+  }
+  return first;
+}
+
+static enum abi_error range_check_mapped(struct space *s, uint64_t addr, uint64_t len) {
+  rw_lock_shared(&s->lock);
+  enum abi_error e = range_check_grants(s, addr, addr + len, 0);
+  rw_unlock_shared(&s->lock);
+  return e;
+}
+
+enum abi_error space_advise(struct space *s, uint64_t addr, uint64_t len, uint32_t advice) {
+  enum abi_error e = range_check(addr, &len);
+  if (e != OK) {
+    return e;
+  }
+  e = range_check_mapped(s, addr, len);
+  enum abi_error done = OK;
+  switch (advice) {
+  case ADVISE_ABI_DONTNEED:
+    done = range_discard(s, addr, len);
+    break;
+  case ADVISE_ABI_WILLNEED: /* a hint: what cannot be had now comes by fault */
+    (void)(e == OK ? range_populate(s, addr, len, false) : OK);
+    break;
+  case ADVISE_ABI_POPULATE_READ:
+  case ADVISE_ABI_POPULATE_WRITE:
+    done = e == OK ? range_populate(s, addr, len, advice == ADVISE_ABI_POPULATE_WRITE) : OK;
+    break;
+  default:
+    break; /* how large pages are, and in what order they are used, is no matter here */
+  }
+  return e != OK ? e : done;
 }
 
 /* ---- clone -------------------------------------------------------------------------------- */
@@ -313,57 +353,4 @@ enum abi_error space_clone(struct space *src, struct space **out) {
     grants_put(grants);
   }
   return e;
-}
-
-/* ---- looking ------------------------------------------------------------------------------ */
-
-static enum abi_error object_at(struct space *s, uint64_t addr, uint64_t len, bool shared_only,
-                                struct object_ref *out) {
-  enum abi_error e = ABI_EINVAL;
-  rw_lock_shared(&s->lock);
-  struct gnode *n = gtree_find(&s->grants->tree, addr);
-  const struct grant *g = n != NULL ? grant_of(n) : NULL;
-  if (g != NULL && IS_ALIGNED(addr, PAGE_SIZE) && len <= n->end - addr && g->obj != NULL &&
-      (g->shared || !shared_only)) {
-    memobj_get(g->obj);
-    *out = (struct object_ref){g->obj, g->offset + (addr - n->start), g->read_only || !g->shared};
-    e = OK;
-  }
-  rw_unlock_shared(&s->lock);
-  return e;
-}
-
-enum abi_error space_object_at(struct space *s, uint64_t addr, uint64_t len,
-                               struct object_ref *out) {
-  return object_at(s, addr, len, false, out);
-}
-
-enum abi_error space_shared_at(struct space *s, uint64_t page, struct object_ref *out) {
-  return object_at(s, page, PAGE_SIZE, true, out);
-}
-
-size_t space_describe(struct space *s, char *out, size_t cap) {
-  size_t len = 0;
-  rw_lock_shared(&s->lock);
-  for (struct gnode *n = gtree_first_from(&s->grants->tree, 0); n != NULL && len < cap;
-       n = gtree_next(n)) {
-    const struct grant *g = grant_of(n);
-    len += fmt_snprintf(out + len, cap - len, "%lx-%lx %c%c%c%c %s\n", n->start, n->end,
-                        g->prot & PROT_ABI_READ ? 'r' : '-', g->prot & PROT_ABI_WRITE ? 'w' : '-',
-                        g->prot & PROT_ABI_EXEC ? 'x' : '-', g->shared ? 's' : 'p',
-                        g->obj ? "object" : "anonymous");
-  }
-  rw_unlock_shared(&s->lock);
-  return MIN(len, cap);
-}
-
-void space_stats_read(struct space *s, struct space_stats *st) {
-  *st =
-      (struct space_stats){.n_faults = atomic_load(&s->n_faults), .n_cow = atomic_load(&s->n_cow)};
-  rw_lock_shared(&s->lock);
-  st->n_grants = s->grants->tree.n;
-  for (struct gnode *n = gtree_first_from(&s->grants->tree, 0); n != NULL; n = gtree_next(n)) {
-    st->bytes_mapped += n->end - n->start;
-  }
-  rw_unlock_shared(&s->lock);
 }
