@@ -43,6 +43,9 @@ enum abi_syscall {
 #define ABI_PAGE_SIZE 4096ul
 #define ABI_USER_BASE 0x10000ul       /* nothing is ever mapped below: null pointers fault */
 #define ABI_USER_END 0x7ffffffff000ul /* one page short of the canonical half, see SYSRET */
+/* Programs, stacks and mappings usually lie below: one entry of the top page table then covers all
+ * that a process touches. What does not fit is mapped above. */
+#define ABI_NEAR_END (1ul << 39)
 #define ABI_BOOTSTRAP_BASE 0x200000ul /* where the kernel maps the bootstrap blob */
 #define ABI_IMAGE_BASE 0x100000000ul  /* where it maps the whole initfs image */
 
@@ -91,6 +94,10 @@ enum fdctl_op {
 #define MAP_ABI_FIXED 0x10u
 #define MAP_ABI_ANONYMOUS 0x20u
 #define MAP_ABI_POPULATE 0x8000u
+#define ADVISE_ABI_WILLNEED 3u
+#define ADVISE_ABI_DONTNEED 4u
+#define ADVISE_ABI_POPULATE_READ 22u
+#define ADVISE_ABI_POPULATE_WRITE 23u
 #define MAP_ABI_FIXED_NOREPLACE 0x100000u
 
 /* ---- files -------------------------------------------------------------------------------- */
@@ -285,6 +292,14 @@ struct space_op {
   uint64_t addr, len, off;
 };
 #define SPACE_OPS_MAX 64u
+
+/* SPACE_STAT. Pages are of 4 KiB. */
+struct space_stat {
+  uint64_t n_grants, mapped_bytes;
+  uint64_t resident_pages, private_pages; /* that are there; that nobody else has */
+  uint64_t table_pages;                   /* page tables, its own or shared */
+  uint64_t n_faults, n_copies;            /* page faults; those that copied */
+};
 
 enum proc_state {
   PROC_STATE_NEW = 0,

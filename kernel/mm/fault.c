@@ -3,20 +3,54 @@
  *
  *   entry                     read                          write
  *   empty, anonymous          the zero frame                a zeroed frame
- *   empty, object, private    the object's page             a copy of the object's page
+ *   empty, object, private    the object's page (1)         a copy of the object's page
  *   empty, object, shared     the object's page             the object's page
  *   present, private          (spurious)                    last user of a counted frame: W; else a
- * copy present, shared           (spurious)                    W */
+ *                                                           copy
+ *   present, shared           (spurious)                    W
+ *
+ * (1) and its neighbours, if they are at hand and the mapping is not writable. */
 #include "base/panic.h"
+#include "lib/hash.h"
 #include "mm/mm_priv.h"
 #include "sched/sched.h"
 
+#define N_REGION_LOCKS 64u
+#define REGION_SHIFT 21 /* what one last-level table maps */
+#define AROUND 16u      /* pages; a power of two */
+
 static paddr_t zero_frame; /* [c] mapped read-only wherever anonymous memory was only read */
 
+/* Locks of regions, shared by all spaces by hash: two faults meet when they are in one region, and
+ * else once in N_REGION_LOCKS. */
+static struct region_lock {
+  struct spinlock lock;
+} __attribute__((aligned(64))) region_locks[N_REGION_LOCKS];
+
+static void regions_init(void) {
+  for (uint32_t i = 0; i < N_REGION_LOCKS; i++) {
+    spin_init(&region_locks[i].lock, RANK_REGION);
+  }
+}
+
+struct spinlock *fault_region(const struct space *s, uint64_t va) {
+  return &region_locks[hash_u64((uint64_t)s + (va >> REGION_SHIFT)) % N_REGION_LOCKS].lock;
+}
+
+static bool idle_piece(void) {
+  return memobj_reap() || frame_prezero_one();
+}
+
 void mm_init(void) {
+  regions_init();
+  sched_set_idle_work(idle_piece);
   if (!frame_alloc_zeroed(FRAME_KERNEL, &zero_frame)) {
     panic("no memory for the zero frame");
   }
+}
+
+paddr_t fault_zero_frame(void) {
+  return zero_frame;
 }
 
 uint64_t grant_leaf_bits(const struct grant *g) {
@@ -65,6 +99,26 @@ static enum abi_error leaf_of_object(const struct grant *g, uint64_t va, bool wr
   return OK;
 }
 
+/* Fault-around: whoever reads one page of a file that it cannot write to mostly reads its
+ * neighbours as well. Those of an aligned block of AROUND pages, which lies in one table, that the
+ * object has at hand are mapped too. They are not marked as accessed: only the hardware knows.
+ * Mappings that may be written to are left out, as there the next fault is often a write, and would
+ * undo it. */
+static void neighbours_fill(const struct grant *g, uint64_t va, const struct ptree_slot *slot) {
+  uint64_t block = ALIGN_DOWN(va, AROUND * PAGE_SIZE);
+  uint64_t end = MIN(block + AROUND * PAGE_SIZE, g->node.end);
+  for (uint64_t at = MAX(block, g->node.start); at < end; at += PAGE_SIZE) {
+    struct ptree_slot near = ptree_slot_near(slot, (int64_t)(at - va) / (int64_t)PAGE_SIZE);
+    paddr_t pa;
+    bool counted;
+    if (ptree_leaf_get(&near) == 0 &&
+        memobj_page_present(g->obj, g->offset + (at - g->node.start), &pa, &counted)) {
+      uint64_t leaf = grant_leaf_bits(g) & ~PTE_A;
+      ptree_leaf_set(&near, pa.v | leaf | (counted ? PTE_COUNTED : 0));
+    }
+  }
+}
+
 static enum abi_error page_fill(const struct grant *g, uint64_t va, bool write,
                                 struct ptree_slot *slot) {
   uint64_t leaf = zero_frame.v | grant_leaf_bits(g);
@@ -74,10 +128,14 @@ static enum abi_error page_fill(const struct grant *g, uint64_t va, bool write,
   } else if (write) {
     e = leaf_copy(g, zero_frame, &leaf);
   }
-  if (e == OK) {
-    ptree_leaf_set(slot, leaf);
+  if (e != OK) {
+    return e;
   }
-  return e;
+  ptree_leaf_set(slot, leaf);
+  if (g->obj != NULL && !write && (g->prot & PROT_ABI_WRITE) == 0) {
+    neighbours_fill(g, va, slot);
+  }
+  return OK;
 }
 
 /* A write to a leaf that is there: shared ones and last users widen, others copy. */
@@ -101,10 +159,22 @@ static enum abi_error page_own(struct space *s, const struct grant *g, uint64_t 
   return e;
 }
 
+/* The slot of a page. Only a fault that has to make or copy tables needs the lock of them all. */
+static enum abi_error slot_of(struct space *s, uint64_t va, struct ptree_gather *gather,
+                              struct ptree_slot *slot) {
+  if (LIKELY(ptree_slot_ready(s->arch.root.v, va, slot))) {
+    return OK;
+  }
+  spin_lock(&s->pt_lock);
+  enum abi_error e = ptree_slot(s->arch.root.v, va, gather, slot);
+  spin_unlock(&s->pt_lock);
+  return e;
+}
+
 enum abi_error fault_page(struct space *s, const struct grant *g, uint64_t va, bool write,
                           struct ptree_gather *gather, paddr_t *pa) {
   struct ptree_slot slot;
-  enum abi_error e = ptree_slot(s->arch.root.v, va, gather, &slot);
+  enum abi_error e = slot_of(s, va, gather, &slot);
   if (e != OK) {
     return e;
   }
@@ -132,63 +202,17 @@ enum abi_error space_fault(struct space *s, uint64_t addr, bool write, bool exec
   counter_add(COUNTER_FAULTS, 1);
   atomic_fetch_add_explicit(&s->n_faults, 1, memory_order_relaxed);
   rw_lock_shared(&s->lock);
-  struct gnode *node = gtree_find(&s->grants, va);
+  struct gnode *node = gtree_find(&s->grants->tree, va);
   enum abi_error e = ABI_EFAULT;
   if (node != NULL && grant_allows(grant_of(node), write, exec)) {
     struct ptree_gather gather;
     gather_begin(&gather, s);
-    spin_lock(&s->pt_lock);
+    struct spinlock *region = fault_region(s, va);
+    spin_lock(region);
     e = fault_page(s, grant_of(node), va, write, &gather, NULL);
     gather_end(&gather);
-    spin_unlock(&s->pt_lock);
+    spin_unlock(region);
   }
   rw_unlock_shared(&s->lock);
   return e;
-}
-
-/* Make one page of any private grant present and private, whatever its rights, and keep its frame.
- */
-static enum abi_error page_pin(struct space *s, uint64_t va, paddr_t *pa) {
-  rw_lock_shared(&s->lock);
-  struct gnode *node = gtree_find(&s->grants, va);
-  enum abi_error e = ABI_EFAULT;
-  if (node != NULL && !grant_of(node)->shared) {
-    struct ptree_gather gather;
-    gather_begin(&gather, s);
-    spin_lock(&s->pt_lock);
-    e = fault_page(s, grant_of(node), va, true, &gather, pa);
-    if (e == OK) {
-      frame_get(*pa);
-    }
-    gather_end(&gather);
-    spin_unlock(&s->pt_lock);
-  }
-  rw_unlock_shared(&s->lock);
-  return e;
-}
-
-enum abi_error space_write_user(struct space *s, uint64_t addr, uaddr_t src, size_t len) {
-  while (len > 0) {
-    paddr_t pa;
-    enum abi_error e = page_pin(s, ALIGN_DOWN(addr, PAGE_SIZE), &pa);
-    if (e != OK) {
-      return e;
-    }
-    size_t n = MIN(len, PAGE_SIZE - addr % PAGE_SIZE);
-    uint8_t *dst = (uint8_t *)direct_map(pa) + addr % PAGE_SIZE;
-    if (src.v == 0) {
-      __builtin_memset(dst, 0, n);
-    } else {
-      e = user_copy_in(dst, src, n);
-      src = uaddr_add(src, n);
-    }
-    frame_put(pa);
-    if (e != OK) {
-      return e;
-    }
-    addr += n;
-    len -= n;
-    sched_point();
-  }
-  return OK;
 }

@@ -10,9 +10,11 @@
 #include "lib/string.h"
 #include "mm/buddy.h"
 #include "mm/mm_priv.h"
+#include "mm/ptree_env.h"
 
 #define MAGAZINE_SIZE 64u
 #define MAGAZINE_HALF (MAGAZINE_SIZE / 2)
+#define POISON 0xd5
 #define RANGES_MAX (BOOT_MEM_MAX + 4)
 
 struct magazine {
@@ -28,7 +30,7 @@ struct frame_cpu {
 static struct spinlock buddy_lock = SPINLOCK(FRAMES);
 static struct buddy buddy; /* [buddy_lock] */
 static struct frame_cpu frame_cpus[MAX_CPUS];
-static struct frame *frames; /* [c] record of frame 0 */
+struct frame *frame_records; /* [c] */
 static uint64_t n_total;     /* [c] */
 
 /* ---- boot --------------------------------------------------------------------------------- */
@@ -76,9 +78,9 @@ static paddr_t boot_page(void) {
 static void records_create(uint64_t end) {
   uint64_t n = MIN(end >> PAGE_SHIFT, (uint64_t)FRAME_NIL);
   uint64_t bytes = ALIGN_UP(n * sizeof(struct frame), PAGE_SIZE);
-  frames = direct_map(range_take(bytes, UINT64_MAX));
-  memset(frames, 0, bytes);
-  buddy_init(&buddy, frames, (uint32_t)n);
+  frame_records = ptree_env.frames = direct_map(range_take(bytes, UINT64_MAX));
+  memset(frame_records, 0, bytes);
+  buddy_init(&buddy, frame_records, (uint32_t)n);
 }
 
 void frame_init(const struct boot_info *info) {
@@ -127,12 +129,8 @@ bool fail_decide(void) {
 }
 
 /* ---- allocation --------------------------------------------------------------------------- */
-struct frame *frame_of(paddr_t pa) {
-  return &frames[pa.v >> PAGE_SHIFT];
-}
-
 static paddr_t frame_take(struct frame_cpu *fc, uint32_t pfn, enum frame_kind kind) {
-  struct frame *f = &frames[pfn];
+  struct frame *f = &frame_records[pfn];
   f->kind = (uint8_t)kind;
   atomic_store_explicit(&f->refs, 1, memory_order_relaxed);
   fc->in_use[kind]++;
@@ -189,9 +187,39 @@ bool frame_alloc_zeroed(enum frame_kind kind, paddr_t *pa) {
   return true;
 }
 
+bool frame_prezero_one(void) {
+  struct frame_cpu *fc = &frame_cpus[cpu_id()];
+  if (fc->zeroed.n >= MAGAZINE_SIZE || (fc->dirty.n == 0 && !magazine_refill(&fc->dirty))) {
+    return false;
+  }
+  uint32_t pfn = fc->dirty.pfns[--fc->dirty.n];
+  arch_page_zero(direct_map((paddr_t){(uint64_t)pfn << PAGE_SHIFT}));
+  fc->zeroed.pfns[fc->zeroed.n++] = pfn;
+  counter_add(COUNTER_PREZEROED, 1);
+  return true;
+}
+
+/* ---- freeing ------------------------------------------------------------------------------ */
+
+/* Debug builds fill what is freed, so that a byte that reaches user memory without having been
+ * written, or a frame used after its end, shows in a test. */
+static void frame_poison(paddr_t pa) {
+  if (CATHODE_DEBUG) {
+    memset(direct_map(pa), POISON, PAGE_SIZE);
+  }
+}
+
+/* Debug builds believe nobody who says that a page is zero. */
+static void frame_check_zero(paddr_t pa) {
+  const uint64_t *words = direct_map(pa);
+  for (uint32_t i = 0; CATHODE_DEBUG && i < PAGE_SIZE / 8; i++) {
+    kassert(words[i] == 0);
+  }
+}
+
 static uint32_t frame_release(struct frame_cpu *fc, paddr_t pa) {
   uint32_t pfn = (uint32_t)(pa.v >> PAGE_SHIFT);
-  struct frame *f = &frames[pfn];
+  struct frame *f = &frame_records[pfn];
   kassert(f->kind > FRAME_FREE && f->kind <= FRAME_OBJECT);
   fc->in_use[f->kind]--;
   f->kind = FRAME_RESERVED;
@@ -200,17 +228,15 @@ static uint32_t frame_release(struct frame_cpu *fc, paddr_t pa) {
 }
 
 void frame_free(paddr_t pa) {
+  frame_poison(pa);
   struct frame_cpu *fc = &frame_cpus[cpu_id()];
   magazine_push(&fc->dirty, frame_release(fc, pa));
 }
 
 void frame_free_zeroed(paddr_t pa) {
+  frame_check_zero(pa);
   struct frame_cpu *fc = &frame_cpus[cpu_id()];
   magazine_push(fc->zeroed.n < MAGAZINE_SIZE ? &fc->zeroed : &fc->dirty, frame_release(fc, pa));
-}
-
-void frame_get(paddr_t pa) {
-  atomic_fetch_add_explicit(&frame_of(pa)->refs, 1, memory_order_relaxed);
 }
 
 void frame_put(paddr_t pa) {

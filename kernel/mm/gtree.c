@@ -1,5 +1,5 @@
 /* Grant tree: see gtree.h. AVL after Knuth, TAOCP vol. 3, 6.2.3, with parent links instead of a
- * stack: a change walks up once, refreshing height and augmentation and rotating where needed. */
+ * stack: a change walks up once, and stops where nothing changes any more. */
 #include "mm/gtree.h"
 
 #include "lib/bits.h"
@@ -9,21 +9,29 @@ static uint32_t height_of(const struct gnode *node) {
   return node == NULL ? 0 : node->height;
 }
 
-/* Restores [G4] (height) and [G5] of one node from its children. */
+static uint64_t bound_of(const struct gnode *node) {
+  return node == NULL ? 0 : node->max_gap;
+}
+
+/* The tightest bound [G6] that the children's bounds allow. */
+static void node_tighten(struct gnode *node) {
+  uint64_t below = MAX(bound_of(node->left), bound_of(node->right));
+  node->max_gap = MAX(node->gap, below);
+}
+
+/* [G6] after node's gap has grown: bounds never fall on the way up, so the first that is wide
+ * enough ends the walk. */
+static void node_widen(struct gnode *node) {
+  uint64_t gap = node->gap;
+  for (; node != NULL && node->max_gap < gap; node = node->parent) {
+    node->max_gap = gap;
+  }
+}
+
+/* [G4] and [G6] of one node from its children. */
 static void node_refresh(struct gnode *node) {
-  const struct gnode *left = node->left, *right = node->right;
-  uint64_t gap = 0;
-  if (left != NULL) {
-    gap = MAX(left->max_gap, node->start - left->sub_hi);
-  }
-  if (right != NULL) {
-    gap = MAX(gap, right->max_gap);
-    gap = MAX(gap, right->sub_lo - node->end);
-  }
-  node->sub_lo = left != NULL ? left->sub_lo : node->start;
-  node->sub_hi = right != NULL ? right->sub_hi : node->end;
-  node->max_gap = gap;
-  node->height = 1 + MAX(height_of(left), height_of(right));
+  node->height = 1 + MAX(height_of(node->left), height_of(node->right));
+  node_tighten(node);
 }
 
 /* Puts `by` (may be NULL) where `old` hangs. */
@@ -70,29 +78,33 @@ static struct gnode *rotate_left(struct gtree *t, struct gnode *node) {
   return up;
 }
 
-/* Restores [G4] of a node whose children differ by at most 2; answers the subtree's new root. */
-static struct gnode *node_balance(struct gtree *t, struct gnode *node) {
-  uint32_t left = height_of(node->left), right = height_of(node->right);
-  if (left > right + 1) {
+/* Restores [G4] of a node whose children's heights differ by 2; answers the subtree's new root. */
+static struct gnode *node_rotate(struct gtree *t, struct gnode *node) {
+  if (height_of(node->left) > height_of(node->right)) {
     if (height_of(node->left->left) < height_of(node->left->right)) {
       rotate_left(t, node->left);
     }
     return rotate_right(t, node);
   }
-  if (right > left + 1) {
-    if (height_of(node->right->right) < height_of(node->right->left)) {
-      rotate_right(t, node->right);
-    }
-    return rotate_left(t, node);
+  if (height_of(node->right->right) < height_of(node->right->left)) {
+    rotate_right(t, node->right);
   }
-  node_refresh(node);
-  return node;
+  return rotate_left(t, node);
 }
 
-/* Restores [G4] and [G5] from node up to the root. */
+/* Restores [G4] from node up, until a subtree is as high as it was before. */
 static void path_repair(struct gtree *t, struct gnode *node) {
   while (node != NULL) {
-    node = node_balance(t, node)->parent;
+    uint32_t was = node->height, left = height_of(node->left), right = height_of(node->right);
+    if (left - right + 1 <= 2) { /* unsigned: -1, 0, 1 */
+      node->height = 1 + MAX(left, right);
+    } else {
+      node = node_rotate(t, node);
+    }
+    if (node->height == was) {
+      return;
+    }
+    node = node->parent;
   }
 }
 
@@ -165,32 +177,55 @@ static bool range_is_valid(uint64_t start, uint64_t end) { /* [G1] */
   return start < end && IS_ALIGNED(start | end, ABI_PAGE_SIZE);
 }
 
-static void node_link(struct gtree *t, struct gnode *node) {
-  struct gnode **link = &t->root, *parent = NULL;
-  while (*link != NULL) {
-    parent = *link;
-    link = node->start < parent->start ? &parent->left : &parent->right;
+bool gtree_place(const struct gtree *t, uint64_t start, uint64_t end, struct gplace *place) {
+  struct gnode *node = t->root;
+  *place = (struct gplace){0};
+  while (node != NULL) {
+    place->parent = node;
+    if (end <= node->start) {
+      place->above = node;
+      node = node->left;
+    } else if (start >= node->end) {
+      place->below = node;
+      node = node->right;
+    } else {
+      return false;
+    }
   }
+  return true;
+}
+
+void gtree_insert_at(struct gtree *t, const struct gplace *place, struct gnode *node) {
+  struct gnode *parent = place->parent;
+  kassert(range_is_valid(node->start, node->end));
   node->left = node->right = NULL;
   node->parent = parent;
-  *link = node;
+  node->height = 1;
+  node->gap = node->start - (place->below != NULL ? place->below->end : 0);
+  node->max_gap = 0;
+  if (place->above != NULL) {
+    place->above->gap = place->above->start - node->end;
+  }
+  *(parent == NULL ? &t->root : parent == place->above ? &parent->left : &parent->right) = node;
+  t->n++;
+  node_widen(node);
+  path_repair(t, parent);
 }
 
 enum abi_error gtree_insert(struct gtree *t, struct gnode *node) {
+  struct gplace place;
   kassert(range_is_valid(node->start, node->end));
-  if (!gtree_is_free(t, node->start, node->end)) {
+  if (!gtree_place(t, node->start, node->end, &place)) {
     return ABI_EEXIST;
   }
-  node_link(t, node);
-  t->n++;
-  path_repair(t, node);
+  gtree_insert_at(t, &place, node);
   return OK;
 }
 
-/* Puts the successor, the leftmost of the right subtree, into node's place. Answers the lowest node
+/* Puts the heir, the leftmost of the right subtree, into node's place. Answers the lowest node
  * whose subtree has changed. */
-static struct gnode *successor_lift(struct gtree *t, struct gnode *node) {
-  struct gnode *heir = leftmost(node->right), *changed = heir;
+static struct gnode *successor_lift(struct gtree *t, struct gnode *node, struct gnode *heir) {
+  struct gnode *changed = heir;
   if (heir != node->right) {
     changed = heir->parent;
     node_replace(t, heir, heir->right);
@@ -199,17 +234,23 @@ static struct gnode *successor_lift(struct gtree *t, struct gnode *node) {
   }
   heir->left = node->left;
   heir->left->parent = heir;
+  heir->max_gap = MAX(node->max_gap, heir->max_gap);
+  heir->height = node->height;
   node_replace(t, node, heir);
   return changed;
 }
 
 void gtree_remove(struct gtree *t, struct gnode *node) {
   kassert(node->height != 0 && t->n > 0);
-  struct gnode *changed = node->parent;
+  struct gnode *changed = node->parent, *above = gtree_next(node);
   if (node->left == NULL || node->right == NULL) {
     node_replace(t, node, node->left != NULL ? node->left : node->right);
   } else {
-    changed = successor_lift(t, node);
+    changed = successor_lift(t, node, above);
+  }
+  if (above != NULL) {
+    above->gap += node->gap + (node->end - node->start);
+    node_widen(above);
   }
   node->left = node->right = node->parent = NULL;
   node->height = 0;
@@ -219,80 +260,109 @@ void gtree_remove(struct gtree *t, struct gnode *node) {
 
 enum abi_error gtree_resize(struct gtree *t, struct gnode *node, uint64_t start, uint64_t end) {
   kassert(t->n > 0 && node->height != 0 && range_is_valid(start, end));
-  const struct gnode *prev = gtree_prev(node), *next = gtree_next(node);
-  if ((prev != NULL && prev->end > start) || (next != NULL && next->start < end)) {
+  struct gnode *next = gtree_next(node);
+  if (node->start - start > node->gap && start < node->start) {
+    return ABI_EEXIST; /* would reach below its predecessor's end */
+  }
+  if (next != NULL && next->start < end) {
     return ABI_EEXIST;
   }
+  node->gap += start - node->start;
   node->start = start;
   node->end = end;
-  for (; node != NULL; node = node->parent) {
-    node_refresh(node);
+  node_widen(node);
+  if (next != NULL) {
+    next->gap = next->start - end;
+    node_widen(next);
   }
   return OK;
 }
 
-/* A window of addresses in which a hole of len bytes is sought. */
-struct window {
-  uint64_t lo, hi;
+/* ---- holes -------------------------------------------------------------------------------- */
+
+struct search {
+  uint64_t len, lo, hi, start; /* bytes in [lo, hi); the answer */
 };
 
-/* False if the window has surely no hole of len around or within the subtree. Exact when the window
- * covers the subtree, so only the two paths along the window's edges are searched in vain. */
-static bool window_may_fit(const struct gnode *node, struct window w, uint64_t len) {
-  uint64_t below = node->sub_lo > w.lo ? node->sub_lo - w.lo : 0;
-  uint64_t above = w.hi > node->sub_hi ? w.hi - node->sub_hi : 0;
-  return node->max_gap >= len || below >= len || above >= len;
+static bool hole_below(struct gnode *node, struct search *q);
+
+/* The gap below a node, or what of it is in the window. */
+static bool hole_in_gap(const struct gnode *node, struct search *q) {
+  uint64_t lo = MAX(q->lo, node->start - node->gap), hi = MIN(q->hi, node->start);
+  q->start = hi - q->len;
+  return hi > lo && hi - lo >= q->len;
 }
 
-/* The subtree takes nothing away from the window. */
-static bool window_is_clear(const struct gnode *node, struct window w) {
-  return node == NULL || node->sub_lo >= w.hi || node->sub_hi <= w.lo;
-}
-
-static bool hole_below(const struct gnode *node, uint64_t len, struct window w, uint64_t *start) {
-  if (w.lo >= w.hi || w.hi - w.lo < len) {
-    return false;
-  }
-  if (window_is_clear(node, w)) {
-    *start = w.hi - len;
+/* A subtree whose bound says that it may have room. Having looked in vain, it remembers what its
+ * children say: a bound that was too wide costs one search, not each. */
+static bool hole_in_subtree(struct gnode *node, struct search *q) {
+  if ((node->end < q->hi && hole_below(node->right, q)) || hole_in_gap(node, q) ||
+      (node->start - node->gap > q->lo && hole_below(node->left, q))) {
     return true;
   }
-  if (!window_may_fit(node, w, len)) {
-    return false;
-  }
-  struct window upper = {MAX(w.lo, node->end), w.hi}, lower = {w.lo, MIN(w.hi, node->start)};
-  return hole_below(node->right, len, upper, start) || hole_below(node->left, len, lower, start);
+  node_tighten(node);
+  return false;
 }
 
-static bool hole_above(const struct gnode *node, uint64_t len, struct window w, uint64_t *start) {
-  if (w.lo >= w.hi || w.hi - w.lo < len) {
-    return false;
-  }
-  if (window_is_clear(node, w)) {
-    *start = w.lo;
+static bool hole_below(struct gnode *node, struct search *q) {
+  return node != NULL && node->max_gap >= q->len && hole_in_subtree(node, q);
+}
+
+bool gtree_hole_below(struct gtree *t, uint64_t len, uint64_t lo, uint64_t hi, uint64_t *start) {
+  kassert(len > 0);
+  const struct gnode *last = t->root != NULL ? rightmost(t->root) : NULL;
+  uint64_t top = last != NULL ? MAX(lo, last->end) : lo;
+  struct search q = {.len = len, .lo = lo, .hi = hi, .start = hi - len};
+  bool found = (hi > top && hi - top >= len) || hole_below(t->root, &q);
+  *start = q.start;
+  return found;
+}
+
+/* A copy of the subtree below `parent`, with the same shape: nothing is compared, nothing rotates.
+ * Links are set as soon as there is something behind them. */
+static bool subtree_copy(struct gnode **link, struct gnode *parent, const struct gnode *from,
+                         struct gnode *(*copy)(const struct gnode *node)) {
+  if (from == NULL) {
     return true;
   }
-  if (!window_may_fit(node, w, len)) {
+  struct gnode *node = copy(from);
+  if (node == NULL) {
     return false;
   }
-  struct window upper = {MAX(w.lo, node->end), w.hi}, lower = {w.lo, MIN(w.hi, node->start)};
-  return hole_above(node->left, len, lower, start) || hole_above(node->right, len, upper, start);
+  *node = *from;
+  node->left = node->right = NULL;
+  node->parent = parent;
+  *link = node;
+  return subtree_copy(&node->left, node, from->left, copy) &&
+         subtree_copy(&node->right, node, from->right, copy);
 }
 
-bool gtree_hole_below(const struct gtree *t, uint64_t len, uint64_t lo, uint64_t hi,
-                      uint64_t *start) {
-  kassert(len > 0);
-  return hole_below(t->root, len, (struct window){lo, hi}, start);
+bool gtree_copy(struct gtree *dst, const struct gtree *src,
+                struct gnode *(*copy)(const struct gnode *node)) {
+  dst->root = NULL;
+  dst->n = src->n;
+  return subtree_copy(&dst->root, NULL, src->root, copy);
 }
 
-bool gtree_hole_above(const struct gtree *t, uint64_t len, uint64_t lo, uint64_t hi,
-                      uint64_t *start) {
-  kassert(len > 0);
-  return hole_above(t->root, len, (struct window){lo, hi}, start);
+void gtree_drain(struct gtree *t, void (*drop)(struct gnode *node)) {
+  struct gnode *node = t->root;
+  while (node != NULL) { /* children first, without recursion: links are cut on the way down */
+    struct gnode **down = node->left != NULL ? &node->left : &node->right;
+    if (*down != NULL) {
+      struct gnode *child = *down;
+      *down = NULL;
+      node = child;
+      continue;
+    }
+    struct gnode *parent = node->parent;
+    drop(node);
+    node = parent;
+  }
+  gtree_init(t);
 }
 
-/* [G3] to [G5] of one node, trusting its children. */
-static int node_check(const struct gtree *t, const struct gnode *node) {
+/* [G3] to [G6] of one node, given the end of the one before it. */
+static int node_check(const struct gtree *t, const struct gnode *node, uint64_t below_end) {
   const struct gnode *left = node->left, *right = node->right;
   if ((left != NULL && left->parent != node) || (right != NULL && right->parent != node) ||
       (node->parent == NULL) != (t->root == node)) {
@@ -303,31 +373,33 @@ static int node_check(const struct gtree *t, const struct gnode *node) {
   if (node->height != high + 1 || high > low + 1) {
     return 4;
   }
-  struct gnode copy = *node;
-  node_refresh(&copy);
-  bool same = copy.sub_lo == node->sub_lo && copy.sub_hi == node->sub_hi;
-  return same && copy.max_gap == node->max_gap ? 0 : 5;
+  if (node->gap != node->start - below_end) {
+    return 5;
+  }
+  bool bounded = node->max_gap >= node->gap && node->max_gap >= bound_of(left) &&
+                 node->max_gap >= bound_of(right);
+  return bounded ? 0 : 6;
 }
 
 int gtree_check(const struct gtree *t) {
-  uint64_t last_end = 0;
+  uint64_t below_end = 0;
   size_t n = 0;
   const struct gnode *node = t->root == NULL ? NULL : leftmost(t->root);
   for (; node != NULL; node = gtree_next(node)) {
     if (!range_is_valid(node->start, node->end)) {
       return 1;
     }
-    if (n > 0 && node->start < last_end) {
+    if (node->start < below_end) {
       return 2;
     }
-    int broken = node_check(t, node);
+    int broken = node_check(t, node, below_end);
     if (broken != 0) {
       return broken;
     }
-    last_end = node->end;
+    below_end = node->end;
     if (++n > t->n) {
       break;
     }
   }
-  return n == t->n ? 0 : 6;
+  return n == t->n ? 0 : 7;
 }

@@ -1,16 +1,20 @@
 /* Grant tree: the ordered, non-overlapping address ranges of one address space.
  *
- * An AVL tree, intrusive, keyed by start address. Each node also knows of its subtree the lowest
- * start, the highest end, and the widest gap between two neighbours in it, so that the search for a
- * hole of a given length descends without visiting what cannot hold one: everything is O(log n).
+ * An AVL tree, intrusive, keyed by start address. Each node knows the free bytes right below it,
+ * and for its subtree a bound that no such gap exceeds. A bound may be too wide: what narrows a gap
+ * leaves the bounds above it alone, so that mapping and unmapping in the widest hole of all, which
+ * every process does all the time, walk up no further than balance asks; a search that looks in
+ * vain makes the bounds tight again where it was. Finding, inserting, removing and resizing are
+ * O(log n), the search for a hole is O(log n) for each change since the last.
  *
  * Invariants, asserted by gtree_check():
  * [G1] start < end, both page aligned
  * [G2] in-order nodes ascend and do not overlap: a node's end <= its successor's start
  * [G3] a child's parent is its parent, and the root has none
  * [G4] height is 1 + the larger child's, and children's heights differ by at most 1
- * [G5] sub_lo, sub_hi and max_gap are what they say
- * [G6] n is the number of nodes
+ * [G5] gap is the distance to the predecessor's end, to address 0 for the first
+ * [G6] max_gap is at least the node's gap and its children's max_gap
+ * [G7] n is the number of nodes
  *
  * Locks: none here; the caller's address-space lock (shared for the const functions).
  * Limits: a hole answers no alignment but the page's: ask for len + align - page and round. */
@@ -27,8 +31,9 @@
 struct gnode {
   struct gnode *left, *right, *parent;
   uint64_t start, end;
-  uint64_t sub_lo, sub_hi, max_gap;
-  uint32_t height; /* of the subtree, 1 for a leaf; 0 when in no tree */
+  uint64_t gap;     /* free bytes right below */
+  uint64_t max_gap; /* no gap of the subtree is wider */
+  uint32_t height;  /* of the subtree, 1 for a leaf; 0 when in no tree */
 };
 
 struct gtree {
@@ -61,11 +66,27 @@ void gtree_remove(struct gtree *t, struct gnode *node);
  * neighbour. */
 enum abi_error gtree_resize(struct gtree *t, struct gnode *node, uint64_t start, uint64_t end);
 
-/* The highest (below) or lowest (above) start of len > 0 free bytes in [lo, hi). False: none. */
-bool gtree_hole_below(const struct gtree *t, uint64_t len, uint64_t lo, uint64_t hi,
-                      uint64_t *start);
-bool gtree_hole_above(const struct gtree *t, uint64_t len, uint64_t lo, uint64_t hi,
-                      uint64_t *start);
+/* Where a range would go: its neighbours-to-be. Good until the tree changes. */
+struct gplace {
+  struct gnode *parent, *below, *above; /* NULL: none */
+};
+
+/* False when [start, end) overlaps a node. */
+bool gtree_place(const struct gtree *t, uint64_t start, uint64_t end, struct gplace *place);
+/* Inserts a node whose range was found a place for. */
+void gtree_insert_at(struct gtree *t, const struct gplace *place, struct gnode *node);
+
+/* The highest start of len > 0 free bytes in [lo, hi). False: none. Tightens bounds. */
+bool gtree_hole_below(struct gtree *t, uint64_t len, uint64_t lo, uint64_t hi, uint64_t *start);
+
+/* Makes dst, of no nodes, a copy of src: copy() answers memory for the copy of a node, whose fields
+ * beyond the gnode it has filled in, or NULL. False: out of memory, and dst is good for nothing but
+ * gtree_drain(). O(n), without a comparison. */
+bool gtree_copy(struct gtree *dst, const struct gtree *src,
+                struct gnode *(*copy)(const struct gnode *node));
+
+/* Hands each node to drop(), which may free it, and leaves an empty tree. */
+void gtree_drain(struct gtree *t, void (*drop)(struct gnode *node));
 
 /* The number n of the first invariant [Gn] found broken, 0 when all hold. O(n). */
 int gtree_check(const struct gtree *t);

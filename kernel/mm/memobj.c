@@ -66,26 +66,66 @@ static uint64_t *node_at(paddr_t pa) {
   return direct_map(pa);
 }
 
-/* Drop all pages of a subtree from page index `from` on (relative to the subtree). */
-static void subtree_trim(paddr_t node, uint32_t level, uint64_t from) {
+/* ---- what is left behind --------------------------------------------------------------------
+ * Nodes that no object has any more, linked by their records. They are freed in pieces, by whoever
+ * has just let go of its locks, or by idle CPUs. */
+static struct spinlock doomed_lock = SPINLOCK(MEMOBJ);
+static uint32_t doomed = FRAME_NIL; /* [doomed_lock] */
+
+static void node_doom(paddr_t node, uint32_t level) {
+  struct frame *f = frame_of(node);
+  f->level = (uint8_t)level;
+  spin_lock_second(&doomed_lock); /* perhaps below an object's: objects first, this last */
+  f->next = doomed;
+  doomed = (uint32_t)(node.v >> PAGE_SHIFT);
+  spin_unlock(&doomed_lock);
+}
+
+/* Lets go of slots [from, FANOUT) of a node: pages at once, nodes to the doomed. */
+static void slots_drop(paddr_t node, uint32_t level, uint64_t from) {
   uint64_t *slots = node_at(node);
-  uint64_t span = 1ul << (FANOUT_BITS * level);
-  for (uint64_t i = from / span; i < FANOUT; i++) {
+  for (uint64_t i = from; i < FANOUT; i++) {
     if (slots[i] == 0) {
       continue;
     }
-    uint64_t below = i == from / span ? from % span : 0;
-    if (level > 0) {
-      subtree_trim((paddr_t){slots[i]}, level - 1, below);
+    paddr_t below = {slots[i]};
+    slots[i] = 0;
+    if (level == 0) {
+      frame_put(below);
+    } else {
+      node_doom(below, level - 1);
     }
-    if (level == 0 || below == 0) {
-      if (level > 0) {
-        frame_free_zeroed((paddr_t){slots[i]});
-      } else {
-        frame_put((paddr_t){slots[i]});
-      }
-      slots[i] = 0;
-    }
+  }
+}
+
+bool memobj_reap(void) {
+  if (LIKELY(__atomic_load_n(&doomed, __ATOMIC_RELAXED) == FRAME_NIL)) {
+    return false;
+  }
+  spin_lock(&doomed_lock);
+  uint32_t pfn = doomed;
+  if (pfn != FRAME_NIL) {
+    doomed = frame_of((paddr_t){(uint64_t)pfn << PAGE_SHIFT})->next;
+  }
+  spin_unlock(&doomed_lock);
+  if (pfn == FRAME_NIL) {
+    return false;
+  }
+  paddr_t node = {(uint64_t)pfn << PAGE_SHIFT};
+  slots_drop(node, frame_of(node)->level, 0);
+  frame_free_zeroed(node);
+  return true;
+}
+
+/* Drop all pages from page index `from` on: those below one node a level are cut off on the way
+ * down to it. The nodes on the way stay, even when they become empty. */
+static void tree_trim(struct memobj *o, uint64_t from) {
+  paddr_t node = o->root;
+  for (uint32_t level = o->levels; level-- > 0 && node.v != 0;) {
+    uint64_t i = from >> (FANOUT_BITS * level) & (FANOUT - 1);
+    bool whole = (from & ((1ul << (FANOUT_BITS * level)) - 1)) == 0;
+    slots_drop(node, level, whole ? i : i + 1);
+    node.v = whole ? 0 : node_at(node)[i];
   }
 }
 
@@ -130,10 +170,13 @@ static uint64_t *tree_slot(struct memobj *o, uint64_t index, bool make) {
   return &node_at(node)[index & (FANOUT - 1)];
 }
 
+/* A tree of one node goes at once, a larger one in pieces. */
 static void tree_destroy(struct memobj *o) {
-  if (o->levels > 0) {
-    subtree_trim(o->root, o->levels - 1, 0);
+  if (o->levels == 1) {
+    slots_drop(o->root, 0, 0);
     frame_free_zeroed(o->root);
+  } else if (o->levels > 1) {
+    node_doom(o->root, o->levels - 1);
   }
 }
 
@@ -154,7 +197,7 @@ enum abi_error memobj_resize(struct memobj *o, uint64_t n_bytes) {
   spin_lock(&o->lock);
   uint64_t keep = ALIGN_UP(n_bytes, PAGE_SIZE) >> PAGE_SHIFT;
   if (n_bytes < o->n_bytes && keep < tree_reach(o)) {
-    subtree_trim(o->root, o->levels - 1, keep);
+    tree_trim(o, keep);
   }
   if (n_bytes < o->n_bytes && n_bytes % PAGE_SIZE != 0) {
     uint64_t *slot = tree_slot(o, keep - 1, false);
@@ -197,6 +240,27 @@ enum abi_error memobj_page(struct memobj *o, uint64_t offset, paddr_t *pa, bool 
       offset < ALIGN_UP(o->n_bytes, PAGE_SIZE) ? anon_page(o, offset, pa) : ABI_EFAULT;
   spin_unlock(&o->lock);
   return e;
+}
+
+static bool anon_present(struct memobj *o, uint64_t offset, paddr_t *pa) {
+  uint64_t *slot = tree_slot(o, offset >> PAGE_SHIFT, false);
+  if (slot == NULL || *slot == 0) {
+    return false;
+  }
+  pa->v = *slot;
+  frame_get(*pa);
+  return true;
+}
+
+bool memobj_page_present(struct memobj *o, uint64_t offset, paddr_t *pa, bool *counted) {
+  if (o->kind == MEMOBJ_FIXED) {
+    return memobj_page(o, offset, pa, counted) == OK;
+  }
+  *counted = true;
+  spin_lock(&o->lock);
+  bool present = offset < o->n_bytes && anon_present(o, offset, pa);
+  spin_unlock(&o->lock);
+  return present;
 }
 
 enum abi_error memobj_write(struct memobj *o, uint64_t offset, const void *src, size_t len) {

@@ -20,11 +20,18 @@ void mm_init(void);
 [[nodiscard]] bool frame_alloc_zeroed(enum frame_kind kind, paddr_t *pa);
 void frame_free(paddr_t pa);        /* whatever its count */
 void frame_free_zeroed(paddr_t pa); /* likewise; all its bytes are 0 */
+/* For idle CPUs: zeroes one frame for later. False: there are enough, or no memory is free. */
+bool frame_prezero_one(void);
 /* 2^order contiguous frames of FRAME_KERNEL, zeroed; for tables of the kernel. */
 [[nodiscard]] bool frame_alloc_order(unsigned order, paddr_t *pa);
 void frame_free_order(paddr_t pa, unsigned order);
-struct frame *frame_of(paddr_t pa);
-void frame_get(paddr_t pa);
+extern struct frame *frame_records; /* of frame 0; constant after boot */
+static inline struct frame *frame_of(paddr_t pa) {
+  return &frame_records[pa.v >> PAGE_SHIFT];
+}
+static inline void frame_get(paddr_t pa) {
+  atomic_fetch_add_explicit(&frame_of(pa)->refs, 1, memory_order_relaxed);
+}
 void frame_put(paddr_t pa); /* frees with the last reference */
 
 struct frame_stats {
@@ -92,22 +99,26 @@ uint64_t memobj_size(const struct memobj *o);
 /* The page at a byte offset; *counted: it has a reference count, of which the caller got one. */
 [[nodiscard]] enum abi_error memobj_page(struct memobj *o, uint64_t offset, paddr_t *pa,
                                          bool *counted);
+/* The same for a page that is there already; makes none. */
+bool memobj_page_present(struct memobj *o, uint64_t offset, paddr_t *pa, bool *counted);
 /* Copy to or from the object's bytes, making pages; within the size. */
 [[nodiscard]] enum abi_error memobj_write(struct memobj *o, uint64_t offset, const void *src,
                                           size_t len);
 
 /* ---- address spaces ------------------------------------------------------------------------- */
+struct grants;
 struct space {
   struct arch_space arch;
   struct refcount refs;
-  struct rwlock lock;               /* SPACE: grants (shared: page faults) */
-  struct spinlock pt_lock;          /* PTREE: the page tables */
-  struct gtree grants;              /* [lock] */
+  struct rwlock lock;      /* SPACE: grants, and which tables are shared (shared: faults) */
+  struct spinlock pt_lock; /* PTREE: tables above the last level */
+  uint64_t ceiling;        /* [lock] where mappings go: below, if there is room */
+  struct grants *grants;   /* [lock] perhaps shared with clones */
   _Atomic uint64_t n_faults, n_cow; /* [a] */
 };
 
 [[nodiscard]] enum abi_error space_create(struct space **out);
-/* A copy-on-write clone: the grants are copied, the page tables shared. */
+/* A copy-on-write clone: grants and page tables are shared until one side changes them. */
 [[nodiscard]] enum abi_error space_clone(struct space *src, struct space **out);
 void space_get(struct space *s);
 /* The last reference tears it down; the calling CPU leaves it first. */
@@ -130,11 +141,11 @@ struct map_request {
 };
 
 [[nodiscard]] enum abi_error space_map(struct space *s, struct map_request *r);
+/* Mappings that name no place go below. Fails: ABI_EINVAL for what is no page of user memory. */
+[[nodiscard]] enum abi_error space_set_ceiling(struct space *s, uint64_t addr);
 [[nodiscard]] enum abi_error space_unmap(struct space *s, uint64_t addr, uint64_t len);
 [[nodiscard]] enum abi_error space_protect(struct space *s, uint64_t addr, uint64_t len,
                                            uint32_t prot);
-/* Anonymous private pages of the range read as zero again. */
-[[nodiscard]] enum abi_error space_discard(struct space *s, uint64_t addr, uint64_t len);
 [[nodiscard]] enum abi_error space_remap(struct space *s, uint64_t *addr, uint64_t old_len,
                                          uint64_t new_len, bool may_move);
 /* The grants of [from, from + len) move to `to` in dst, which must be free there. */
@@ -158,11 +169,29 @@ struct map_request {
 [[nodiscard]] enum abi_error space_write_user(struct space *s, uint64_t addr, uaddr_t src,
                                               size_t len);
 
+/* Bytes of a space that need not be the loaded one; rights are not asked for, nothing is faulted
+ * in. */
+[[nodiscard]] enum abi_error space_read_user(struct space *s, uint64_t addr, uaddr_t dst,
+                                             size_t len);
+
+/* present[i] becomes 1 for each of n pages from addr that is there. Fails: ABI_ENOMEM when one is
+ * not mapped, ABI_EINVAL. */
+[[nodiscard]] enum abi_error space_resident(struct space *s, uint64_t addr, uint8_t *present,
+                                            size_t n);
+/* madvise(2): how a range will be used. Fails: ABI_ENOMEM when some of it is not mapped (the rest
+ * is done), ABI_EINVAL. */
+[[nodiscard]] enum abi_error space_advise(struct space *s, uint64_t addr, uint64_t len,
+                                          uint32_t advice);
+
 /* One line of text a grant; answers the length. */
 size_t space_describe(struct space *s, char *out, size_t cap);
 struct space_stats {
   uint64_t n_grants, bytes_mapped, n_faults, n_cow;
+  uint64_t n_resident; /* pages that are there */
+  uint64_t n_private;  /* of these, frames that nobody else maps: what its end would free */
+  uint64_t n_tables;   /* page tables on its ways, its own or shared */
 };
+/* O(resident), preemptibly. Context: may be preempted; no lock is held. */
 void space_stats_read(struct space *s, struct space_stats *st);
 
 /* Cycles of `iterations` interrupts to another CPU, each answered by its handler (sys:bench/ipi).

@@ -21,8 +21,45 @@ static inline struct grant *grant_of(struct gnode *n) {
   return (struct grant *)n;
 }
 
-extern struct kcache grant_cache;
-void grant_free(struct grant *g); /* with its reference on the object */
+/* The grants of a space, or of several that were cloned and have not changed since (grants.c). */
+struct grants {
+  struct refcount refs;
+  struct gtree tree;
+};
+
+enum abi_error grants_create(struct grants **out);
+struct grants *grants_share(struct grants *g); /* one more reference */
+void grants_put(struct grants *g);
+/* Makes the tree the space's alone [M7]. Nodes found before are not its nodes any more. */
+enum abi_error grants_own(struct space *s);
+
+/* A grant as `like`, whose range is free: a new one, with a reference on the object, or a neighbour
+ * that grows [M5]. */
+enum abi_error grants_add(struct space *s, const struct grant *like);
+/* The same in two steps: the first can fail, the second cannot, once the tree is the space's own.
+ */
+enum abi_error grant_create(const struct grant *like, struct grant **out);
+void grants_place(struct space *s, struct grant *g);
+void grant_destroy(struct grant *g); /* one that was not placed */
+/* Makes start and end boundaries of grants. */
+enum abi_error grants_split(struct space *s, uint64_t start, uint64_t end);
+/* Makes one of neighbours in and around the range that are to be one [M5]. */
+void grants_merge(struct space *s, uint64_t start, uint64_t end);
+
+/* Cutting a range out, in two steps: the first can fail and changes nothing that shows, the second
+ * cannot fail. */
+struct grants_cut {
+  uint64_t start, end;
+  struct gnode *first; /* that overlaps; NULL: there is nothing to cut */
+  struct grant *spare; /* for the upper part of a grant that reaches beyond both ends */
+};
+enum abi_error grants_cut_prepare(struct space *s, uint64_t start, uint64_t end,
+                                  struct grants_cut *cut);
+void grants_cut(struct space *s, struct grants_cut *cut);
+void grants_cut_cancel(struct grants_cut *cut);
+
+/* Where len bytes are free, as high as possible. */
+bool space_hole(struct space *s, uint64_t len, uint64_t *start);
 
 /* Invalidate [lo, hi) of a space on every CPU that may hold it, and wait until they have. */
 void shootdown_range(struct space *s, uint64_t lo, uint64_t hi);
@@ -32,11 +69,24 @@ void shootdown_leave(struct space *s);
 /* A gather that flushes the space's TLBs when it is full; and its end. */
 void gather_begin(struct ptree_gather *g, struct space *s);
 void gather_end(struct ptree_gather *g);
+/* The end in two parts: a flush, under the locks; then, without, the tearing down of whole tables
+ * that went, in pieces that each keep interrupts off for no longer than TEARDOWN_PIECE pages take.
+ */
+#define TEARDOWN_PIECE 512u
+void gather_settle(struct ptree_gather *g);
+void gather_drain(struct ptree_gather *g);
+
+/* Frees a piece of what objects have left behind; false when there is nothing. No lock is held. */
+bool memobj_reap(void);
 
 /* Leaf bits for a grant's rights, without W for copy-on-write to decide. */
 uint64_t grant_leaf_bits(const struct grant *g);
-/* One page of a grant, made present (and writable): both locks are held. */
+paddr_t fault_zero_frame(void); /* mapped read-only wherever anonymous memory was only read */
+/* The lock of the 2 MiB around va: whoever reads or changes its leaves, with the space's lock
+ * shared, holds it. With the space's lock exclusive nobody else is there. */
+struct spinlock *fault_region(const struct space *s, uint64_t va);
+/* One page of a grant, made present (and writable), with its region's lock. */
 enum abi_error fault_page(struct space *s, const struct grant *g, uint64_t va, bool write,
-                          struct ptree_gather *gather, paddr_t *pa) HOLDS(&s->pt_lock);
+                          struct ptree_gather *gather, paddr_t *pa);
 
 #endif

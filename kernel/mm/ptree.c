@@ -5,6 +5,8 @@
  * to flush for the W lost in the old table: it had refs > 1, so W was clear above it already. */
 #include "mm/ptree_priv.h"
 
+#define TABLE_COST 8u /* of emptying a table, in leaves */
+
 static void frame_get(uint64_t pte) {
   struct frame *frame = ptree_env_frame(pte & PTE_ADDR);
   atomic_fetch_add_explicit(&frame->refs, 1, memory_order_relaxed);
@@ -13,6 +15,10 @@ static void frame_get(uint64_t pte) {
 /* Drops a reference; true for the last. Release: our changes are seen by who finds itself alone.
  * Acquire: the last one sees everybody's before it frees. */
 static bool frame_put(struct frame *frame) {
+  if (atomic_load_explicit(&frame->refs, memory_order_acquire) == 1) {
+    atomic_store_explicit(&frame->refs, 0, memory_order_relaxed);
+    return true; /* ours is the only one, and new ones come only from holders */
+  }
   uint32_t before = atomic_fetch_sub_explicit(&frame->refs, 1, memory_order_acq_rel);
   kassert(before != 0);
   return before == 1;
@@ -52,29 +58,82 @@ static void leaf_put(uint64_t pte) {
   }
 }
 
-static void table_put(uint64_t paddr);
+static bool quad_is_empty(const _Atomic uint64_t *e) {
+  return (atomic_load_explicit(&e[0], memory_order_relaxed) |
+          atomic_load_explicit(&e[1], memory_order_relaxed) |
+          atomic_load_explicit(&e[2], memory_order_relaxed) |
+          atomic_load_explicit(&e[3], memory_order_relaxed)) == 0;
+}
 
-/* Empties a table that nobody else can reach. It recurses at most once a level. */
-static void table_empty(struct table t) {
-  bool is_leaf_table = t.frame->level == 0;
-  for (unsigned i = table_next_used(&t, 0); i < PTREE_N_ENTRIES; i = table_next_used(&t, i + 1)) {
-    uint64_t pte = atomic_exchange_explicit(&t.entries[i], 0, memory_order_relaxed);
-    if (!is_leaf_table) {
-      table_put(pte & PTE_ADDR);
-    } else if ((pte & PTE_COUNTED) != 0) {
+/* Empties four leaves of a table that nobody can reach, not even hardware; answers how many were
+ * used. */
+static unsigned quad_drop(_Atomic uint64_t *e) {
+  unsigned n = 0;
+  for (unsigned i = 0; i < 4; i++) {
+    uint64_t pte = atomic_load_explicit(&e[i], memory_order_relaxed);
+    if (pte == 0) {
+      continue;
+    }
+    n++;
+    atomic_store_explicit(&e[i], 0, memory_order_relaxed);
+    if ((pte & PTE_COUNTED) != 0) {
       leaf_put(pte);
+    }
+  }
+  return n;
+}
+
+/* Tables are mostly sparse, so the count of used entries says when to stop looking. */
+static void leaves_empty(struct table t) {
+  unsigned left = t.frame->n_used;
+  for (uint32_t groups = t.frame->groups; left != 0; groups &= groups - 1) {
+    _Atomic uint64_t *e = &t.entries[bit_first(groups) * GROUP_SIZE];
+    for (unsigned i = 0; i != GROUP_SIZE && left != 0; i += 4) {
+      left -= quad_is_empty(&e[i]) ? 0 : quad_drop(&e[i]);
     }
   }
   t.frame->n_used = 0;
   t.frame->groups = 0;
 }
 
-static void table_put(uint64_t paddr) {
-  struct table t = table_at(paddr);
-  if (frame_put(t.frame)) {
-    table_empty(t);
-    ptree_env_table_free(paddr);
+static bool table_put(uint64_t paddr, unsigned *budget);
+
+/* Empties a table that nobody else can reach, a last-level one at once; the budget pays for leaves
+ * and tables. False: it ran out, and what is left in the table is as it was. It recurses at most
+ * once a level. */
+static bool table_empty(struct table t, unsigned *budget) {
+  unsigned cost = TABLE_COST + (t.frame->level == 0 ? t.frame->n_used : 0);
+  *budget -= MIN(*budget, cost);
+  if (t.frame->level == 0) {
+    leaves_empty(t);
+    return true;
   }
+  for (unsigned i = table_next_used(&t, 0); i < PTREE_N_ENTRIES; i = table_next_used(&t, i + 1)) {
+    if (!table_put(entry_load(&t, i) & PTE_ADDR, budget)) {
+      return false;
+    }
+    atomic_store_explicit(&t.entries[i], 0, memory_order_relaxed);
+    table_note_empty(t.frame);
+    if (*budget == 0) { /* after an entry, so that each call gets on */
+      return t.frame->n_used == 0;
+    }
+  }
+  return true;
+}
+
+/* Drops a reference, and the table with the last. False: the budget ran out; the reference, now the
+ * only one, stays the caller's. */
+static bool table_put(uint64_t paddr, unsigned *budget) {
+  struct table t = table_at(paddr);
+  if (!frame_put(t.frame)) {
+    return true;
+  }
+  if (!table_empty(t, budget)) {
+    atomic_store_explicit(&t.frame->refs, 1, memory_order_relaxed);
+    return false;
+  }
+  ptree_env_table_free(paddr);
+  return true;
 }
 
 /* The entry for the copy, after the original and its target have been told: [P1] to [P4]. */
@@ -89,32 +148,31 @@ static uint64_t entry_share(_Atomic uint64_t *entry, uint64_t pte, bool is_leaf)
   return pte;
 }
 
-static void entries_share(_Atomic uint64_t *to, _Atomic uint64_t *from, unsigned n, bool is_leaf) {
-  for (unsigned i = 0; i < n; i++) {
+/* Four entries; answers how many are used. */
+static unsigned quad_share(_Atomic uint64_t *to, _Atomic uint64_t *from, bool is_leaf) {
+  unsigned n = 0;
+  for (unsigned i = 0; i < 4; i++) {
     uint64_t pte = atomic_load_explicit(&from[i], memory_order_relaxed);
     if (pte != 0) {
+      n++;
       pte = entry_share(&from[i], pte, is_leaf);
       atomic_store_explicit(&to[i], pte, memory_order_relaxed);
     }
   }
-}
-
-static bool quad_is_empty(_Atomic uint64_t *e) {
-  return (atomic_load_explicit(&e[0], memory_order_relaxed) |
-          atomic_load_explicit(&e[1], memory_order_relaxed) |
-          atomic_load_explicit(&e[2], memory_order_relaxed) |
-          atomic_load_explicit(&e[3], memory_order_relaxed)) == 0;
+  return n;
 }
 
 /* Shares with `to`, empty and private, all that `from` holds. The first write after a fork pays for
- * three tables that are mostly empty, so empty entries go by in fours. */
+ * three tables that are mostly empty: empty entries go by in fours, and the count says when to
+ * stop. */
 static void table_share(struct table to, struct table from) {
   bool is_leaf = from.frame->level == 0;
-  for (uint32_t groups = from.frame->groups; groups != 0; groups &= groups - 1) {
+  unsigned left = from.frame->n_used;
+  for (uint32_t groups = from.frame->groups; left != 0; groups &= groups - 1) {
     unsigned first = bit_first(groups) * GROUP_SIZE;
-    for (unsigned i = first; i != first + GROUP_SIZE; i += 4) {
+    for (unsigned i = first; i != first + GROUP_SIZE && left != 0; i += 4) {
       if (!quad_is_empty(&from.entries[i])) {
-        entries_share(&to.entries[i], &from.entries[i], 4, is_leaf);
+        left -= quad_share(&to.entries[i], &from.entries[i], is_leaf);
       }
     }
   }
@@ -149,12 +207,13 @@ enum abi_error ptree_entry_own(_Atomic uint64_t *entry, int level, uint64_t va,
 static void gather_reset(struct ptree_gather *g) {
   g->lo = UINT64_MAX;
   g->hi = 0;
-  g->chain = FRAME_NIL;
+  g->chain = g->chain_end = FRAME_NIL;
   g->n_refs = 0;
 }
 
 void ptree_gather_init(struct ptree_gather *g, void (*flush)(struct ptree_gather *g), void *ctx) {
   gather_reset(g);
+  g->dead = FRAME_NIL;
   g->flush = flush;
   g->ctx = ctx;
 }
@@ -195,26 +254,35 @@ void ptree_gather_table(struct ptree_gather *g, uint64_t pte, struct range r) {
   ptree_gather_range(g, r.start, r.end);
   t.frame->next = g->chain;
   g->chain = (uint32_t)(paddr >> FRAME_SHIFT);
-}
-
-static void chain_release(uint32_t pfn) {
-  while (pfn != FRAME_NIL) {
-    uint64_t paddr = (uint64_t)pfn << FRAME_SHIFT;
-    pfn = ptree_env_frame(paddr)->next;
-    table_put(paddr);
-  }
+  g->chain_end = g->chain_end == FRAME_NIL ? g->chain : g->chain_end;
 }
 
 void ptree_gather_release(struct ptree_gather *g) {
+  unsigned unlimited = UINT32_MAX;
   for (uint32_t i = 0; i < g->n_refs; i++) {
     if ((g->refs[i] & 1) != 0) {
-      table_put(g->refs[i] & PTE_ADDR);
+      (void)table_put(g->refs[i] & PTE_ADDR, &unlimited);
     } else {
       leaf_put(g->refs[i]);
     }
   }
-  chain_release(g->chain);
+  if (g->chain != FRAME_NIL) {
+    ptree_env_frame((uint64_t)g->chain_end << FRAME_SHIFT)->next = g->dead;
+    g->dead = g->chain;
+  }
   gather_reset(g);
+}
+
+bool ptree_gather_drain(struct ptree_gather *g, unsigned budget) {
+  while (g->dead != FRAME_NIL && budget != 0) {
+    uint64_t paddr = (uint64_t)g->dead << FRAME_SHIFT;
+    uint32_t next = ptree_env_frame(paddr)->next;
+    if (!table_put(paddr, &budget)) {
+      return false;
+    }
+    g->dead = next;
+  }
+  return g->dead == FRAME_NIL;
 }
 
 /* ---- whole trees ---------------------------------------------------------------------------- */
@@ -235,8 +303,8 @@ bool ptree_clone(uint64_t dst, uint64_t src) {
   return lost;
 }
 
-void ptree_destroy(uint64_t root) {
-  table_empty(table_at(root));
+bool ptree_destroy(uint64_t root, unsigned budget) {
+  return table_empty(table_at(root), &budget);
 }
 
 /* ---- one page ------------------------------------------------------------------------------- */
@@ -294,7 +362,22 @@ static enum abi_error entry_ready(struct table t, int level, uint64_t va, struct
   return err;
 }
 
-/* The hot path of a page fault: an entry with W is ready as it is [P2]. */
+bool ptree_slot_ready(uint64_t root, uint64_t va, struct ptree_slot *slot) {
+  kassert(va < PTREE_USER_END);
+  uint64_t pte = root | PTE_W;
+  for (int level = PTREE_ROOT_LEVEL; level > 0; level--) {
+    _Atomic uint64_t *entries = ptree_env_table(pte & PTE_ADDR);
+    pte = atomic_load_explicit(&entries[entry_index(va, level)], memory_order_acquire);
+    if (UNLIKELY((pte & PTE_W) == 0)) {
+      return false;
+    }
+  }
+  struct table t = table_at(pte);
+  *slot = (struct ptree_slot){&t.entries[entry_index(va, 0)], t.frame};
+  return true;
+}
+
+/* An entry with W is ready as it is [P2]. */
 enum abi_error ptree_slot(uint64_t root, uint64_t va, struct ptree_gather *g,
                           struct ptree_slot *slot) {
   kassert(va < PTREE_USER_END);
@@ -327,6 +410,11 @@ bool ptree_slot_step(struct ptree_slot *slot) {
   }
   slot->entry++;
   return true;
+}
+
+struct ptree_slot ptree_slot_near(const struct ptree_slot *slot, int64_t n) {
+  kassert((uint64_t)((int64_t)slot_index(slot) + n) < PTREE_N_ENTRIES);
+  return (struct ptree_slot){slot->entry + n, slot->table};
 }
 
 uint64_t ptree_leaf_get(const struct ptree_slot *slot) {

@@ -17,11 +17,12 @@
  * [P5] `n_used` counts the used entries, and `groups` has the bit of each
  * [P6] a table has kind TABLE and the level of its place; entries to tables are P and U, not PS
  *
- * Concurrency. The operations on one tree are serialized by its owner's lock. Two trees that share
- * a table T may both be at work: references are atomic, and the entries of a table with refs > 1
- * change only by losing W, or by the hardware's A and D. Both may see refs 2 and copy; T dies with
- * the last reference. Who sees refs 1 with all tables above private is alone: new references come
- * only from copying or cloning a table that holds one.
+ * Concurrency. The operations on one tree are serialized by its owner's lock, but for
+ * ptree_slot_ready() and what is done with its slot: those are serialized a page table. Two trees
+ * that share a table T may both be at work: references are atomic, and the entries of a table with
+ * refs > 1 change only by losing W, or by the hardware's A and D. Both may see refs 2 and copy; T
+ * dies with the last reference. Who sees refs 1 with all tables above private is alone: new
+ * references come only from copying or cloning a table that holds one.
  *
  * Limits: 4 KiB leaves only (PTE_PS is refused above level 0); frame 0 is never mapped, as a leaf
  * without rights must not be 0; 2^32 - 1 references a frame. */
@@ -68,8 +69,9 @@
 struct ptree_gather {
   uint64_t lo, hi; /* bytes; lo >= hi: nothing to flush, nothing to release */
   void (*flush)(struct ptree_gather *g);
-  void *ctx;      /* the caller's */
-  uint32_t chain; /* pfn of the first detached private table, linked by frame.next */
+  void *ctx;                 /* the caller's */
+  uint32_t chain, chain_end; /* pfns of detached private tables, linked by frame.next */
+  uint32_t dead;             /* those that have been flushed, and wait for ptree_gather_drain() */
   uint32_t n_refs;
   uint64_t refs[PTREE_GATHER_REFS]; /* physical addresses, bit 0 set for a table */
 };
@@ -80,8 +82,12 @@ static inline bool ptree_gather_is_pending(const struct ptree_gather *g) {
 }
 /* Adds addresses to flush, for changes that the caller made by itself. */
 void ptree_gather_range(struct ptree_gather *g, uint64_t start, uint64_t end);
-/* After the flush: drops all references, frees what has none left, and empties the gather. */
+/* After the flush: drops all references and frees what has none left. Detached private tables,
+ * which may hold any number of leaves, are only put aside. */
 void ptree_gather_release(struct ptree_gather *g);
+/* Tears down what was put aside, about `budget` leaves of it; needs no lock. Answers whether
+ * nothing is left. */
+[[nodiscard]] bool ptree_gather_drain(struct ptree_gather *g, unsigned budget);
 
 /* ---- whole trees ---------------------------------------------------------------------------- */
 
@@ -94,9 +100,10 @@ void ptree_init(uint64_t root);
  * before either tree runs in user mode again, and before it lets go of src's lock. */
 [[nodiscard]] bool ptree_clone(uint64_t dst, uint64_t src);
 
-/* Drops the user half. The root's frame stays the caller's, as an empty tree. No CPU uses the tree
- * any more. O(what no other tree shares). */
-void ptree_destroy(uint64_t root);
+/* Drops about `budget` leaves of the user half; answers whether nothing is left of it. The root's
+ * frame stays the caller's, as an empty tree. No CPU uses the tree any more. All calls together are
+ * O(what no other tree shares). */
+[[nodiscard]] bool ptree_destroy(uint64_t root, unsigned budget);
 
 /* ---- one page ------------------------------------------------------------------------------- */
 
@@ -122,8 +129,16 @@ struct ptree_slot {
 enum abi_error ptree_slot(uint64_t root, uint64_t va, struct ptree_gather *g,
                           struct ptree_slot *slot);
 
+/* The slot when the path to va is private already. It changes nothing, and may run while
+ * ptree_slot() works on another page of the same tree: an entry with W points at a table that is
+ * the tree's own, and stays so until a clone, an unmap or a protect, which the caller keeps out. */
+bool ptree_slot_ready(uint64_t root, uint64_t va, struct ptree_slot *slot);
+
 /* The slot of the next page, or false at the end of the table. */
 bool ptree_slot_step(struct ptree_slot *slot);
+
+/* The slot n pages on (or back), which must be in the same table. */
+struct ptree_slot ptree_slot_near(const struct ptree_slot *slot, int64_t n);
 
 uint64_t ptree_leaf_get(const struct ptree_slot *slot);
 

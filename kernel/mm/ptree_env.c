@@ -2,13 +2,7 @@
 #include "mm/ptree_env.h"
 #include "mm/mm_priv.h"
 
-_Atomic uint64_t *ptree_env_table(uint64_t paddr) {
-  return direct_map((paddr_t){paddr});
-}
-
-struct frame *ptree_env_frame(uint64_t paddr) {
-  return frame_of((paddr_t){paddr});
-}
+struct ptree_env ptree_env = {.memory = (uint8_t *)DIRECT_MAP_BASE}; /* frames: frame_init() */
 
 bool ptree_env_table_alloc(uint64_t *paddr) {
   paddr_t pa;

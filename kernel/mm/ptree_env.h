@@ -8,11 +8,24 @@
 
 #include "mm/frame_rec.h"
 
+/* Where physical memory can be read, and the record of frame 0. Data rather than functions, as each
+ * step of a walk asks for both. Set before the first tree is made, and constant from then on. */
+struct ptree_env {
+  uint8_t *memory;
+  struct frame *frames;
+};
+
+extern struct ptree_env ptree_env;
+
 /* The 512 entries of the table at paddr. */
-_Atomic uint64_t *ptree_env_table(uint64_t paddr);
+static inline _Atomic uint64_t *ptree_env_table(uint64_t paddr) {
+  return (_Atomic uint64_t *)(void *)(ptree_env.memory + paddr);
+}
 
 /* The record of the frame at paddr, of tables and of PTE_COUNTED leaves. */
-struct frame *ptree_env_frame(uint64_t paddr);
+static inline struct frame *ptree_env_frame(uint64_t paddr) {
+  return &ptree_env.frames[paddr >> FRAME_SHIFT];
+}
 
 /* A frame of 512 zero entries. The tree fills in its record. False: no memory. */
 bool ptree_env_table_alloc(uint64_t *paddr);

@@ -42,6 +42,8 @@ static uint64_t page_va(unsigned i) {
 
 static void flush(struct ptree_gather *g) {
   ptree_gather_release(g);
+  while (!ptree_gather_drain(g, 3)) {
+  }
 }
 
 static void tree_create(struct tree *t) {
@@ -53,7 +55,8 @@ static void tree_create(struct tree *t) {
 }
 
 static void tree_destroy(struct tree *t) {
-  ptree_destroy(t->root);
+  while (!ptree_destroy(t->root, 3)) {
+  }
   TAP_REQUIRE(sim_frames[sim_pfn(t->root)].refs-- == 1);
   sim_frame_free(sim_pfn(t->root));
 }
@@ -88,6 +91,8 @@ static void tree_write(struct tree *t, unsigned i) {
   }
   t->content[i] = content;
   ptree_gather_release(&g);
+  while (!ptree_gather_drain(&g, 3)) {
+  }
 }
 
 static void tree_unmap(struct tree *t, unsigned first, unsigned n) {
@@ -100,6 +105,8 @@ static void tree_unmap(struct tree *t, unsigned first, unsigned n) {
   end -= first + n < N_PAGES ? FRAME_SIZE : 0;
   TAP_REQUIRE(ptree_unmap(t->root, page_va(first), end, &g) == OK);
   ptree_gather_release(&g);
+  while (!ptree_gather_drain(&g, 3)) {
+  }
 }
 
 static void tree_protect(struct tree *t) {
@@ -108,6 +115,8 @@ static void tree_protect(struct tree *t) {
   struct ptree_rights change = {PTE_W, 0};
   TAP_REQUIRE(ptree_protect(t->root, page_va(0), page_va(12), change, &g) == OK);
   ptree_gather_release(&g);
+  while (!ptree_gather_drain(&g, 3)) {
+  }
 }
 
 static void tree_verify(const struct tree *t) {

@@ -90,13 +90,31 @@ static void table_unmap(struct table t, struct range r, struct ptree_gather *g) 
   }
 }
 
+/* False if surely nothing is used in r, found on a single path down: most ranges of address space
+ * that are given back were never touched, and lie below one entry of each upper level. */
+static bool tree_may_use(uint64_t root, struct range r) {
+  struct table t = table_at(root);
+  for (int level = PTREE_ROOT_LEVEL; level > 0; level--) {
+    unsigned first = entry_index(r.start, level), last = entry_index(r.end - 1, level);
+    if (first != last) {
+      return table_next_used(&t, first) <= last;
+    }
+    uint64_t pte = entry_load(&t, first);
+    if (pte == 0) {
+      return false;
+    }
+    t = table_at(pte);
+  }
+  return table_next_used(&t, entry_index(r.start, 0)) <= entry_index(r.end - 1, 0);
+}
+
 enum abi_error ptree_unmap(uint64_t root, uint64_t start, uint64_t end, struct ptree_gather *g) {
   range_check(start, end);
-  if (start == end) {
+  struct range r = {start, end};
+  if (start == end || !tree_may_use(root, r)) {
     return OK;
   }
   struct table t = table_at(root);
-  struct range r = {start, end};
   enum abi_error err = edges_own(t, r, g);
   if (err == OK) {
     table_unmap(t, r, g);

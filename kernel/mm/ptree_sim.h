@@ -75,13 +75,7 @@ static inline void sim_frame_free(uint32_t pfn) {
   sim_unlock();
 }
 
-_Atomic uint64_t *ptree_env_table(uint64_t paddr) {
-  return sim_memory[sim_pfn(paddr)];
-}
-
-struct frame *ptree_env_frame(uint64_t paddr) {
-  return &sim_frames[sim_pfn(paddr)];
-}
+struct ptree_env ptree_env = {(uint8_t *)sim_memory, sim_frames};
 
 bool ptree_env_table_alloc(uint64_t *paddr) {
   uint32_t pfn = sim_frame_alloc(FRAME_TABLE);

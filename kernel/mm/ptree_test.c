@@ -73,6 +73,8 @@ static void flush(struct ptree_gather *g) {
   TAP_REQUIRE(ptree_gather_is_pending(g));
   cpus_invalidate(g->ctx, g->lo, g->hi);
   ptree_gather_release(g);
+  while (!ptree_gather_drain(g, 3)) {
+  }
   TAP_REQUIRE(!ptree_gather_is_pending(g) && g->n_refs == 0 && g->chain == FRAME_NIL);
 }
 
@@ -350,7 +352,8 @@ static bool tree_create(struct tree *t) {
 static void tree_destroy(struct tree *t) {
   uint32_t pfn = sim_pfn(t->root);
   cpus_invalidate(t, 0, PTREE_USER_END);
-  ptree_destroy(t->root);
+  while (!ptree_destroy(t->root, 3)) {
+  }
   for (unsigned i = 0; i < PTREE_N_ENTRIES; i++) {
     TAP_REQUIRE(sim_memory[pfn][i] == (i < PTREE_N_USER ? 0 : KERNEL_ENTRY));
     sim_memory[pfn][i] = 0;

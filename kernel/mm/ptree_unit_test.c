@@ -21,6 +21,8 @@ static void flush(struct ptree_gather *g) {
   flushes.hi = MAX(flushes.hi, g->hi);
   flushes.n++;
   ptree_gather_release(g);
+  while (!ptree_gather_drain(g, 3)) {
+  }
 }
 
 static void gather_begin(struct ptree_gather *g) {
@@ -46,7 +48,8 @@ static uint64_t tree_create(void) {
 }
 
 static void tree_destroy(uint64_t root) {
-  ptree_destroy(root);
+  while (!ptree_destroy(root, 3)) {
+  }
   TAP_REQUIRE(sim_frames[sim_pfn(root)].refs-- == 1);
   sim_frame_free(sim_pfn(root));
 }

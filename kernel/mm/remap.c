@@ -1,5 +1,6 @@
 /* Moving grants: mremap within a space, transfer between two. Pages move with their leaves,
- * uncopied. */
+ * uncopied. What can fail comes first, and leaves that have moved go back when a later one cannot:
+ * either all of it happens, or nothing. */
 #include "mm/mm_priv.h"
 
 /* Leaves of [from, from + len) in src reappear at `to` in dst, with the rights of another grant if
@@ -26,105 +27,170 @@ static enum abi_error leaves_move(struct space *dst, uint64_t to, struct space *
   return OK;
 }
 
-static void grant_place(struct space *s, struct grant *g) {
-  enum abi_error e = gtree_insert(&s->grants, &g->node);
-  kassert(e == OK);
-}
+/* ---- within a space ------------------------------------------------------------------------ */
 
-/* Growing in place: the bytes behind are free. Anonymous and object grants alike. */
+/* Growing in place: the bytes behind are free. */
 static bool grow_in_place(struct space *s, struct gnode *n, uint64_t end) {
-  return end > n->end && end <= ABI_USER_END && gtree_is_free(&s->grants, n->end, end) &&
-         gtree_resize(&s->grants, n, n->start, end) == OK;
+  struct gtree *t = &s->grants->tree;
+  if (end > ABI_USER_END || !gtree_is_free(t, n->end, end) ||
+      gtree_resize(t, n, n->start, end) != OK) {
+    return false;
+  }
+  grants_merge(s, n->start, end);
+  return true;
 }
 
-static enum abi_error move_grant(struct space *s, uint64_t *addr, uint64_t old_len,
-                                 uint64_t new_len) {
-  struct gnode *n = gtree_find(&s->grants, *addr);
-  uint64_t to;
-  if (!gtree_hole_below(&s->grants, new_len, ABI_USER_BASE, ABI_USER_END - (16ul << 20), &to)) {
-    return ABI_ENOMEM;
-  }
-  struct grant *g = kcache_alloc(&grant_cache);
-  if (g == NULL) {
-    return ABI_ENOMEM;
-  }
-  *g = *grant_of(n);
-  g->offset += *addr - n->start;
-  g->node = (struct gnode){.start = to, .end = to + new_len};
-  if (g->obj != NULL) {
-    memobj_get(g->obj);
-  }
-  grant_place(s, g);
+/* The leaves of [from, from + len) move, or stay where they are. */
+static enum abi_error tables_move(struct space *s, uint64_t to, uint64_t from, uint64_t len) {
   struct ptree_gather gather;
   gather_begin(&gather, s);
   spin_lock(&s->pt_lock);
-  enum abi_error e = leaves_move(s, to, s, *addr, old_len, NULL, &gather, &gather);
+  enum abi_error e = leaves_move(s, to, s, from, len, NULL, &gather, &gather);
   if (e != OK) { /* what was moved goes back: its slots exist, so this cannot fail */
-    enum abi_error undo = leaves_move(s, *addr, s, to, old_len, NULL, &gather, &gather);
+    enum abi_error undo = leaves_move(s, from, s, to, len, NULL, &gather, &gather);
     kassert(undo == OK);
   }
   gather_end(&gather);
   spin_unlock(&s->pt_lock);
+  return e;
+}
+
+/* All that can fail comes first: the tree is the space's own, `cut` is prepared. */
+static enum abi_error grant_move(struct space *s, const struct gnode *n, struct grants_cut *cut,
+                                 uint64_t to, uint64_t new_len) {
+  struct grant like = *grant_of((struct gnode *)n), *moved;
+  like.offset += cut->start - n->start;
+  like.node = (struct gnode){.start = to, .end = to + new_len};
+  enum abi_error e = grant_create(&like, &moved);
   if (e != OK) {
-    gtree_remove(&s->grants, &g->node);
-    grant_free(g);
+    return e;
+  }
+  e = tables_move(s, to, cut->start, cut->end - cut->start);
+  if (e != OK) {
+    grant_destroy(moved);
+    return e;
+  }
+  grants_cut(s, cut);
+  grants_place(s, moved);
+  return OK;
+}
+
+static enum abi_error move_locked(struct space *s, uint64_t *addr, uint64_t old_len,
+                                  uint64_t new_len) {
+  struct gtree *t = &s->grants->tree;
+  struct grants_cut cut;
+  uint64_t to;
+  if (!space_hole(s, new_len, &to)) {
+    return ABI_ENOMEM;
+  }
+  enum abi_error e = grants_cut_prepare(s, *addr, *addr + old_len, &cut);
+  if (e != OK) {
+    return e;
+  }
+  e = grant_move(s, gtree_find(t, *addr), &cut, to, new_len);
+  if (e != OK) {
+    grants_cut_cancel(&cut);
     return e;
   }
   *addr = to;
   return OK;
 }
 
-enum abi_error space_remap(struct space *s, uint64_t *addr, uint64_t old_len, uint64_t new_len,
-                           bool may_move) {
-  uint64_t from = *addr;
-  old_len = ALIGN_UP(old_len, PAGE_SIZE);
-  if (new_len == 0 || old_len == 0 || new_len > ABI_USER_END || !IS_ALIGNED(from, PAGE_SIZE)) {
-    return new_len > ABI_USER_END ? ABI_ENOMEM : ABI_EINVAL;
+static enum abi_error remap_locked(struct space *s, uint64_t *addr, uint64_t old_len,
+                                   uint64_t new_len, bool may_move) {
+  enum abi_error e = grants_own(s);
+  if (e != OK) {
+    return e;
   }
-  new_len = ALIGN_UP(new_len, PAGE_SIZE);
-  if (new_len <= old_len) {
-    return new_len == old_len ? OK : space_unmap(s, from + new_len, old_len - new_len);
+  struct gnode *n = gtree_find(&s->grants->tree, *addr);
+  if (n == NULL || *addr + old_len > n->end) {
+    return ABI_EFAULT;
   }
-  rw_lock_exclusive(&s->lock);
-  struct gnode *n = gtree_find(&s->grants, from);
-  enum abi_error e = n != NULL && from + old_len <= n->end ? OK : ABI_EFAULT;
-  bool moved = false;
-  if (e == OK && !(from + old_len == n->end && grow_in_place(s, n, from + new_len))) {
-    e = may_move ? move_grant(s, addr, old_len, new_len) : ABI_ENOMEM;
-    moved = e == OK;
+  if (*addr + old_len == n->end && grow_in_place(s, n, *addr + new_len)) {
+    return OK;
   }
-  rw_unlock_exclusive(&s->lock);
-  return moved ? space_unmap(s, from, old_len) : e;
+  return may_move ? move_locked(s, addr, old_len, new_len) : ABI_ENOMEM;
 }
 
-/* The caller's grant must cover the range exactly in one piece; private anonymous only. */
-static enum abi_error transfer_locked(struct space *dst, uint64_t to, struct space *src,
-                                      uint64_t from, uint64_t len, uint32_t prot) {
-  struct gnode *n = gtree_find(&src->grants, from);
-  if (n == NULL || from + len > n->end || grant_of(n)->obj != NULL) {
-    return ABI_EINVAL;
-  }
-  if (!gtree_is_free(&dst->grants, to, to + len)) {
-    return ABI_EEXIST;
-  }
-  struct grant *g = kcache_alloc_zeroed(&grant_cache);
-  if (g == NULL) {
+enum abi_error space_remap(struct space *s, uint64_t *addr, uint64_t old_len, uint64_t new_len,
+                           bool may_move) {
+  if (new_len > ABI_USER_END || old_len > ABI_USER_END) {
     return ABI_ENOMEM;
   }
-  g->prot = (uint8_t)prot;
-  g->node.start = to;
-  g->node.end = to + len;
-  struct ptree_gather gather, dst_gather;
-  gather_begin(&gather, src);
+  old_len = ALIGN_UP(old_len, PAGE_SIZE);
+  new_len = ALIGN_UP(new_len, PAGE_SIZE);
+  if (new_len == 0 || old_len == 0 || !IS_ALIGNED(*addr, PAGE_SIZE)) {
+    return ABI_EINVAL;
+  }
+  if (new_len <= old_len) {
+    return new_len == old_len ? OK : space_unmap(s, *addr + new_len, old_len - new_len);
+  }
+  rw_lock_exclusive(&s->lock);
+  enum abi_error e = remap_locked(s, addr, old_len, new_len, may_move);
+  rw_unlock_exclusive(&s->lock);
+  return e;
+}
+
+/* ---- between two spaces --------------------------------------------------------------------- */
+
+/* As tables_move(); what arrives has the rights of `g`. */
+static enum abi_error tables_transfer(struct space *dst, const struct grant *g, struct space *src,
+                                      uint64_t from, const struct grant *rights) {
+  uint64_t to = g->node.start, len = g->node.end - g->node.start;
+  struct ptree_gather src_gather, dst_gather;
+  gather_begin(&src_gather, src);
   gather_begin(&dst_gather, dst);
   spin_lock(&src->pt_lock);
   spin_lock_second(&dst->pt_lock);
-  enum abi_error e = leaves_move(dst, to, src, from, len, g, &dst_gather, &gather);
+  enum abi_error e = leaves_move(dst, to, src, from, len, g, &dst_gather, &src_gather);
+  if (e != OK) {
+    enum abi_error undo = leaves_move(src, from, dst, to, len, rights, &src_gather, &dst_gather);
+    kassert(undo == OK);
+  }
   gather_end(&dst_gather);
   spin_unlock(&dst->pt_lock);
-  gather_end(&gather);
+  gather_end(&src_gather);
   spin_unlock(&src->pt_lock);
-  grant_place(dst, g); /* also after a failure: what has moved belongs to it */
+  return e;
+}
+
+static enum abi_error transfer_cut(struct space *dst, struct grant *g, struct space *src,
+                                   uint64_t from) {
+  struct grants_cut cut;
+  enum abi_error e = grants_cut_prepare(src, from, from + (g->node.end - g->node.start), &cut);
+  if (e != OK) {
+    return e;
+  }
+  e = tables_transfer(dst, g, src, from, grant_of(gtree_find(&src->grants->tree, from)));
+  if (e != OK) {
+    grants_cut_cancel(&cut);
+    return e;
+  }
+  grants_cut(src, &cut);
+  grants_place(dst, g);
+  return OK;
+}
+
+/* One grant, private anonymous, must cover the range. */
+static enum abi_error transfer_locked(struct space *dst, uint64_t to, struct space *src,
+                                      uint64_t from, uint64_t len, uint32_t prot) {
+  struct gnode *n = gtree_find(&src->grants->tree, from);
+  if (n == NULL || from + len > n->end || grant_of(n)->obj != NULL) {
+    return ABI_EINVAL;
+  }
+  if (!gtree_is_free(&dst->grants->tree, to, to + len)) {
+    return ABI_EEXIST;
+  }
+  struct grant like = {.node = {.start = to, .end = to + len}, .prot = (uint8_t)prot}, *g;
+  enum abi_error e = grants_own(dst);
+  e = e == OK ? grant_create(&like, &g) : e;
+  if (e != OK) {
+    return e;
+  }
+  e = transfer_cut(dst, g, src, from);
+  if (e != OK) {
+    grant_destroy(g);
+  }
   return e;
 }
 
@@ -141,5 +207,5 @@ enum abi_error space_transfer(struct space *dst, uint64_t to, struct space *src,
   enum abi_error e = transfer_locked(dst, to, src, from, len, prot);
   rw_unlock_exclusive(&second->lock);
   rw_unlock_exclusive(&first->lock);
-  return e == OK ? space_unmap(src, from, len) : e;
+  return e;
 }

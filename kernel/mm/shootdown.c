@@ -16,6 +16,7 @@
 #include "base/trace.h"
 #include "lib/bits.h"
 #include "mm/mm_priv.h"
+#include "sched/sched.h"
 
 #define RANGE_PAGES_MOST 32u /* beyond this many INVLPG a full flush is cheaper */
 
@@ -114,9 +115,24 @@ void gather_begin(struct ptree_gather *g, struct space *s) {
   ptree_gather_init(g, gather_flush, s);
 }
 
-void gather_end(struct ptree_gather *g) {
+void gather_settle(struct ptree_gather *g) {
   if (ptree_gather_is_pending(g)) {
     gather_flush(g);
+  }
+}
+
+void gather_end(struct ptree_gather *g) {
+  gather_settle(g);
+  bool all = ptree_gather_drain(g, UINT32_MAX);
+  kassert(all);
+}
+
+void gather_drain(struct ptree_gather *g) {
+  while (!ptree_gather_drain(g, TEARDOWN_PIECE)) {
+    sched_point();
+  }
+  while (memobj_reap()) {
+    sched_point();
   }
 }
 

@@ -4,20 +4,18 @@
  * [M5] No two grants overlap (gtree); a private anonymous grant never touches another of the same
  * rights (they are merged), so that a heap grown in pieces stays one grant. [M6] An object that was
  * opened for reading, or is the boot image, is never written through any mapping. Locks: s->lock
- * exclusive for every change of grants, then s->pt_lock for the tables. */
-#include "lib/fmt.h"
+ * exclusive for every change of grants and for what shares or frees tables; s->pt_lock for the
+ * tables. Faults hold the first shared and a region's lock (fault.c). */
 #include "lib/string.h"
 #include "mm/mm_priv.h"
 #include "sched/sched.h"
 
-#define MAP_TOP (ABI_USER_END - (16ul << 20)) /* above: the main stack */
-
-struct kcache grant_cache = KCACHE_OF(struct grant, "grant");
 static struct kcache space_cache = KCACHE_OF(struct space, "space");
 
 /* ---- life --------------------------------------------------------------------------------- */
 
-enum abi_error space_create(struct space **out) {
+/* An empty space that takes over a reference on grants. */
+static enum abi_error space_with(struct grants *grants, struct space **out) {
   paddr_t root;
   struct space *s = kcache_alloc_zeroed(&space_cache);
   if (s == NULL) {
@@ -30,31 +28,29 @@ enum abi_error space_create(struct space **out) {
   refcount_init(&s->refs, 1);
   rw_init(&s->lock, RANK_SPACE);
   spin_init(&s->pt_lock, RANK_PTREE);
-  gtree_init(&s->grants);
+  s->grants = grants;
+  s->ceiling = ABI_NEAR_END;
   ptree_init(root.v);
   arch_space_init(&s->arch, root, direct_map(root));
   *out = s;
   return OK;
 }
 
+enum abi_error space_create(struct space **out) {
+  struct grants *grants;
+  enum abi_error e = grants_create(&grants);
+  if (e != OK) {
+    return e;
+  }
+  e = space_with(grants, out);
+  if (e != OK) {
+    grants_put(grants);
+  }
+  return e;
+}
+
 void space_get(struct space *s) {
   refcount_get(&s->refs);
-}
-
-void grant_free(struct grant *g) {
-  if (g->obj != NULL) {
-    memobj_put(g->obj);
-  }
-  kcache_free(&grant_cache, g);
-}
-
-static void grants_free(struct gnode *n) {
-  while (n != NULL) { /* depth is O(log n): an AVL tree */
-    struct gnode *right = n->right;
-    grants_free(n->left);
-    grant_free(grant_of(n));
-    n = right;
-  }
 }
 
 void space_put(struct space *s) {
@@ -65,81 +61,15 @@ void space_put(struct space *s) {
     arch_space_enter(&arch_kernel_space);
   }
   shootdown_leave(s);
-  ptree_destroy(s->arch.root.v);
-  grants_free(s->grants.root);
+  while (!ptree_destroy(s->arch.root.v, TEARDOWN_PIECE)) {
+    sched_point();
+  }
+  grants_put(s->grants);
+  while (memobj_reap()) {
+    sched_point();
+  }
   frame_free(s->arch.root);
   kcache_free(&space_cache, s);
-}
-
-/* ---- grants ------------------------------------------------------------------------------- */
-
-static struct grant *grant_create(const struct map_request *r) {
-  struct grant *g = kcache_alloc_zeroed(&grant_cache);
-  if (g == NULL) {
-    return NULL;
-  }
-  g->node.start = r->addr;
-  g->node.end = r->addr + r->len;
-  g->prot = (uint8_t)r->prot;
-  g->shared = r->flags & MAP_ABI_SHARED;
-  g->read_only = g->shared && r->read_only;
-  g->obj = r->obj;
-  g->offset = r->offset;
-  if (g->obj != NULL) {
-    memobj_get(g->obj);
-  }
-  return g;
-}
-
-static bool grants_join(const struct grant *a, const struct grant *b) {
-  return a->obj == NULL && b->obj == NULL && a->node.end == b->node.start && a->prot == b->prot;
-}
-
-/* Put a new grant in, or let a neighbour grow over its range [M5]. */
-static void grant_insert(struct space *s, struct grant *g) {
-  struct gnode *below = g->node.start > 0 ? gtree_find(&s->grants, g->node.start - 1) : NULL;
-  struct gnode *above = gtree_find(&s->grants, g->node.end);
-  if (below != NULL && grants_join(grant_of(below), g)) {
-    g->node.start = below->start;
-    gtree_remove(&s->grants, below);
-    grant_free(grant_of(below));
-  }
-  if (above != NULL && grants_join(g, grant_of(above))) {
-    g->node.end = above->end;
-    gtree_remove(&s->grants, above);
-    grant_free(grant_of(above));
-  }
-  enum abi_error e = gtree_insert(&s->grants, &g->node);
-  kassert(e == OK);
-}
-
-/* Make `at` a boundary: the grant that contains it becomes two. */
-static enum abi_error grant_split(struct space *s, uint64_t at) {
-  struct gnode *n = gtree_find(&s->grants, at);
-  if (n == NULL || n->start == at) {
-    return OK;
-  }
-  struct grant *low = grant_of(n);
-  struct grant *high = kcache_alloc(&grant_cache);
-  if (high == NULL) {
-    return ABI_ENOMEM;
-  }
-  *high = *low;
-  if (high->obj != NULL) {
-    memobj_get(high->obj);
-  }
-  high->node = (struct gnode){.start = at, .end = n->end};
-  high->offset += at - n->start;
-  enum abi_error e = gtree_resize(&s->grants, n, n->start, at);
-  kassert(e == OK);
-  e = gtree_insert(&s->grants, &high->node);
-  kassert(e == OK);
-  return OK;
-}
-
-static enum abi_error grants_split(struct space *s, uint64_t start, uint64_t end) {
-  enum abi_error e = grant_split(s, start);
-  return e == OK ? grant_split(s, end) : e;
 }
 
 /* ---- map and unmap, with the lock held ------------------------------------------------------ */
@@ -153,48 +83,55 @@ static enum abi_error range_check(uint64_t addr, uint64_t *len) {
                                                                                     : OK;
 }
 
-static enum abi_error unmap_locked(struct space *s, uint64_t start, uint64_t end) {
-  if (gtree_is_free(&s->grants, start, end)) {
-    return OK;
-  }
-  enum abi_error e = grants_split(s, start, end);
-  if (e != OK) {
-    return e;
-  }
-  struct ptree_gather gather;
-  gather_begin(&gather, s);
+/* What went is torn down by the caller, with gather_drain(), when it has let go of the lock. */
+static enum abi_error tables_unmap(struct space *s, uint64_t start, uint64_t end,
+                                   struct ptree_gather *gather) {
   spin_lock(&s->pt_lock);
-  e = ptree_unmap(s->arch.root.v, start, end, &gather);
-  gather_end(&gather);
+  enum abi_error e = ptree_unmap(s->arch.root.v, start, end, gather);
+  gather_settle(gather);
   spin_unlock(&s->pt_lock);
-  if (e != OK) {
+  return e;
+}
+
+static enum abi_error unmap_locked(struct space *s, uint64_t start, uint64_t end,
+                                   struct ptree_gather *gather) {
+  struct grants_cut cut;
+  enum abi_error e = grants_cut_prepare(s, start, end, &cut);
+  if (e != OK || cut.first == NULL) {
     return e;
   }
-  for (struct gnode *n = gtree_first_from(&s->grants, start), *next; n != NULL && n->start < end;
-       n = next) {
-    next = gtree_next(n);
-    gtree_remove(&s->grants, n);
-    grant_free(grant_of(n));
+  e = tables_unmap(s, start, end, gather);
+  if (e != OK) {
+    grants_cut_cancel(&cut);
+    return e;
   }
+  grants_cut(s, &cut);
   return OK;
 }
 
+bool space_hole(struct space *s, uint64_t len, uint64_t *start) {
+  struct gtree *t = &s->grants->tree;
+  return gtree_hole_below(t, len, ABI_USER_BASE, s->ceiling, start) ||
+         gtree_hole_below(t, len, s->ceiling, ABI_USER_END, start);
+}
+
 /* Where a request goes: its address if that is fixed or free, else the highest hole. */
-static enum abi_error map_place(struct space *s, struct map_request *r) {
+static enum abi_error map_place(struct space *s, struct map_request *r,
+                                struct ptree_gather *gather) {
   if (r->flags & MAP_ABI_FIXED_NOREPLACE) {
-    return gtree_is_free(&s->grants, r->addr, r->addr + r->len) ? OK : ABI_EEXIST;
+    return gtree_is_free(&s->grants->tree, r->addr, r->addr + r->len) ? OK : ABI_EEXIST;
   }
   if (r->flags & MAP_ABI_FIXED) {
-    return unmap_locked(s, r->addr, r->addr + r->len);
+    return unmap_locked(s, r->addr, r->addr + r->len, gather);
   }
   uint64_t len = r->len;
   uint64_t hint = ALIGN_DOWN(r->addr, PAGE_SIZE);
   if (hint != 0 && range_check(hint, &len) == OK &&
-      gtree_is_free(&s->grants, hint, hint + r->len)) {
+      gtree_is_free(&s->grants->tree, hint, hint + r->len)) {
     r->addr = hint;
     return OK;
   }
-  return gtree_hole_below(&s->grants, r->len, ABI_USER_BASE, MAP_TOP, &r->addr) ? OK : ABI_ENOMEM;
+  return space_hole(s, r->len, &r->addr) ? OK : ABI_ENOMEM;
 }
 
 static enum abi_error map_check(struct map_request *r) {
@@ -224,24 +161,47 @@ static void populate(struct space *s, const struct map_request *r) {
   }
 }
 
+/* The node's links stay unset: it is in no tree. */
+static void grant_describe(const struct map_request *r, struct grant *g) {
+  g->node.start = r->addr;
+  g->node.end = r->addr + r->len;
+  g->prot = (uint8_t)r->prot;
+  g->shared = r->flags & MAP_ABI_SHARED;
+  g->read_only = g->shared && r->read_only;
+  g->obj = r->obj;
+  g->offset = r->offset;
+}
+
 enum abi_error space_map(struct space *s, struct map_request *r) {
   enum abi_error e = map_check(r);
   if (e != OK) {
     return e;
   }
+  struct ptree_gather gather;
+  gather_begin(&gather, s);
   rw_lock_exclusive(&s->lock);
-  e = map_place(s, r);
-  struct grant *g = e == OK ? grant_create(r) : NULL;
-  if (g != NULL) {
-    grant_insert(s, g);
-  } else if (e == OK) {
-    e = ABI_ENOMEM;
+  e = map_place(s, r, &gather);
+  if (e == OK) {
+    struct grant like;
+    grant_describe(r, &like);
+    e = grants_add(s, &like);
   }
   rw_unlock_exclusive(&s->lock);
+  gather_drain(&gather);
   if (e == OK && r->flags & MAP_ABI_POPULATE) {
     populate(s, r);
   }
   return e;
+}
+
+enum abi_error space_set_ceiling(struct space *s, uint64_t addr) {
+  if (!IS_ALIGNED(addr, PAGE_SIZE) || addr <= ABI_USER_BASE || addr > ABI_USER_END) {
+    return ABI_EINVAL;
+  }
+  rw_lock_exclusive(&s->lock);
+  s->ceiling = addr;
+  rw_unlock_exclusive(&s->lock);
+  return OK;
 }
 
 enum abi_error space_unmap(struct space *s, uint64_t addr, uint64_t len) {
@@ -249,9 +209,12 @@ enum abi_error space_unmap(struct space *s, uint64_t addr, uint64_t len) {
   if (e != OK) {
     return ABI_EINVAL;
   }
+  struct ptree_gather gather;
+  gather_begin(&gather, s);
   rw_lock_exclusive(&s->lock);
-  e = unmap_locked(s, addr, addr + len);
+  e = unmap_locked(s, addr, addr + len, &gather);
   rw_unlock_exclusive(&s->lock);
+  gather_drain(&gather);
   return e;
 }
 
@@ -261,7 +224,7 @@ enum abi_error space_unmap(struct space *s, uint64_t addr, uint64_t len) {
  * EACCES). */
 static enum abi_error range_check_grants(struct space *s, uint64_t start, uint64_t end,
                                          uint32_t prot) {
-  for (struct gnode *n = gtree_find(&s->grants, start); n != NULL && n->start <= start;
+  for (struct gnode *n = gtree_find(&s->grants->tree, start); n != NULL && n->start <= start;
        n = gtree_next(n)) {
     if (grant_of(n)->read_only && prot & PROT_ABI_WRITE) {
       return ABI_EACCES;
@@ -304,123 +267,90 @@ enum abi_error space_protect(struct space *s, uint64_t addr, uint64_t len, uint3
   if (e == OK) {
     e = tables_protect(s, addr, addr + len, prot);
   }
-  for (struct gnode *n = gtree_first_from(&s->grants, addr);
+  for (struct gnode *n = gtree_first_from(&s->grants->tree, addr);
        e == OK && n != NULL && n->start < addr + len; n = gtree_next(n)) {
     grant_of(n)->prot = (uint8_t)prot;
+  }
+  if (e == OK) {
+    grants_merge(s, addr, addr + len);
   }
   rw_unlock_exclusive(&s->lock);
   return e;
 }
 
-enum abi_error space_discard(struct space *s, uint64_t addr, uint64_t len) {
-  enum abi_error e = range_check(addr, &len);
-  if (e != OK) {
-    return ABI_EINVAL;
-  }
+/* ---- advice ------------------------------------------------------------------------------- */
+
+/* Anonymous pages read as zero again, others as the object has them. */
+static enum abi_error range_discard(struct space *s, uint64_t addr, uint64_t len) {
   struct ptree_gather gather;
   gather_begin(&gather, s);
   rw_lock_exclusive(&s->lock);
-  spin_lock(&s->pt_lock);
-  e = ptree_unmap(s->arch.root.v, addr, addr + len, &gather);
-  gather_end(&gather);
-  spin_unlock(&s->pt_lock);
+  enum abi_error e = tables_unmap(s, addr, addr + len, &gather);
   rw_unlock_exclusive(&s->lock);
+  gather_drain(&gather);
   return e;
+}
+
+/* Faults the range in, as far as it is mapped. */
+static enum abi_error range_populate(struct space *s, uint64_t addr, uint64_t len, bool write) {
+  enum abi_error first = OK;
+  for (uint64_t va = addr; va < addr + len && first != ABI_ENOMEM; va += PAGE_SIZE) {
+    enum abi_error e = space_fault(s, va, write, false);
+    first = first == OK ? e : first;
+    sched_point();
+  }
+  return first;
+}
+
+static enum abi_error range_check_mapped(struct space *s, uint64_t addr, uint64_t len) {
+  rw_lock_shared(&s->lock);
+  enum abi_error e = range_check_grants(s, addr, addr + len, 0);
+  rw_unlock_shared(&s->lock);
+  return e;
+}
+
+enum abi_error space_advise(struct space *s, uint64_t addr, uint64_t len, uint32_t advice) {
+  enum abi_error e = range_check(addr, &len);
+  if (e != OK) {
+    return e;
+  }
+  e = range_check_mapped(s, addr, len);
+  enum abi_error done = OK;
+  switch (advice) {
+  case ADVISE_ABI_DONTNEED:
+    done = range_discard(s, addr, len);
+    break;
+  case ADVISE_ABI_WILLNEED: /* a hint: what cannot be had now comes by fault */
+    (void)(e == OK ? range_populate(s, addr, len, false) : OK);
+    break;
+  case ADVISE_ABI_POPULATE_READ:
+  case ADVISE_ABI_POPULATE_WRITE:
+    done = e == OK ? range_populate(s, addr, len, advice == ADVISE_ABI_POPULATE_WRITE) : OK;
+    break;
+  default:
+    break; /* how large pages are, and in what order they are used, is no matter here */
+  }
+  return e != OK ? e : done;
 }
 
 /* ---- clone -------------------------------------------------------------------------------- */
 
-static enum abi_error grants_clone(struct space *dst, const struct space *src) {
-  struct gnode *n = gtree_first_from(&src->grants, 0);
-  for (; n != NULL; n = gtree_next(n)) {
-    struct grant *copy = kcache_alloc(&grant_cache);
-    if (copy == NULL) {
-      return ABI_ENOMEM;
-    }
-    *copy = *grant_of(n);
-    copy->node = (struct gnode){.start = n->start, .end = n->end};
-    if (copy->obj != NULL) {
-      memobj_get(copy->obj);
-    }
-    enum abi_error e = gtree_insert(&dst->grants, &copy->node);
-    kassert(e == OK);
-  }
-  return OK;
-}
-
+/* With the lock exclusive: a fault relies on private tables staying private [M8]. */
 enum abi_error space_clone(struct space *src, struct space **out) {
-  struct space *dst;
-  enum abi_error e = space_create(&dst);
-  if (e != OK) {
-    return e;
-  }
   rw_lock_exclusive(&src->lock);
-  e = grants_clone(dst, src);
+  struct grants *grants = grants_share(src->grants);
+  enum abi_error e = space_with(grants, out);
   if (e == OK) {
+    (*out)->ceiling = src->ceiling;
     spin_lock(&src->pt_lock);
-    if (ptree_clone(dst->arch.root.v, src->arch.root.v)) {
+    if (ptree_clone((*out)->arch.root.v, src->arch.root.v)) {
       shootdown_range(src, 0, ABI_USER_END);
     }
     spin_unlock(&src->pt_lock);
   }
   rw_unlock_exclusive(&src->lock);
   if (e != OK) {
-    space_put(dst);
-    return e;
+    grants_put(grants);
   }
-  *out = dst;
-  return OK;
-}
-
-/* ---- looking ------------------------------------------------------------------------------ */
-
-static enum abi_error object_at(struct space *s, uint64_t addr, uint64_t len, bool shared_only,
-                                struct object_ref *out) {
-  enum abi_error e = ABI_EINVAL;
-  rw_lock_shared(&s->lock);
-  struct gnode *n = gtree_find(&s->grants, addr);
-  const struct grant *g = n != NULL ? grant_of(n) : NULL;
-  if (g != NULL && IS_ALIGNED(addr, PAGE_SIZE) && len <= n->end - addr && g->obj != NULL &&
-      (g->shared || !shared_only)) {
-    memobj_get(g->obj);
-    *out = (struct object_ref){g->obj, g->offset + (addr - n->start), g->read_only || !g->shared};
-    e = OK;
-  }
-  rw_unlock_shared(&s->lock);
   return e;
-}
-
-enum abi_error space_object_at(struct space *s, uint64_t addr, uint64_t len,
-                               struct object_ref *out) {
-  return object_at(s, addr, len, false, out);
-}
-
-enum abi_error space_shared_at(struct space *s, uint64_t page, struct object_ref *out) {
-  return object_at(s, page, PAGE_SIZE, true, out);
-}
-
-size_t space_describe(struct space *s, char *out, size_t cap) {
-  size_t len = 0;
-  rw_lock_shared(&s->lock);
-  for (struct gnode *n = gtree_first_from(&s->grants, 0); n != NULL && len < cap;
-       n = gtree_next(n)) {
-    const struct grant *g = grant_of(n);
-    len += fmt_snprintf(out + len, cap - len, "%lx-%lx %c%c%c%c %s\n", n->start, n->end,
-                        g->prot & PROT_ABI_READ ? 'r' : '-', g->prot & PROT_ABI_WRITE ? 'w' : '-',
-                        g->prot & PROT_ABI_EXEC ? 'x' : '-', g->shared ? 's' : 'p',
-                        g->obj ? "object" : "anonymous");
-  }
-  rw_unlock_shared(&s->lock);
-  return MIN(len, cap);
-}
-
-void space_stats_read(struct space *s, struct space_stats *st) {
-  *st =
-      (struct space_stats){.n_faults = atomic_load(&s->n_faults), .n_cow = atomic_load(&s->n_cow)};
-  rw_lock_shared(&s->lock);
-  st->n_grants = s->grants.n;
-  for (struct gnode *n = gtree_first_from(&s->grants, 0); n != NULL; n = gtree_next(n)) {
-    st->bytes_mapped += n->end - n->start;
-  }
-  rw_unlock_shared(&s->lock);
 }

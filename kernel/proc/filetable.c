@@ -1,8 +1,10 @@
 /* File tables: numbers to open files.
  *
  * Two ranges: the lower one holds what POSIX programs see, the upper one (from FD_UPPER) what their
- * runtime keeps to itself. A range is up to 64 chunks of 64 slots; a word a chunk and a word for
- * the chunks say what is free, so that the lowest free number is found in constant time.
+ * runtime keeps to itself. A range is up to 64 chunks of 64 slots; a word a chunk and two for the
+ * chunks say what is there, so that the lowest free number is found in constant time, and copying
+ * or closing a table costs what is open. Chunks and slots without their bit hold nothing, not even
+ * zeros.
  *
  * Lock: t->lock (FILETABLE) for slots; files are closed outside it. A table with one reference is
  * changed by its only context alone and is read without the lock (fd_get). */
@@ -24,7 +26,8 @@ struct fd_chunk {
 };
 
 struct fd_range {
-  uint64_t full; /* bit: chunk without a free slot */
+  uint64_t present; /* bit: chunk that exists */
+  uint64_t full;    /* bit: chunk without a free slot */
   struct fd_chunk *chunks[RANGE_CHUNKS];
 };
 
@@ -38,9 +41,12 @@ static struct kcache table_cache = KCACHE_OF(struct filetable, "filetable");
 static struct kcache chunk_cache = KCACHE_OF(struct fd_chunk, "fd_chunk");
 
 enum abi_error filetable_create(struct filetable **out) {
-  struct filetable *t = kcache_alloc_zeroed(&table_cache);
+  struct filetable *t = kcache_alloc(&table_cache);
   if (t == NULL) {
     return ABI_ENOMEM;
+  }
+  for (uint32_t i = 0; i < 2; i++) {
+    t->ranges[i].present = t->ranges[i].full = 0;
   }
   refcount_init(&t->refs, 1);
   spin_init(&t->lock, RANK_FILETABLE);
@@ -56,21 +62,29 @@ bool filetable_is_shared(const struct filetable *t) {
   return refcount_read(&t->refs) > 1;
 }
 
+static struct fd_chunk *chunk_of(const struct fd_range *r, uint32_t n) {
+  return (r->present >> n & 1) != 0 ? r->chunks[n] : NULL;
+}
+
 static struct fd_slot *slot_of(struct filetable *t, uint32_t fd) {
   struct fd_range *r = &t->ranges[fd >= FD_UPPER];
   uint32_t index = fd % FD_UPPER;
-  if (fd >= 2u * FD_UPPER || index >= RANGE_SLOTS || r->chunks[index / CHUNK_SLOTS] == NULL) {
+  if (fd >= 2u * FD_UPPER || index >= RANGE_SLOTS) {
     return NULL;
   }
-  struct fd_slot *slot = &r->chunks[index / CHUNK_SLOTS]->slots[index % CHUNK_SLOTS];
-  return slot->file != NULL ? slot : NULL;
+  struct fd_chunk *c = chunk_of(r, index / CHUNK_SLOTS);
+  return c != NULL && (c->used >> index % CHUNK_SLOTS & 1) != 0 ? &c->slots[index % CHUNK_SLOTS]
+                                                                : NULL;
 }
 
 static struct fd_chunk *chunk_make(struct fd_range *r, uint32_t n) {
-  if (r->chunks[n] == NULL) {
-    r->chunks[n] = kcache_alloc_zeroed(&chunk_cache);
+  struct fd_chunk *c = chunk_of(r, n);
+  if (c == NULL && (c = kcache_alloc(&chunk_cache)) != NULL) {
+    c->used = 0;
+    r->chunks[n] = c;
+    r->present |= 1ul << n;
   }
-  return r->chunks[n];
+  return c;
 }
 
 /* The lowest free index >= from, or RANGE_SLOTS. */
@@ -81,7 +95,8 @@ static uint32_t index_find(const struct fd_range *r, uint32_t from) {
       return RANGE_SLOTS;
     }
     chunk = bit_first(free_chunks);
-    uint64_t used = r->chunks[chunk] != NULL ? r->chunks[chunk]->used : 0;
+    const struct fd_chunk *c = chunk_of(r, chunk);
+    uint64_t used = c != NULL ? c->used : 0;
     uint64_t free_slots =
         ~used & (chunk == from / CHUNK_SLOTS ? UINT64_MAX << from % CHUNK_SLOTS : UINT64_MAX);
     if (free_slots != 0) {
@@ -108,7 +123,6 @@ static enum abi_error slot_fill(struct fd_range *r, uint32_t index, struct file 
 static struct file *slot_empty(struct fd_range *r, uint32_t index) {
   struct fd_chunk *c = r->chunks[index / CHUNK_SLOTS];
   struct file *f = c->slots[index % CHUNK_SLOTS].file;
-  c->slots[index % CHUNK_SLOTS].file = NULL;
   c->used &= ~(1ul << index % CHUNK_SLOTS);
   r->full &= ~(1ul << index / CHUNK_SLOTS);
   return f;
@@ -207,10 +221,8 @@ static void chunk_close(struct fd_range *r, uint32_t n, uint32_t with_flags) {
 
 static void table_close(struct filetable *t, uint32_t with_flags) {
   for (uint32_t range = 0; range < 2; range++) {
-    for (uint32_t n = 0; n < RANGE_CHUNKS; n++) {
-      if (t->ranges[range].chunks[n] != NULL) {
-        chunk_close(&t->ranges[range], n, with_flags);
-      }
+    for (uint64_t rest = t->ranges[range].present; rest != 0; rest &= rest - 1) {
+      chunk_close(&t->ranges[range], bit_first(rest), with_flags);
     }
   }
 }
@@ -224,10 +236,9 @@ void filetable_put(struct filetable *t) {
     return;
   }
   table_close(t, 0);
-  for (uint32_t i = 0; i < 2 * RANGE_CHUNKS; i++) {
-    struct fd_chunk *c = t->ranges[i / RANGE_CHUNKS].chunks[i % RANGE_CHUNKS];
-    if (c != NULL) {
-      kcache_free(&chunk_cache, c);
+  for (uint32_t range = 0; range < 2; range++) {
+    for (uint64_t rest = t->ranges[range].present; rest != 0; rest &= rest - 1) {
+      kcache_free(&chunk_cache, t->ranges[range].chunks[bit_first(rest)]);
     }
   }
   kcache_free(&table_cache, t);
@@ -257,10 +268,10 @@ enum abi_error filetable_copy(struct filetable *src, struct filetable **out) {
   }
   spin_lock(&src->lock);
   for (uint32_t range = 0; range < 2; range++) {
-    for (uint32_t n = 0; e == OK && n < RANGE_CHUNKS; n++) {
-      if (src->ranges[range].chunks[n] != NULL && src->ranges[range].chunks[n]->used != 0) {
-        e = chunk_copy(&t->ranges[range], src->ranges[range].chunks[n], n);
-      }
+    const struct fd_range *from = &src->ranges[range];
+    for (uint64_t rest = from->present; e == OK && rest != 0; rest &= rest - 1) {
+      uint32_t n = bit_first(rest);
+      e = chunk_copy(&t->ranges[range], from->chunks[n], n);
     }
   }
   spin_unlock(&src->lock);

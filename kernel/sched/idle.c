@@ -5,6 +5,20 @@ static bool idle_has_work(struct cpu_sched *cs) {
   return cpu_waiting(cs) > 0 || !wake_list_is_empty(cs);
 }
 
+static bool (*_Atomic idle_work)(void);
+
+void sched_set_idle_work(bool (*piece)(void)) {
+  atomic_store_explicit(&idle_work, piece, memory_order_release);
+}
+
+/* Work of others that only idle CPUs do, piece by piece. */
+static void idle_work_do(struct cpu_sched *cs) {
+  bool (*piece)(void) = atomic_load_explicit(&idle_work, memory_order_acquire);
+  while (piece != NULL && !idle_has_work(cs) && piece()) {
+    arch_irq_window();
+  }
+}
+
 /* Whoever sends work while we poll sends no interrupt. */
 static void idle_poll(struct cpu_sched *cs) {
   uint64_t ticks = sched_rules.idle_poll;
@@ -42,6 +56,7 @@ _Noreturn void idle_loop(struct cpu_sched *cs) {
       sched_steal(cs);
     }
     atomic_fetch_or(&sched_idle_mask, bit);
+    idle_work_do(cs);
     idle_poll(cs);
     idle_halt(cs);
     atomic_store_explicit(&cs->idle_state, CPU_BUSY, memory_order_relaxed);

@@ -176,4 +176,8 @@ extern _Atomic uint64_t sched_params[SCHED_PARAM_COUNT]; /* [a] */
 /* ABI_ERANGE outside [least, most]. */
 enum abi_error sched_param_set(enum sched_param p, uint64_t value);
 
+/* What idle CPUs do before they halt, a piece a call, each as short as a page is zeroed; false when
+ * nothing is left. Set once, by a layer above. */
+void sched_set_idle_work(bool (*piece)(void));
+
 #endif

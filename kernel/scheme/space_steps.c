@@ -1,6 +1,8 @@
 /* Steps on an address space: what mmap and its relatives and SPACE_APPLY come to. */
 #include "scheme/scheme.h"
 
+#define RESIDENT_PIECE 256u
+
 static int64_t status(enum abi_error e) {
   return -(int64_t)e;
 }
@@ -52,6 +54,61 @@ static int64_t step_map(struct space *s, struct filetable *files, struct space_o
   return result;
 }
 
+/* An object that is mapped already, once more: a program's segments cost its server one question.
+ */
+static int64_t step_map_same(struct space *s, struct space_op *op) {
+  struct object_ref object;
+  enum abi_error e = op->off % PAGE_SIZE != 0 || op->len == 0
+                         ? ABI_EINVAL
+                         : space_object_at(s, op->off, op->len, &object);
+  if (e != OK) {
+    return status(e);
+  }
+  struct map_request r = {.addr = op->addr,
+                          .len = op->len,
+                          .prot = op->prot,
+                          .flags = (op->flags & ~MAP_ABI_SHARED) | MAP_ABI_PRIVATE,
+                          .obj = object.obj,
+                          .offset = object.offset};
+  e = space_map(s, &r);
+  memobj_put(object.obj);
+  op->addr = r.addr;
+  return status(e);
+}
+
+static int64_t step_resident(struct space *s, const struct space_op *op) {
+  uint8_t present[RESIDENT_PIECE];
+  if (!user_range_ok((uaddr_t){op->addr}, op->len)) {
+    return -ABI_ENOMEM;
+  }
+  uint64_t n_pages = ALIGN_UP(op->len, PAGE_SIZE) / PAGE_SIZE;
+  for (uint64_t done = 0; done < n_pages; done += RESIDENT_PIECE) {
+    size_t n = MIN(n_pages - done, (uint64_t)RESIDENT_PIECE);
+    enum abi_error e = space_resident(s, op->addr + done * PAGE_SIZE, present, n);
+    if (e == OK && op->off != 0) {
+      e = user_copy_out((uaddr_t){op->off + done}, present, n);
+    }
+    if (e != OK) {
+      return status(e);
+    }
+    sched_point();
+  }
+  return 0;
+}
+
+static int64_t step_stat(struct space *s, const struct space_op *op) {
+  struct space_stats st;
+  space_stats_read(s, &st);
+  struct space_stat out = {.n_grants = st.n_grants,
+                           .mapped_bytes = st.bytes_mapped,
+                           .resident_pages = st.n_resident,
+                           .private_pages = st.n_private,
+                           .table_pages = st.n_tables,
+                           .n_faults = st.n_faults,
+                           .n_copies = st.n_cow};
+  return status(user_copy_out((uaddr_t){op->off}, &out, sizeof(out)));
+}
+
 int64_t space_step(struct space *s, struct filetable *files, struct space_op *op) {
   uint64_t addr = op->addr;
   switch (op->code) {
@@ -77,7 +134,19 @@ int64_t space_step(struct space *s, struct filetable *files, struct space_op *op
   case SPACE_REMAP:
     return status(space_remap(s, &op->addr, op->len, op->off, op->flags & 1));
   case SPACE_ADVISE:
-    return op->flags == 4 ? status(space_discard(s, addr, op->len)) : 0;
+    return status(space_advise(s, addr, op->len, op->flags));
+  case SPACE_RESIDENT:
+    return step_resident(s, op);
+  case SPACE_STAT:
+    return step_stat(s, op);
+  case SPACE_READ:
+    return user_range_ok((uaddr_t){addr}, op->len)
+               ? status(space_read_user(s, addr, (uaddr_t){op->off}, op->len))
+               : -ABI_EFAULT;
+  case SPACE_MAP_SAME:
+    return step_map_same(s, op);
+  case SPACE_CEILING:
+    return status(space_set_ceiling(s, addr));
   default:
     return -ABI_EINVAL;
   }

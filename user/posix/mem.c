@@ -9,7 +9,6 @@
    MAP_ABI_FIXED_NOREPLACE)
 #define PROT_KNOWN (PROT_ABI_READ | PROT_ABI_WRITE | PROT_ABI_EXEC)
 #define REMAP_MAY_MOVE 1u
-#define ADVISE_DONTNEED 4u
 
 static bool page_aligned(unsigned long x) {
   return x % ABI_PAGE_SIZE == 0;
@@ -64,20 +63,30 @@ long call_mremap(unsigned long addr, size_t old_len, size_t new_len, int flags,
   return result < 0 ? result : (long)op.addr;
 }
 
+/* `vec` NULL: only asks whether all is mapped. */
+static long resident(unsigned long addr, size_t len, unsigned char *vec) {
+  struct space_op op = {
+      .code = SPACE_RESIDENT, .fd = FD_NONE, .addr = addr, .len = len, .off = (uint64_t)vec};
+  return len == 0 ? 0 : space_apply(&op, 0);
+}
+
 /* Shared mappings are the file's own pages: there is nothing to write back. */
 long call_msync(unsigned long addr, size_t len, int flags) {
-  (void)len;
-  return !page_aligned(addr) || (flags & ~(MS_ASYNC | MS_SYNC | MS_INVALIDATE)) ? -ABI_EINVAL : 0;
+  bool both = (flags & MS_ASYNC) && (flags & MS_SYNC);
+  return !page_aligned(addr) || both || (flags & ~(MS_ASYNC | MS_SYNC | MS_INVALIDATE))
+             ? -ABI_EINVAL
+             : resident(addr, len, NULL);
+}
+
+long call_mincore(unsigned long addr, size_t len, unsigned char *vec) {
+  return !page_aligned(addr) ? -ABI_EINVAL : vec == NULL ? -ABI_EFAULT : resident(addr, len, vec);
 }
 
 long call_madvise(unsigned long addr, size_t len, int advice) {
   if (!page_aligned(addr) || advice < 0) {
     return -ABI_EINVAL;
   }
-  if (advice != MADV_DONTNEED) { /* all others are hints */
-    return 0;
-  }
   struct space_op op = {
-      .code = SPACE_ADVISE, .fd = FD_NONE, .flags = ADVISE_DONTNEED, .addr = addr, .len = len};
+      .code = SPACE_ADVISE, .fd = FD_NONE, .flags = (uint32_t)advice, .addr = addr, .len = len};
   return len == 0 ? 0 : space_apply(&op, 0);
 }

@@ -19,8 +19,8 @@ enum {
 #define EHDR_SIZE 64u
 #define PHDR_SIZE 56u
 #define ALIGN_MOST (1ull << 30)
-#define PIE_LOW 0x550000000000ull /* bases of position-independent programs start here */
-#define PIE_RANDOM_BITS 28u       /* and are spread over 2^28 pages, 1 TiB */
+#define PIE_LOW 0x5500000000ull /* bases of position-independent programs start here */
+#define PIE_RANDOM_BITS 24u     /* and are spread over 2^24 pages, 64 GiB */
 
 static uint64_t field(const uint8_t *at, unsigned n_bytes) {
   uint64_t value = 0;

@@ -20,7 +20,7 @@
 #include "abi/abi.h"
 
 #define ELF_SEGMENTS 12u
-#define ELF_END 0x7fff00000000ull /* above it: the stack */
+#define ELF_END 0x6f00000000ull /* between it and ABI_NEAR_END: the stack and mappings */
 
 struct elf_segment {
   uint64_t addr;      /* of its first byte, before the base is added */

@@ -93,7 +93,7 @@ static const struct {
     {64 + 16, 0xffff800000000000, 8, "kernel addresses"},
     {64 + 32, 0x3000, 8, "more in the file than in memory"},
     {64 + 40, 0x3345, 8, "segments that share a page"},
-    {120 + 40, 0x7ffffffff000, 8, "a bss over the stack"},
+    {120 + 40, 0x7000000000, 8, "a bss over the stack"},
     {120 + 40, ~0ull, 8, "a size that wraps"},
     {64 + 48, 3, 8, "alignment that is no power of two"},
 };

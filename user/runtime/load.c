@@ -1,9 +1,11 @@
 /* From a file to an address space that is ready to run: scripts, ELF segments, stack. See
  * process.h.
  *
- * The file is read once, its first page; everything else is mapped. The new space is filled by one
- * batch: per segment a mapping of the file, the zeroing of what follows in its last page and an
- * anonymous mapping for the rest; then guard, stack, and the stack's first bytes. */
+ * The file is first mapped as a whole, out of the way, and its segments are mapped from that: one
+ * question to its server. A file that cannot be had so is read, its first page, and each segment is
+ * asked for by itself. Then one batch fills the new space: per segment a mapping of the file, the
+ * zeroing of what follows in its last page and an anonymous mapping for the rest; then guard,
+ * stack, and the stack's first bytes. */
 #include "lib/bits.h"
 #include "lib/rng.h"
 #include "lib/string.h"
@@ -16,11 +18,15 @@
 
 #define STACK_SIZE (8ull << 20)
 #define STACK_GUARD (64ull << 10)
-#define STACK_TOP (ABI_USER_END - ABI_PAGE_SIZE)
-#define STACK_RANDOM_PAGES 0x1fffull
+#define SCRATCH ABI_NEAR_END    /* where the file lies while the space is built */
+#define TABLE_SPAN (2ull << 20) /* that one page table maps */
+#define STACK_RANDOM_TABLES 0x1fffull
+#define STACK_RANDOM_PAGES 0xffull
+#define STACK_LEAST_PAGES 128u /* of the stack in its top table, whatever is random */
 #define HEAD_MOST (1 + 3 * SCRIPT_DEPTH)
-#define SPACE_STEPS (4 * ELF_SEGMENTS + 4)
+#define SPACE_STEPS (4 * ELF_SEGMENTS + 6)
 #define IMAGE_SMALL 2048u
+#define HEAD_USUAL 1024u /* bytes of a file that are looked at first */
 
 _Static_assert(SPACE_STEPS <= SPACE_OPS_MAX, "one batch");
 
@@ -30,6 +36,9 @@ struct load {
   int fd;
   const char *path; /* of `fd`, canonical: the program's, or `interpreter` */
   char interpreter[ABI_PATH_MAX];
+  int space;     /* the new one */
+  uint64_t size; /* of the file */
+  bool mapped;   /* all of it lies at SCRATCH */
   uint8_t page[ABI_PAGE_SIZE];
   size_t page_len;
   struct elf_image elf;
@@ -48,7 +57,7 @@ static bool may_execute(const struct abi_stat *st, const struct rt_ids *ids) {
   return (st->mode & (ids->euid == 0 ? 0111 : bits)) != 0;
 }
 
-static int file_open(struct load *load, uint64_t *size) {
+static int file_open(struct load *load) {
   struct abi_stat st;
   if (load->fd == FD_NONE) {
     int64_t fd = sys_openat(FD_NS, load->path, strlen(load->path), RT_PRIVATE | O_ABI_RDONLY, 0);
@@ -61,13 +70,45 @@ static int file_open(struct load *load, uint64_t *size) {
   if (got < 0) {
     return (int)got;
   }
-  *size = st.size;
+  load->size = st.size;
   return (st.mode & S_ABI_IFMT) == S_ABI_IFREG && may_execute(&st, &load->program->start->ids)
              ? 0
              : -ABI_EACCES;
 }
 
+static int64_t space_apply(const struct load *load, struct space_op *steps, size_t n) {
+  return sys_call(load->space, OP_SPACE_APPLY, steps, n * sizeof(steps[0]), 0, 0);
+}
+
+/* The first bytes, a copy that nobody changes under us: as many as nearly every program's headers
+ * have, or a page. */
+static int head_copy(struct load *load, size_t most) {
+  load->page_len = MIN(load->size, most);
+  struct space_op read = {.code = SPACE_READ,
+                          .fd = FD_NONE,
+                          .addr = SCRATCH,
+                          .len = load->page_len,
+                          .off = (uint64_t)load->page};
+  int64_t done = space_apply(load, &read, 1);
+  return done < 0 ? (int)done : 0;
+}
+
+/* All of it goes where nothing else will be: its segments are mapped from there. */
+static bool file_map(struct load *load) {
+  struct space_op map = {.code = SPACE_MAP,
+                         .fd = load->fd,
+                         .prot = PROT_ABI_READ,
+                         .flags = MAP_ABI_PRIVATE | MAP_ABI_FIXED,
+                         .addr = SCRATCH,
+                         .len = load->size};
+  load->mapped = load->size != 0 && space_apply(load, &map, 1) == 1;
+  return load->mapped;
+}
+
 static int file_read(struct load *load) {
+  if (file_map(load)) {
+    return head_copy(load, HEAD_USUAL);
+  }
   int64_t got = sys_pread(load->fd, load->page, sizeof(load->page), 0);
   load->page_len = got < 0 ? 0 : (size_t)got;
   return got < 0 ? (int)got : 0;
@@ -98,22 +139,35 @@ static int script_enter(struct load *load, const struct script *script) {
   return n < 0 ? (int)n : 0;
 }
 
+/* What a short copy of the head does not show, the whole page may. */
+static int head_parse(struct load *load) {
+  int result = elf_parse(load->page, load->page_len, load->size, &load->elf);
+  if (result < 0 && load->page_len == HEAD_USUAL) {
+    result = head_copy(load, sizeof(load->page));
+    result = result < 0 ? result : elf_parse(load->page, load->page_len, load->size, &load->elf);
+  }
+  return result;
+}
+
+static int script_read(struct load *load, struct script *script) {
+  int result = load->page_len == HEAD_USUAL ? head_copy(load, sizeof(load->page)) : 0;
+  return result < 0 ? result : script_parse((const char *)load->page, load->page_len, script);
+}
+
 /* Opens files until one is no script; that one is parsed as ELF. */
 static int load_find(struct load *load) {
   for (unsigned depth = 0;; depth++) {
-    uint64_t size = 0;
-    int result = file_open(load, &size);
+    int result = file_open(load);
     result = result < 0 ? result : file_read(load);
     if (result < 0) {
       return result;
     }
     struct script *script = &load->scripts[depth < SCRIPT_DEPTH ? depth : 0];
     result = (load->page[0] != '#' || load->page_len < 2) ? 0
-             : depth == SCRIPT_DEPTH
-                 ? -ABI_ELOOP
-                 : script_parse((const char *)load->page, load->page_len, script);
+             : depth == SCRIPT_DEPTH                      ? -ABI_ELOOP
+                                                          : script_read(load, script);
     if (result == 0) {
-      return elf_parse(load->page, load->page_len, size, &load->elf);
+      return head_parse(load);
     }
     result = result < 0 ? result : script_enter(load, script);
     if (result < 0) {
@@ -124,17 +178,22 @@ static int load_find(struct load *load) {
 
 /* ---- the steps ---------------------------------------------------------------------------- */
 
+static bool file_is_mapped(const struct load *load, uint64_t off, uint64_t len) {
+  return load->mapped && off + len <= ALIGN_UP(load->size, ABI_PAGE_SIZE);
+}
+
 static void step_map(struct load *load, int fd, uint64_t addr, uint64_t end, uint32_t prot,
                      uint64_t off) {
   uint32_t flags = MAP_ABI_PRIVATE | MAP_ABI_FIXED | (fd == FD_NONE ? MAP_ABI_ANONYMOUS : 0);
+  bool same = fd != FD_NONE && file_is_mapped(load, off, end - addr);
   if (addr < end) {
-    load->steps[load->n_steps++] = (struct space_op){.code = SPACE_MAP,
+    load->steps[load->n_steps++] = (struct space_op){.code = same ? SPACE_MAP_SAME : SPACE_MAP,
                                                      .fd = fd,
                                                      .prot = prot,
                                                      .flags = flags,
                                                      .addr = addr,
                                                      .len = end - addr,
-                                                     .off = off};
+                                                     .off = same ? SCRATCH + off : off};
   }
 }
 
@@ -161,20 +220,20 @@ static void step_stack(struct load *load, uint64_t top, const uint8_t *image, si
       .code = SPACE_WRITE, .fd = FD_NONE, .addr = top - size, .len = size, .off = (uint64_t)image};
 }
 
-static int load_apply(struct load *load, struct rt_loaded *loaded) {
-  /* Not close-on-exec: the commit sweeps before it enters the space and closes the descriptor. */
-  int64_t space = sys_dup(FD_SELF, "addrspace/empty", 15, O_ABI_UPPER | O_ABI_CLOFORK);
-  if (space < 0) {
-    return (int)space;
-  }
-  int64_t done = sys_call((int)space, OP_SPACE_APPLY, load->steps,
-                          load->n_steps * sizeof(load->steps[0]), 0, 0);
-  if (done != (int64_t)load->n_steps) {
-    (void)sys_close((int)space);
-    return done < 0 ? (int)done : -ABI_ENOMEM;
-  }
-  loaded->space = (int)space;
-  return 0;
+/* Where the stack ends, and above it the room for mappings in the same page table. What a process
+ * writes to first is the top of its stack and its first mappings: after a fork, one table to copy
+ * instead of two. */
+static uint64_t stack_top(uint64_t random, uint64_t *ceiling) {
+  *ceiling = ABI_NEAR_END - (random & STACK_RANDOM_TABLES) * TABLE_SPAN;
+  uint64_t pages = STACK_LEAST_PAGES + (random / (STACK_RANDOM_TABLES + 1) & STACK_RANDOM_PAGES);
+  return *ceiling - TABLE_SPAN + pages * ABI_PAGE_SIZE;
+}
+
+static int load_apply(struct load *load) {
+  load->steps[load->n_steps++] = (struct space_op){
+      .code = SPACE_UNMAP, .fd = FD_NONE, .addr = SCRATCH, .len = MAX(load->size, 1ul)};
+  int64_t done = space_apply(load, load->steps, load->n_steps);
+  return done == (int64_t)load->n_steps ? 0 : done < 0 ? (int)done : -ABI_ENOMEM;
 }
 
 /* ---- the stack ---------------------------------------------------------------------------- */
@@ -215,7 +274,7 @@ static bool signals_cross(const struct rt_start *start) {
 /* Lays out everything for an image at `out`, and does it. */
 static int load_build(struct load *load, const struct stack_plan *plan, uint64_t base, uint8_t *out,
                       size_t size, struct rt_loaded *loaded) {
-  uint64_t top = STACK_TOP - (plan->start->block.seed[1] & STACK_RANDOM_PAGES) * ABI_PAGE_SIZE;
+  uint64_t ceiling, top = stack_top(plan->start->block.seed[1], &ceiling);
   uint64_t sp = stack_image_build(plan, out, size, top);
   if (sp == 0) {
     return -ABI_EFAULT;
@@ -224,12 +283,14 @@ static int load_build(struct load *load, const struct stack_plan *plan, uint64_t
     step_segment(load, &load->elf.segments[i], base);
   }
   step_stack(load, top, out, size);
+  load->steps[load->n_steps++] =
+      (struct space_op){.code = SPACE_CEILING, .fd = FD_NONE, .addr = ceiling};
   loaded->ip = plan->entry;
   loaded->sp = sp;
   loaded->signals = signals_cross(plan->start)
                         ? stack_image_start(plan, sp) + offsetof(struct rt_start, signals)
                         : 0;
-  return load_apply(load, loaded);
+  return load_apply(load);
 }
 
 static int load_big(struct load *load, const struct stack_plan *plan, uint64_t base, size_t size,
@@ -265,15 +326,28 @@ static void name_copy(const char *path, char *name, size_t cap) {
   (void)strlcpy(name, last, cap); /* cut when it is long */
 }
 
+/* Not close-on-exec: the commit sweeps before it enters the space and closes the descriptor. */
+static int space_open(void) {
+  return (int)sys_dup(FD_SELF, "addrspace/empty", 15, O_ABI_UPPER | O_ABI_CLOFORK);
+}
+
 int rt_load(const struct rt_program *program, struct rt_loaded *loaded) {
   struct load load;
   load.program = program;
   load.fd = program->fd;
   load.path = program->path;
   load.n_head = load.n_steps = 0;
+  load.space = space_open();
+  if (load.space < 0) {
+    return load.space;
+  }
   int result = load_find(&load);
   result = result < 0 ? result : load_space(&load, loaded);
   name_copy(program->name, loaded->name, sizeof(loaded->name));
   file_close(&load);
+  loaded->space = load.space;
+  if (result < 0) {
+    (void)sys_close(load.space);
+  }
   return result;
 }

@@ -1,0 +1,127 @@
+/* Steps on an address space that nobody runs in: what is counted, read, mapped again, and where
+ * mappings without a place go. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+
+#include "runtime/syscall.h"
+#include "tap.h"
+
+enum { PAGE = 4096, RW = PROT_ABI_READ | PROT_ABI_WRITE };
+enum { ANON = MAP_ABI_PRIVATE | MAP_ABI_ANONYMOUS };
+
+static int64_t space;
+static unsigned char bytes[10 * PAGE], back[10 * PAGE];
+
+static int64_t apply(struct space_op *step) {
+  int64_t done = sys_call((int)space, OP_SPACE_APPLY, step, sizeof *step, sizeof *step, 0);
+  return done == 1 ? 0 : done;
+}
+
+static int64_t step(uint32_t code, uint64_t addr, uint64_t len, void *off) {
+  struct space_op op = {
+      .code = code, .fd = FD_NONE, .addr = addr, .len = len, .off = (uint64_t)off};
+  return apply(&op);
+}
+
+static int64_t map(uint64_t addr, uint64_t n_pages, uint32_t flags) {
+  struct space_op op = {.code = SPACE_MAP,
+                        .fd = FD_NONE,
+                        .prot = RW,
+                        .flags = ANON | flags,
+                        .addr = addr,
+                        .len = n_pages * PAGE};
+  int64_t result = apply(&op);
+  return result < 0 ? result : (int64_t)op.addr;
+}
+
+static bool counts_are(uint64_t n_grants, uint64_t n_pages) {
+  struct space_stat st = {0};
+  return step(SPACE_STAT, 0, 0, &st) == 0 && st.n_grants == n_grants &&
+         st.resident_pages == n_pages && st.private_pages == n_pages;
+}
+
+static bool reads_as(uint64_t addr, const unsigned char *want, size_t n) {
+  memset(back, 0x77, n);
+  return step(SPACE_READ, addr, n, back) == 0 && memcmp(back, want, n) == 0;
+}
+
+static void test_counts(void) {
+  struct space_stat st = {0};
+  for (size_t i = 0; i < sizeof bytes; i++) {
+    bytes[i] = (unsigned char)(i * 7 + (i >> 12));
+  }
+  ok(counts_are(0, 0), "a new space has nothing");
+  is(map(0x400000, 20, MAP_ABI_FIXED), 0x400000, "twenty pages");
+  ok(counts_are(1, 0), "are a grant and no page");
+  is(step(SPACE_WRITE, 0x401000, sizeof bytes, bytes), 0, "ten are written");
+  ok(counts_are(1, 10), "and counted");
+  ok(step(SPACE_STAT, 0, 0, &st) == 0 && st.table_pages == 4, "below four tables");
+  ok(reads_as(0x401000, bytes, sizeof bytes), "they hold what was written");
+  ok(reads_as(0x401003, bytes + 3, 2 * PAGE), "also from the middle of a page");
+  memset(bytes, 0, PAGE);
+  ok(reads_as(0x400000, bytes, PAGE) && counts_are(1, 10), "a page not touched reads as zero");
+  is(step(SPACE_UNMAP, 0x403000, 5 * PAGE, NULL), 0, "five go");
+  ok(counts_are(2, 5), "two grants and five pages are left");
+  is(step(SPACE_READ, 0x402000, 2 * PAGE, back), -EFAULT, "a hole cannot be read");
+  is(step(SPACE_STAT, 0, 0, (void *)8), -EFAULT, "counts cannot go to a wild address");
+  is(step(SPACE_UNMAP, 0x400000, 20 * PAGE, NULL), 0, "all go");
+  ok(counts_are(0, 0), "and nothing is left");
+}
+
+static void test_same(void) {
+  static const char name[] = "memory:/";
+  int64_t fd = sys_openat(FD_NS, name, sizeof name - 1, O_ABI_RDWR, 0);
+  for (size_t i = 0; i < sizeof bytes; i++) {
+    bytes[i] = (unsigned char)(i * 13 + (i >> 12));
+  }
+  ok(fd >= 0 && sys_pwrite((int)fd, bytes, sizeof bytes, 0) == sizeof bytes, "an object");
+  struct space_op file = {.code = SPACE_MAP,
+                          .fd = (int32_t)fd,
+                          .prot = PROT_ABI_READ,
+                          .flags = MAP_ABI_PRIVATE | MAP_ABI_FIXED,
+                          .addr = 0x10000000,
+                          .len = sizeof bytes};
+  is(apply(&file), 0, "is mapped");
+  sys_close((int)fd);
+  struct space_op same = {.code = SPACE_MAP_SAME,
+                          .fd = FD_NONE,
+                          .prot = RW,
+                          .flags = MAP_ABI_FIXED,
+                          .addr = 0x20000000,
+                          .len = 4 * PAGE,
+                          .off = 0x10002000};
+  is(apply(&same), 0, "a part of it is mapped again");
+  ok(reads_as(0x20000000, bytes + 2 * PAGE, 4 * PAGE), "and is the same");
+  is(step(SPACE_WRITE, 0x20000000, PAGE, bytes + 5 * PAGE), 0, "a write to it");
+  ok(reads_as(0x20000000, bytes + 5 * PAGE, PAGE), "is seen there");
+  ok(reads_as(0x10002000, bytes + 2 * PAGE, PAGE), "and nowhere else");
+  is(step(SPACE_UNMAP, 0x10000000, sizeof bytes, NULL), 0, "the first goes");
+  ok(reads_as(0x20001000, bytes + 3 * PAGE, 3 * PAGE), "the second stays");
+  same.addr = 0x30000000;
+  is(apply(&same), -EINVAL, "what is not mapped cannot be mapped again");
+  is(step(SPACE_UNMAP, 0x20000000, 4 * PAGE, NULL), 0, "the second goes");
+}
+
+static void test_ceiling(void) {
+  is(step(SPACE_CEILING, 0x50000000, 0, NULL), 0, "a ceiling");
+  is(map(0, 16, 0), 0x50000000 - 16 * PAGE, "a mapping goes right below");
+  is(map(0, 16, 0), 0x50000000 - 32 * PAGE, "the next one below that");
+  ok(counts_are(1, 0), "and both are one");
+  int64_t big = map(0, 0x50000000 / PAGE, 0);
+  ok(big >= 0x50000000, "what does not fit goes above");
+  is(step(SPACE_CEILING, 0x50000001, 0, NULL), -EINVAL, "a ceiling off a page");
+  is(step(SPACE_CEILING, 0, 0, NULL), -EINVAL, "a ceiling of nothing");
+  is(step(SPACE_CEILING, 0x800000000000, 0, NULL), -EINVAL, "a ceiling over user memory");
+}
+
+int main(void) {
+  space = sys_dup(FD_SELF, "addrspace/empty", 15, O_ABI_CLOEXEC);
+  if (space < 0) {
+    bail_out("no empty space");
+  }
+  test_counts();
+  test_same();
+  test_ceiling();
+  is(sys_close((int)space), 0, "the space goes");
+  return tap_done();
+}
