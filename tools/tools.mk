@@ -76,6 +76,10 @@ debug: ## boot and wait for gdb, which is started with the kernel's symbols
 	@$(MAKE) all $(B)/debug/kernel.elf >&2
 	@tools/debug.sh $(B)/debug/kernel.elf $(RUN_OPTIONS) --cmd "$$CMD" --bootargs "$$BOOTARGS"
 
+bochs: ## run CMD="prog args" under Bochs, which is stricter than QEMU and much slower
+	@$(MAKE) -s all $(B)/debug/kernel.elf >&2
+	@tools/bochs.py --kernel $(B)/debug/kernel.elf --smp $(or $(SMP),2) --cmd "$$CMD"
+
 iso: $(B)/cathode.iso ## a disc image for real machines and Bochs (Multiboot2, GRUB)
 
 $(B)/cathode.iso: $(B)/kernel.elf $(B)/initfs.img tools/iso/grub.cfg
