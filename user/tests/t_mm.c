@@ -88,7 +88,7 @@ static void test_sparse(void) {
 
 /* ---- side by side ---- */
 
-enum { N_THREADS = 3, SLOTS = 24, SLOT_PAGES = 3, STEPS = 500, FORK_EVERY = 100 };
+enum { N_THREADS = 3, SLOTS = 24, SLOT_PAGES = 3, STEPS = 300, FORK_EVERY = 60 };
 
 struct worker {
   pthread_t thread;
