@@ -70,14 +70,14 @@ static uint64_t *node_at(paddr_t pa) {
  * Nodes that no object has any more, linked by their records. They are freed in pieces, by whoever
  * has just let go of its locks, or by idle CPUs. */
 static struct spinlock doomed_lock = SPINLOCK(MEMOBJ);
-static uint32_t doomed = FRAME_NIL; /* [doomed_lock] */
+_Atomic uint32_t memobj_doomed = FRAME_NIL; /* [doomed_lock/r] */
 
 static void node_doom(paddr_t node, uint32_t level) {
   struct frame *f = frame_of(node);
   f->level = (uint8_t)level;
   spin_lock_second(&doomed_lock); /* perhaps below an object's: objects first, this last */
-  f->next = doomed;
-  doomed = (uint32_t)(node.v >> PAGE_SHIFT);
+  f->next = atomic_load_explicit(&memobj_doomed, memory_order_relaxed);
+  atomic_store_explicit(&memobj_doomed, (uint32_t)(node.v >> PAGE_SHIFT), memory_order_relaxed);
   spin_unlock(&doomed_lock);
 }
 
@@ -99,13 +99,14 @@ static void slots_drop(paddr_t node, uint32_t level, uint64_t from) {
 }
 
 bool memobj_reap(void) {
-  if (LIKELY(__atomic_load_n(&doomed, __ATOMIC_RELAXED) == FRAME_NIL)) {
+  if (LIKELY(atomic_load_explicit(&memobj_doomed, memory_order_relaxed) == FRAME_NIL)) {
     return false;
   }
   spin_lock(&doomed_lock);
-  uint32_t pfn = doomed;
+  uint32_t pfn = atomic_load_explicit(&memobj_doomed, memory_order_relaxed);
   if (pfn != FRAME_NIL) {
-    doomed = frame_of((paddr_t){(uint64_t)pfn << PAGE_SHIFT})->next;
+    uint32_t next = frame_of((paddr_t){(uint64_t)pfn << PAGE_SHIFT})->next;
+    atomic_store_explicit(&memobj_doomed, next, memory_order_relaxed);
   }
   spin_unlock(&doomed_lock);
   if (pfn == FRAME_NIL) {

@@ -123,6 +123,10 @@ struct space {
 void space_get(struct space *s);
 /* The last reference tears it down; the calling CPU leaves it first. */
 void space_put(struct space *s);
+/* Spaces that are being torn down, and how many have been: who finds no memory asks before and
+ * after. */
+extern _Atomic uint32_t space_n_ending;
+extern _Atomic uint64_t space_n_ended;
 
 /* Bytes of an object, with a reference on it. */
 struct object_ref {

@@ -68,16 +68,29 @@ void shootdown_leave(struct space *s);
 
 /* A gather that flushes the space's TLBs when it is full; and its end. */
 void gather_begin(struct ptree_gather *g, struct space *s);
-void gather_end(struct ptree_gather *g);
+void gather_end_slow(struct ptree_gather *g);
+static inline void gather_end(struct ptree_gather *g) {
+  if (UNLIKELY(ptree_gather_is_pending(g))) { /* most faults leave nothing behind */
+    gather_end_slow(g);
+  }
+}
 /* The end in two parts: a flush, under the locks; then, without, the tearing down of whole tables
  * that went, in pieces that each keep interrupts off for no longer than TEARDOWN_PIECE pages take.
  */
 #define TEARDOWN_PIECE 512u
 void gather_settle(struct ptree_gather *g);
-void gather_drain(struct ptree_gather *g);
 
 /* Frees a piece of what objects have left behind; false when there is nothing. No lock is held. */
 bool memobj_reap(void);
+extern _Atomic uint32_t memobj_doomed; /* FRAME_NIL: there is nothing */
+
+void gather_drain_slow(struct ptree_gather *g);
+static inline void gather_drain(struct ptree_gather *g) {
+  if (g->dead != FRAME_NIL ||
+      atomic_load_explicit(&memobj_doomed, memory_order_relaxed) != FRAME_NIL) {
+    gather_drain_slow(g);
+  }
+}
 
 /* Leaf bits for a grant's rights, without W for copy-on-write to decide. */
 uint64_t grant_leaf_bits(const struct grant *g);

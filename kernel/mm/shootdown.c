@@ -121,13 +121,13 @@ void gather_settle(struct ptree_gather *g) {
   }
 }
 
-void gather_end(struct ptree_gather *g) {
+void gather_end_slow(struct ptree_gather *g) {
   gather_settle(g);
   bool all = ptree_gather_drain(g, UINT32_MAX);
   kassert(all);
 }
 
-void gather_drain(struct ptree_gather *g) {
+void gather_drain_slow(struct ptree_gather *g) {
   while (!ptree_gather_drain(g, TEARDOWN_PIECE)) {
     sched_point();
   }

@@ -53,10 +53,14 @@ void space_get(struct space *s) {
   refcount_get(&s->refs);
 }
 
+_Atomic uint32_t space_n_ending;
+_Atomic uint64_t space_n_ended;
+
 void space_put(struct space *s) {
   if (!refcount_put(&s->refs)) {
     return;
   }
+  atomic_fetch_add(&space_n_ending, 1);
   if (arch_cpu_self()->space == &s->arch) {
     arch_space_enter(&arch_kernel_space);
   }
@@ -70,6 +74,8 @@ void space_put(struct space *s) {
   }
   frame_free(s->arch.root);
   kcache_free(&space_cache, s);
+  atomic_fetch_add(&space_n_ended, 1);
+  atomic_fetch_sub(&space_n_ending, 1);
 }
 
 /* ---- map and unmap, with the lock held ------------------------------------------------------ */

@@ -147,6 +147,28 @@ void context_get(struct context *c) {
   refcount_get(&c->refs);
 }
 
+/* The pointer changes under the group's lock, for context_space_get(). */
+static struct space *space_exchange(struct context *c, struct space *s) {
+  spin_lock(&c->group->lock);
+  struct space *old = c->space;
+  c->space = s;
+  spin_unlock(&c->group->lock);
+  return old;
+}
+
+struct space *context_space_get(struct context *c) {
+  spin_lock(&c->group->lock);
+  struct space *s = c->space;
+  if (s != NULL) {
+    space_get(s);
+  }
+  spin_unlock(&c->group->lock);
+  return s;
+}
+
+_Atomic uint32_t context_n_releasing;
+_Atomic uint64_t context_n_released;
+
 static void context_release_objects(struct context *c) {
   if (c->files != NULL) {
     filetable_put(c->files);
@@ -154,13 +176,16 @@ static void context_release_objects(struct context *c) {
   if (c->actions != NULL) {
     actions_put(c->actions);
   }
-  if (c->space != NULL) {
-    c->thread.space = NULL;
-    space_put(c->space);
-  }
   c->files = NULL;
   c->actions = NULL;
-  c->space = NULL;
+  c->thread.space = NULL;
+  atomic_fetch_add(&context_n_releasing, 1);
+  struct space *s = space_exchange(c, NULL);
+  if (s != NULL) {
+    space_put(s);
+  }
+  atomic_fetch_add(&context_n_released, 1);
+  atomic_fetch_sub(&context_n_releasing, 1);
 }
 
 void context_put(struct context *c) {
@@ -178,8 +203,7 @@ void context_put(struct context *c) {
 }
 
 void context_set_space(struct context *c, struct space *s) {
-  struct space *old = c->space;
-  c->space = s;
+  struct space *old = space_exchange(c, s);
   c->thread.space = &s->arch;
   if (c == context_current()) {
     arch_space_enter(&s->arch);

@@ -194,7 +194,7 @@ struct context {
   struct list group_node;       /* [GROUP] */
   uint32_t state;               /* [GROUP/r] enum proc_state */
   _Atomic bool claimed;         /* [a] while NEW: who works on what it holds, context_claim() */
-  struct space *space;          /* [o] or stopped */
+  struct space *space;          /* [GROUP/r] changed by its owner; others: context_space_get() */
   struct filetable *files;      /* [o] or stopped */
   struct actions *actions;      /* [o] or stopped */
   struct arch_user_regs regs;   /* where it starts, while NEW */
@@ -231,6 +231,8 @@ void context_unclaim(struct context *c);
 [[nodiscard]] enum abi_error context_start(struct context *c);
 void context_set_space(struct context *c,
                        struct space *s); /* takes over the reference; c is NEW or the caller */
+/* Its space, with a reference, or NULL. */
+struct space *context_space_get(struct context *c);
 /* The calling context leaves; EXIT_THREAD. */
 _Noreturn void context_exit(void);
 /* The safe point [P1]. */

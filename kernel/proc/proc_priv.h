@@ -2,6 +2,7 @@
 #ifndef CATHODE_PROC_PRIV_H
 #define CATHODE_PROC_PRIV_H
 
+#include "arch/upcall.h"
 #include "proc/proc.h"
 
 /* A process of its own for c, child of creator's (NULL: bootstrap). */
@@ -29,5 +30,15 @@ void futex_pi_init(void);
 void futex_pi_exit(struct context *c);
 /* It has let go of some: whoever waits for it looks again. */
 void futex_pi_leave(struct context *c);
+
+/* A page fault found no memory: tries again, and then somebody must go. Context: no lock held; may
+ * be preempted. Answers what the second try said; ABI_ENOMEM: the fault will come again, or the
+ * end. */
+enum abi_error oom_fault(struct context *c, const struct arch_fault *f);
+
+/* Contexts that are giving up their spaces just now, and how many have: memory that comes back
+ * soon, or has come. */
+extern _Atomic uint32_t context_n_releasing;
+extern _Atomic uint64_t context_n_released;
 
 #endif

@@ -289,9 +289,9 @@ bool upcall_page_fault(const struct arch_fault *f) {
   }
   if (f->user && e == ABI_ENOMEM) {
     inject_note("page fault");
-    log_printf("out of memory: process %u (%s) is killed\n", c->group->pid, c->group->name);
-    group_kill(c->group, SIGNAL_KILL);
-  } else if (f->user) {
+    e = oom_fault(c, f);
+  }
+  if (f->user && e != ABI_ENOMEM && e != OK) {
     force(SIGNAL_SEGV, f->present ? 2 : 1, f->addr);
   }
   return f->user;

@@ -88,7 +88,7 @@ static void test_sparse(void) {
 
 /* ---- side by side ---- */
 
-enum { N_THREADS = 3, SLOTS = 24, SLOT_PAGES = 3, STEPS = 1500, FORK_EVERY = 150 };
+enum { N_THREADS = 3, SLOTS = 24, SLOT_PAGES = 3, STEPS = 300, FORK_EVERY = 60 };
 
 struct worker {
   pthread_t thread;
@@ -231,7 +231,7 @@ static void test_side_by_side(void) {
 /* `round` is odd while the page is closed: from after mprotect or munmap has returned until before
  * the page is opened again. An access that succeeds within one odd round went through a translation
  * that should not exist any more. */
-enum { ROUNDS = 400, LOOKS = 50 };
+enum { ROUNDS = 100, LOOKS = 50 };
 
 static _Atomic unsigned round_now;
 static char *watched;

@@ -83,19 +83,21 @@ static void zero_avx(void *page) {
       : "memory", "cc");
 }
 
-#define COPY4(insn, reg, w)                                                                        \
-  insn " (%1), " reg "\n\t" insn " " reg ", (%0)\n\t" insn " " #w "(%1), " reg "\n\t" insn " " reg \
-       ", " #w "(%0)\n\t" insn " 2*" #w "(%1), " reg "\n\t" insn " " reg ", 2*" #w "(%0)\n\t" insn \
-       " 3*" #w "(%1), " reg "\n\t" insn " " reg ", 3*" #w "(%0)\n\t"
+#define COPY1(insn, reg, at) insn " " at "(%1), " reg "\n\t" insn " " reg ", " at "(%0)\n\t"
+#define COPY4(insn, reg, a, b, c, d)                                                               \
+  COPY1(insn, reg, a) COPY1(insn, reg, b) COPY1(insn, reg, c) COPY1(insn, reg, d)
+#define COPY8(insn, reg, w)                                                                        \
+  COPY4(insn, reg, "", #w, "2*" #w, "3*" #w)                                                       \
+  COPY4(insn, reg, "4*" #w, "5*" #w, "6*" #w, "7*" #w)
 
 static void copy_sse(void *dst, const void *src) {
   uint8_t saved[16] __attribute__((aligned(16)));
   const void *end = (const uint8_t *)src + PAGE_SIZE;
   __asm__ volatile(
       "movaps %%xmm0, (%3)\n"
-      "1:\t" COPY4(
+      "1:\t" COPY8(
           "movaps", "%%xmm0",
-          16) "addq $64, %0\n\taddq $64, %1\n\tcmpq %2, %1\n\tjne 1b\n\tmovaps (%3), %%xmm0"
+          16) "subq $-128, %0\n\tsubq $-128, %1\n\tcmpq %2, %1\n\tjne 1b\n\tmovaps (%3), %%xmm0"
       : "+r"(dst), "+r"(src)
       : "r"(end), "r"(saved)
       : "memory", "cc");
@@ -106,9 +108,9 @@ static void copy_avx(void *dst, const void *src) {
   const void *end = (const uint8_t *)src + PAGE_SIZE;
   __asm__ volatile(
       "vmovups %%ymm0, (%3)\n"
-      "1:\t" COPY4(
+      "1:\t" COPY8(
           "vmovaps", "%%ymm0",
-          32) "subq $-128, %0\n\tsubq $-128, %1\n\tcmpq %2, %1\n\tjne 1b\n\tvmovups (%3), %%ymm0"
+          32) "addq $256, %0\n\taddq $256, %1\n\tcmpq %2, %1\n\tjne 1b\n\tvmovups (%3), %%ymm0"
       : "+r"(dst), "+r"(src)
       : "r"(end), "r"(saved)
       : "memory", "cc");
