@@ -36,7 +36,7 @@
 /* ---- timers ------------------------------------------------------------------------------- */
 struct timer {
   struct wheel_timer wheel; /* first */
-  uint32_t cpu;             /* [WHEEL of cpu] whose wheel it is on */
+  struct cpu_sched *cs;     /* [WHEEL of cs] the CPU whose wheel it is on, or was last */
   /* Called on that CPU with its wheel locked, after the deadline; may unpark, may not sleep. */
   void (*fire)(struct timer *t);
 };
@@ -101,7 +101,7 @@ void sched_unpark(struct thread *t);
  * CPU has nothing else to do, t runs here as soon as the caller waits, past the queue (handoff). */
 void sched_unpark_handoff(struct thread *t);
 int64_t sched_yield(void); /* answers 0, so that the system call can end in it */
-void sched_preempt(void); /* somebody better waits, or the slice is over: ARCH_WORK_RESCHED */
+void sched_preempt(void);  /* somebody better waits, or the slice is over: ARCH_WORK_RESCHED */
 /* Leave for ever; t->reap() runs when the stack is no longer in use. */
 _Noreturn void sched_exit(void);
 /* Between bounded pieces of long work: lets interrupts in and better threads run. No lock held. */

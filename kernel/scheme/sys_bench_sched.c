@@ -10,8 +10,8 @@
 #include "scheme/sys_priv.h"
 
 #define NS_PER_S 1000000000ul
-#define SPREAD_NS (240 * NS_PER_S) /* deadlines: from 60 s to 300 s from now */
-#define STEP_NS 7368787ul          /* a prime, so that neighbours are far apart */
+#define SPREAD_NS (1ul << 38) /* deadlines: from 60 s to 335 s from now */
+#define STEP_NS 7368787ul     /* odd, so that no two of the first 2^38 are the same */
 
 /* ---- waking ------------------------------------------------------------------------------- */
 
@@ -82,7 +82,7 @@ static void timer_nothing(struct timer *t) {
 }
 
 static uint64_t deadline_of(uint64_t from, uint64_t i) {
-  return from + 60 * NS_PER_S + i * STEP_NS % SPREAD_NS;
+  return from + 60 * NS_PER_S + (i * STEP_NS & (SPREAD_NS - 1));
 }
 
 static void timers_disarm(struct timer_page *p) {
