@@ -307,7 +307,7 @@ void sched_init(void) {
     spin_init(&cs->wheel_lock, RANK_WHEEL);
     runq_init(&cs->rq);
     wheel_init(&cs->wheel, 0);
-    cs->armed = cs->slice_end = cs->handoff_end = NEVER;
+    cs->armed = cs->wheel_ns = cs->slice_end = cs->handoff_end = NEVER;
     cs->id = i;
     cs->idle = &cs->idle_thread;
   }

@@ -36,7 +36,7 @@
 /* ---- timers ------------------------------------------------------------------------------- */
 struct timer {
   struct wheel_timer wheel; /* first */
-  uint32_t cpu;             /* [WHEEL of cpu] whose wheel it is on */
+  struct cpu_sched *cs;     /* [WHEEL of cs] the CPU whose wheel it is on, or was last */
   /* Called on that CPU with its wheel locked, after the deadline; may unpark, may not sleep. */
   void (*fire)(struct timer *t);
 };

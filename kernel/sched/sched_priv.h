@@ -30,6 +30,7 @@ struct cpu_sched {
   uint64_t slice_end;     /* [o] TSC: current's slice ends; NEVER: nobody waits */
   uint64_t handoff_end;   /* [o] TSC: handoff has waited long enough; NEVER */
   uint64_t armed;         /* [o] TSC that the hardware timer is set to */
+  uint64_t wheel_ns;      /* [o] it is set to this time or earlier, for the wheel */
   uint64_t expired_since; /* [RUNQ] TSC: somebody has waited for the next round since */
   uint64_t balance_at;    /* [o] TSC */
   struct {

@@ -6,22 +6,26 @@
 void timer_init(struct timer *t, void (*fire)(struct timer *)) {
   wheel_timer_init(&t->wheel);
   t->fire = fire;
-  t->cpu = 0;
+  t->cs = &cpu_scheds[0];
 }
 
 void timer_arm(struct timer *t, uint64_t deadline_ns) {
   struct cpu_sched *cs = sched_self();
   lock_debug_narrow(true);
   spin_lock(&cs->wheel_lock);
-  t->cpu = cs->id;
+  t->cs = cs;
   wheel_add(&cs->wheel, &t->wheel, deadline_ns);
   spin_unlock(&cs->wheel_lock);
   lock_debug_narrow(false);
-  timer_program(cs, clock_to_tsc(deadline_ns));
+  /* Not later than what another timer has had it set to: spares the conversion. */
+  if (deadline_ns < cs->wheel_ns) {
+    cs->wheel_ns = deadline_ns;
+    timer_program(cs, clock_to_tsc(deadline_ns));
+  }
 }
 
 bool timer_cancel(struct timer *t) {
-  struct cpu_sched *cs = &cpu_scheds[t->cpu];
+  struct cpu_sched *cs = t->cs;
   lock_debug_narrow(true);
   spin_lock(&cs->wheel_lock);
   bool pending = wheel_cancel(&cs->wheel, &t->wheel);
@@ -74,6 +78,7 @@ void upcall_timer(void) {
   trace(TRACE_TIMER, 0, 0);
   cs->armed = NEVER;
   uint64_t next = timer_run(cs, clock_from_tsc(now));
+  cs->wheel_ns = next; /* set below */
   if (now >= cs->handoff_end) {
     handoff_end(cs);
   }

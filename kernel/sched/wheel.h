@@ -14,11 +14,13 @@
  * So all timers of a level are due before those of the next, and those of a slot before those of
  * the next slot: the first set bit of the lowest level in use names the slot with the earliest
  * timer. Each slot keeps its earliest deadline, and its timers move down ("cascade") only when that
- * has come. Locks: none, the owner provides them. Limits: 14 KiB a wheel. */
+ * has come. Locks: none, the owner provides them. Limits: 14 KiB a wheel. What runs at each arm and
+ * cancel is here, for inlining. */
 #ifndef CATHODE_SCHED_WHEEL_H
 #define CATHODE_SCHED_WHEEL_H
 
 #include "lib/bits.h"
+#include "lib/kassert.h"
 #include "lib/list.h"
 
 #define WHEEL_TICK_SHIFT 10 /* a tick is 2^10 ns */
@@ -29,24 +31,29 @@
 struct wheel_timer {
   struct list node;
   uint64_t deadline_ns;
-  uint8_t level; /* WHEEL_EXPIRED on the list of wheel_advance */
-  uint8_t slot;
+  uint16_t place;   /* level << 6 | slot, or WHEEL_EXPIRED: on the list of wheel_advance */
   uint8_t spare[6]; /* for the owner */
 };
 
-#define WHEEL_EXPIRED 0xff
+#define WHEEL_EXPIRED 0xffff
+#define WHEEL_PLACES (WHEEL_LEVELS * WHEEL_SLOTS)
 
 /* [W1] A slot's bit is set iff its list is not empty, a level's bit iff it has such a slot.
  * [W2] A timer sits where the rule above puts it; one that was late when added, where a deadline in
  *      the wheel's tick would have put it.
- * [W3] min_ns of a slot is no later than any deadline in it. A cancel may leave it too early. */
+ * [W3] min_ns of a slot is no later than any deadline in it, UINT64_MAX when it is empty. A cancel
+ *      may leave it too early. */
+struct wheel_slot {
+  struct list timers;
+  uint64_t min_ns;
+};
+
 struct wheel {
-  uint64_t tick;                              /* positions are relative to this; may lag */
-  uint32_t levels;                            /* bit: the level has timers */
-  uint32_t n;                                 /* [W4] the number of timers */
-  uint64_t slots[WHEEL_LEVELS];               /* bit: the slot has timers */
-  uint64_t min_ns[WHEEL_LEVELS][WHEEL_SLOTS]; /* of slots with timers */
-  struct list timers[WHEEL_LEVELS][WHEEL_SLOTS];
+  uint64_t tick;                /* positions are relative to this; may lag */
+  uint32_t levels;              /* bit: the level has timers */
+  uint32_t n;                   /* [W4] the number of timers */
+  uint64_t slots[WHEEL_LEVELS]; /* bit: the slot has timers */
+  struct wheel_slot at[WHEEL_PLACES];
 };
 
 /* An empty wheel. */
@@ -62,12 +69,69 @@ static inline bool wheel_is_pending(const struct wheel_timer *t) {
   return list_is_linked(&t->node);
 }
 
+#define WHEEL_BIT(i) (UINT64_C(1) << (i))
+
+static inline uint64_t wheel_tick_of(uint64_t ns) {
+  return ns >> WHEEL_TICK_SHIFT;
+}
+
+static inline unsigned wheel_digit(uint64_t tick, unsigned level) {
+  return (tick >> (level * WHEEL_DIGIT_BITS)) & (WHEEL_SLOTS - 1);
+}
+
+/* The level of a tick that is not before the wheel's: its highest differing digit. */
+static inline unsigned wheel_level(const struct wheel *w, uint64_t tick) {
+  return bit_last((tick ^ w->tick) | 1) / WHEEL_DIGIT_BITS;
+}
+
+/* Links an unlinked timer by its deadline. */
+static inline void wheel_link(struct wheel *w, struct wheel_timer *t) {
+  uint64_t deadline_ns = t->deadline_ns, tick = MAX(wheel_tick_of(deadline_ns), w->tick);
+  unsigned level = wheel_level(w, tick), slot = wheel_digit(tick, level);
+  unsigned place = level << WHEEL_DIGIT_BITS | slot;
+  struct wheel_slot *at = &w->at[place];
+  t->place = (uint16_t)place;
+  if (deadline_ns < at->min_ns) {
+    at->min_ns = deadline_ns;
+  }
+  w->slots[level] |= WHEEL_BIT(slot);
+  w->levels |= 1u << level;
+  list_push_back(&at->timers, &t->node);
+}
+
+/* After the last timer of a slot has gone. */
+static inline void wheel_slot_clear(struct wheel *w, unsigned level, unsigned slot) {
+  w->at[level << WHEEL_DIGIT_BITS | slot].min_ns = UINT64_MAX;
+  w->slots[level] &= ~WHEEL_BIT(slot);
+  if (w->slots[level] == 0) {
+    w->levels &= ~(1u << level);
+  }
+}
+
 /* Makes a timer that is not pending due at `deadline_ns`; one in the past is due at once. O(1). */
-void wheel_add(struct wheel *w, struct wheel_timer *t, uint64_t deadline_ns);
+static inline void wheel_add(struct wheel *w, struct wheel_timer *t, uint64_t deadline_ns) {
+  kassert_debug(!wheel_is_pending(t));
+  w->n++;
+  t->deadline_ns = deadline_ns;
+  wheel_link(w, t);
+}
 
 /* Answers whether the timer was pending; it is not afterwards. One that has expired but is still on
  * the list of wheel_advance is taken off it. O(1). */
-bool wheel_cancel(struct wheel *w, struct wheel_timer *t);
+static inline bool wheel_cancel(struct wheel *w, struct wheel_timer *t) {
+  if (!wheel_is_pending(t)) {
+    return false;
+  }
+  bool last = t->node.prev == t->node.next; /* only the head is left */
+  list_remove(&t->node);
+  if (t->place != WHEEL_EXPIRED) {
+    w->n--;
+    if (last) {
+      wheel_slot_clear(w, t->place >> WHEEL_DIGIT_BITS, t->place & (WHEEL_SLOTS - 1));
+    }
+  }
+  return true;
+}
 
 /* When wheel_advance must run next: the earliest deadline, or the earlier one of a timer that has
  * been cancelled since; UINT64_MAX when the wheel is empty. O(1). */
@@ -76,7 +140,7 @@ static inline uint64_t wheel_next(const struct wheel *w) {
     return UINT64_MAX;
   }
   unsigned level = bit_first(w->levels);
-  return w->min_ns[level][bit_first(w->slots[level])];
+  return w->at[level << WHEEL_DIGIT_BITS | bit_first(w->slots[level])].min_ns;
 }
 
 /* Appends the timers with deadline <= now_ns to `expired` (an initialised list), earlier ticks

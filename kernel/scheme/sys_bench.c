@@ -1,6 +1,6 @@
-/* sys:bench/NAME: what the machine's own operations cost. Opening a file measures; its text is one
- * line a sample: `iterations cycles`. The samples are taken on the calling CPU with interrupts
- * disabled. */
+/* sys:bench/NAME: what the machine's own operations cost, and the scheduler's (sys_bench_sched.c).
+ * Opening a file measures; its text is one line a sample: `iterations cycles`. The samples are
+ * taken on the calling CPU with interrupts disabled, by one thread at a time: others get EBUSY. */
 #include "lib/fmt.h"
 #include "scheme/sys_priv.h"
 
@@ -52,15 +52,23 @@ static uint64_t bench_ipi(uint32_t n) {
 
 static const struct {
   const char *name;
-  uint64_t (*run)(uint32_t iterations);
+  uint64_t (*run)(uint32_t iterations); /* answers ticks, 0: it failed */
+  uint32_t crowd;                       /* so many timers are armed meanwhile */
 } benches[] = {
-    {"int", arch_bench_int},
-    {"cr3", arch_bench_cr3},
-    {"invlpg", arch_bench_invlpg},
-    {"pagefault", bench_pagefault},
-    {"zero4k", bench_zero},
-    {"copy4k", bench_copy},
-    {"ipi", bench_ipi},
+    {"int", arch_bench_int, 0},
+    {"cr3", arch_bench_cr3, 0},
+    {"invlpg", arch_bench_invlpg, 0},
+    {"pagefault", bench_pagefault, 0},
+    {"zero4k", bench_zero, 0},
+    {"copy4k", bench_copy, 0},
+    {"ipi", bench_ipi, 0},
+    {"wake", bench_wake, 0},
+    {"timer", bench_timer, 0},
+    {"timer-10", bench_timer, 10},
+    {"timer-100", bench_timer, 100},
+    {"timer-1000", bench_timer, 1000},
+    {"timer-10000", bench_timer, 10000},
+    {"timer-100000", bench_timer, 100000},
 };
 #define ROUTINES ARRAY_LEN(benches) /* the number of the file that names the page routines */
 
@@ -73,6 +81,26 @@ bool sys_bench_resolve(const char *rest, size_t len, uint32_t *arg) {
   return name_is(rest, len, "routines");
 }
 
+static int64_t samples_take(uint32_t which, char *out, size_t cap) {
+  size_t n = 0;
+  uint64_t ticks = benches[which].run(ITERATIONS); /* to warm up */
+  for (uint32_t i = 0; ticks != 0 && i < SAMPLES && n < cap; i++) {
+    ticks = benches[which].run(ITERATIONS);
+    n += fmt_snprintf(out + n, cap - n, "%u %lu\n", ITERATIONS, ticks);
+  }
+  return ticks != 0 ? (int64_t)MIN(n, cap) : -ABI_ENOMEM;
+}
+
+static int64_t bench_measure(uint32_t which, char *out, size_t cap) {
+  if (scratch_page(0) == NULL || scratch_page(1) == NULL ||
+      !bench_crowd_arm(benches[which].crowd)) {
+    return -ABI_ENOMEM;
+  }
+  int64_t n = samples_take(which, out, cap);
+  bench_crowd_disarm();
+  return n;
+}
+
 int64_t sys_bench_read(uint32_t arg, char *out, size_t cap) {
   if (arg == ROUTINES) {
     const char *zero, *copy;
@@ -82,13 +110,11 @@ int64_t sys_bench_read(uint32_t arg, char *out, size_t cap) {
   if (benches[arg].run == bench_ipi && bit_count(sched_online_mask()) < 2) {
     return -ABI_ENODEV;
   }
-  if (scratch_page(0) == NULL || scratch_page(1) == NULL) {
-    return -ABI_ENOMEM;
+  static _Atomic bool busy;
+  if (atomic_exchange(&busy, true)) {
+    return -ABI_EBUSY;
   }
-  size_t n = 0;
-  uint64_t warm = benches[arg].run(ITERATIONS);
-  for (uint32_t i = 0; warm != 0 && i < SAMPLES && n < cap; i++) {
-    n += fmt_snprintf(out + n, cap - n, "%u %lu\n", ITERATIONS, benches[arg].run(ITERATIONS));
-  }
-  return (int64_t)MIN(n, cap);
+  int64_t n = bench_measure(arg, out, cap);
+  atomic_store(&busy, false);
+  return n;
 }

@@ -34,4 +34,11 @@ int64_t sys_trace_stream_open(uint32_t arg, uint32_t flags, struct file **out);
 bool sys_bench_resolve(const char *rest, size_t len, uint32_t *arg);
 int64_t sys_bench_read(uint32_t arg, char *out, size_t cap);
 
+/* sys_bench_sched.c: ticks of so many operations; 0 when out of memory. */
+uint64_t bench_wake(uint32_t n);
+uint64_t bench_timer(uint32_t n);
+/* So many timers on this CPU's wheel, until disarmed; false when out of memory. */
+bool bench_crowd_arm(uint32_t n);
+void bench_crowd_disarm(void);
+
 #endif
