@@ -508,10 +508,10 @@ static void lines_print(const char *path) {
   }
 }
 
-static void trace_freeze(void) {
+static void trace_mask_set(const char *mask) {
   int fd = open("sys:/trace/mask", O_WRONLY | O_CLOEXEC);
-  if (fd < 0 || write(fd, "0x0", 3) != 3) {
-    diag("the trace cannot be stopped");
+  if (fd < 0 || write(fd, mask, strlen(mask)) != (ssize_t)strlen(mask)) {
+    diag("the trace's mask cannot be set");
   }
   close(fd);
 }
@@ -571,7 +571,7 @@ static void *watchdog(void *arg) {
       n_done += done;
       if (!done && now - moved[i] > most) {
         if (n_stuck++ == 0) {
-          trace_freeze();
+          trace_mask_set("0x0");
         }
         worker_print(&workers[i], (now - moved[i]) / 1000000);
       }
@@ -734,8 +734,9 @@ static int stuck_main(void *arg) {
 }
 
 static void watchdog_prove(void) {
-  static char text[1 << 19];
+  static char text[1 << 19], mask[32];
   int fds[2], status = -1;
+  mask[file_read("sys:/trace/mask", mask, sizeof mask - 1)] = '\0';
   if (pipe(fds) != 0) {
     bail_out("pipe");
   }
@@ -750,6 +751,7 @@ static void watchdog_prove(void) {
     n += (size_t)got;
   }
   close(fds[0]);
+  trace_mask_set(mask); /* the watchdog has stopped the trace */
   ok(waitpid(pid, &status, 0) == pid && status == STUCK_STATUS << 8 &&
          strstr(text, "stuck: stuck on purpose") && strstr(text, "SWITCH thread") &&
          strstr(text, "not ok"),
