@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/counter.h"
 #include "base/panic.h"
+#include "base/stress.h"
 #include "base/trace.h"
 #include "lib/string.h"
 #include "mm/mm.h"
@@ -37,6 +38,8 @@ static const struct bootarg bootarg_table[] = {
     {"fail.alloc", BOOTARG_U64, &fail_alloc_at, 0, UINT64_MAX, NULL,
      "make this allocation after boot fail"},
     {"fail.every", BOOTARG_BOOL, &fail_alloc_every, 0, 1, NULL, "and all that follow"},
+    {"stress", BOOTARG_U64, &stress_seed, 0, UINT64_MAX, NULL,
+     "delays and preemptions after unlocks, by this seed (debug build)"},
 #define SCHED_PARAM(name, unit, initial, least, most, text)                                        \
   {"sched." #name, BOOTARG_U64, &sched_values[SCHED_PARAM_##name], least, most, NULL, text},
 #include "abi/sched_params.def"
@@ -125,6 +128,7 @@ static void bootstrap_start(void) {
   log_record("boot ok");
   log_printf("bootstrap starts %lu us after boot\n", clock_now() / 1000);
   fail_alloc_arm();
+  stress_arm();
   enum abi_error e = context_start(c);
   kassert(e == OK);
 }

@@ -5,11 +5,12 @@
  * just that [B1]. Nothing sleeps with a spinlock held [B2]. Ticket locks: first come, first served.
  *
  * In debug builds every CPU remembers what it holds, and a lock taken against lock_ranks.def
- * panics. */
+ * panics. There, stress.h may have its turn after a spin_unlock(). */
 #ifndef CATHODE_BASE_LOCK_H
 #define CATHODE_BASE_LOCK_H
 
 #include "arch/arch.h"
+#include "base/stress.h"
 #include "lib/bits.h"
 
 #ifdef __clang__
@@ -98,6 +99,9 @@ static inline void spin_unlock(struct spinlock *l) RELEASES(l) NO_LOCK_CHECK {
   }
   uint16_t serving = atomic_load_explicit(&l->serving, memory_order_relaxed);
   atomic_store_explicit(&l->serving, (uint16_t)(serving + 1), memory_order_release);
+  if (CATHODE_DEBUG && UNLIKELY(stress_armed)) {
+    stress_unlocked();
+  }
 }
 
 static inline void rw_init(struct rwlock *l, enum lock_rank rank) {

@@ -65,10 +65,14 @@ static inline uint64_t share_credit_after_sleep(const struct share_rules *r, uin
   return slept >= most || credit + slept >= most ? most : credit + slept;
 }
 
-/* The timeshare priority: nice 0 without credit is 40 below the best timeshare one. */
+/* The timeshare priority: nice 0 without credit is 40 below the best timeshare one. Credit may be
+ * from before a change of the rules, more than they now allow, and of the rules one word may be new
+ * and the next old: the bonus is bounded here, whatever they say [H2]. */
 static inline uint8_t share_prio(const struct share_rules *r, int32_t nice, uint64_t credit) {
-  uint32_t bonus = (uint32_t)((credit * r->levels_per_credit) >> 32);
-  return (uint8_t)(RUNQ_FIRST_TIMESHARE + SHARE_BONUS_MOST + (uint32_t)(nice - NICE_LEAST) - bonus);
+  uint64_t most = r->credit_most;
+  uint64_t bonus = (MIN(credit, most) * r->levels_per_credit) >> 32;
+  return (uint8_t)(RUNQ_FIRST_TIMESHARE + SHARE_BONUS_MOST + (uint32_t)(nice - NICE_LEAST) -
+                   (uint32_t)MIN(bonus, (uint64_t)SHARE_BONUS_MOST));
 }
 
 _Static_assert(RUNQ_FIRST_TIMESHARE + SHARE_BONUS_MOST + NICE_COUNT <= RUNQ_PRIOS,

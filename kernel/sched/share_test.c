@@ -101,13 +101,28 @@ static bool credit_comes_and_goes(void) {
   return ok && share_credit_after_run(&rules, SLEEP, SLEEP) == 0;
 }
 
+/* Parameters change while threads have credit, and a reader sees some words of before [H2]. */
+static bool prio_survives_change(void) {
+  bool ok = true;
+  for (int i = 0; i < 20000; i++) {
+    uint64_t sleep = 1 + rng_below(&rng, SLEEP), credit = rng_below(&rng, SLEEP);
+    share_rules_set(&rules, SLICE, SLICE_MIN, rng_below(&rng, SHARE_BONUS_MOST + 1), sleep, 400);
+    rules.credit_most = rng_one_in(&rng, 2) ? SLEEP : sleep;
+    int nice = NICE_LEAST + (int)rng_below(&rng, NICE_COUNT);
+    uint32_t plain = share_prio(&rules, nice, 0), now = share_prio(&rules, nice, credit);
+    ok = ok && now >= RUNQ_FIRST_TIMESHARE && now <= plain && plain < RUNQ_PRIOS;
+  }
+  return ok;
+}
+
 int main(int argc, char **argv) {
   rng_seed(&rng, tap_seed(argc, argv));
-  tap_plan(5);
+  tap_plan(6);
   tap_ok(quanta_by_weight(), "each step of nice is a factor of 1.25");
   tap_ok(shares_of_any_mix(), "300 random mixes of hogs share by weight to within a twentieth");
   tap_ok(debt_is_bounded(), "a debt is paid, and forgiven beyond its bound [H1]");
   tap_ok(prio_within_limits(), "every nice value with every bonus is a timeshare priority");
   tap_ok(credit_comes_and_goes(), "credit is earned by sleep, spent by running, bounded");
+  tap_ok(prio_survives_change(), "credit of older rules gives no priority that there is not [H2]");
   return tap_done();
 }

@@ -34,7 +34,8 @@ struct posix_thread {
   uint64_t scratch_rax, scratch_rcx; /* the trampoline's */
   uint64_t alt_base, alt_size;       /* sigaltstack(), size 0: none */
   uint64_t wait_set;  /* signals that sigtimedwait() takes, 0 while it does not run */
-  uint64_t wait_mask; /* what is blocked again as soon as one has come */
+  uint64_t wait_mask; /* what was blocked before */
+  uint64_t wait_over; /* what stays blocked since one has come, until sigtimedwait() ends */
   uint32_t wait_signal;
   uint64_t wait_info[16]; /* siginfo_t of the one that came */
   uint32_t in_point;      /* inside a cancellation point */

@@ -117,7 +117,7 @@ static int64_t wait_signal(uint64_t set, uint64_t deadline) {
   uint64_t old = posix_mask_swap(self->control.blocked & ~set);
   int64_t result = rt_block(&self->handled, SYS_NR_sleep, deadline, 0, 0, 0, 0, 0);
   (void)posix_mask_swap(old);
-  self->wait_set = 0;
+  self->wait_set = self->wait_over = 0;
   if (self->wait_signal != 0) {
     return self->wait_signal;
   }

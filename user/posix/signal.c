@@ -271,13 +271,15 @@ static void signal_handle(struct posix_thread *self, const struct delivery *d, u
   handler_run(d, &action, uc);
 }
 
-/* sigtimedwait() is in progress for this signal: it is the handler. */
-static bool signal_waited(struct posix_thread *self, const struct delivery *d, ucontext_t *uc) {
+/* sigtimedwait() is in progress for this signal: it is the handler. The next of the set is to stay
+ * pending, also when we have interrupted a handler, whose end will bring back the mask of the wait:
+ * see the end of signal_deliver(). */
+static bool signal_waited(struct posix_thread *self, const struct delivery *d) {
   if (!(self->wait_set & signal_bit(d->sig))) {
     return false;
   }
+  self->wait_over = self->wait_set & self->wait_mask;
   self->wait_set = 0;
-  uc->uc_sigmask.__bits[0] = self->wait_mask; /* the next of the set is not for a handler */
   self->wait_signal = d->sig;
   siginfo_t info = delivery_info(d);
   memcpy(self->wait_info, &info, sizeof(info));
@@ -308,10 +310,10 @@ void signal_deliver(ucontext_t *uc) {
   }
   if ((PROBED & signal_bit(d.sig)) && rip_in(regs[REG_RIP], rt_probe_begin, rt_probe_end)) {
     regs[REG_RIP] = (greg_t)(uint64_t)rt_probe_fault;
-  } else if (!signal_waited(self, &d, uc)) {
+  } else if (!signal_waited(self, &d)) {
     signal_handle(self, &d, uc);
   }
-  control->blocked = uc->uc_sigmask.__bits[0];
+  control->blocked = uc->uc_sigmask.__bits[0] | self->wait_over;
   *(volatile uint32_t *)&control->inhibit = self->guards != 0;
   posix_unblocked();
 }
