@@ -10,6 +10,8 @@
 #include "mm/mm_priv.h"
 #include "sched/sched.h"
 
+#define LARGE_LEAST (2ul << 20) /* bytes: a mapping with page tables of its own */
+
 static struct kcache space_cache = KCACHE_OF(struct space, "space");
 
 /* ---- life --------------------------------------------------------------------------------- */
@@ -115,9 +117,13 @@ static enum abi_error unmap_locked(struct space *s, uint64_t start, uint64_t end
   return OK;
 }
 
+/* Large mappings keep out of the GiB that has the top of the stack: their page tables would fill
+ * the directory that every fork copies. */
 bool space_hole(struct space *s, uint64_t len, uint64_t *start) {
   struct gtree *t = &s->grants->tree;
-  return gtree_hole_below(t, len, ABI_USER_BASE, s->ceiling, start) ||
+  uint64_t apart = ALIGN_DOWN(s->ceiling - 1, 1ul << 30);
+  return (len >= LARGE_LEAST && gtree_hole_below(t, len, ABI_USER_BASE, apart, start)) ||
+         gtree_hole_below(t, len, ABI_USER_BASE, s->ceiling, start) ||
          gtree_hole_below(t, len, s->ceiling, ABI_USER_END, start);
 }
 
