@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs a command in Cathode under Bochs, a stricter and much slower machine than QEMU's emulation: it
+"""Runs a command in Cathode under Bochs, a stricter, much slower machine than QEMU's emulation: it
 has x2APIC, the TSC-deadline timer and PCID, and a TLB that keeps what hardware may keep.
 
 usage: bochs.py [--kernel ELF] [--smp N] [--model NAME] [--timeout S] --cmd "prog args"
@@ -8,7 +8,7 @@ The command's stdout and exit status are ours, as with run.py; everything else g
 Bochs, its BIOS and GRUB come from the packages bochs, bochsbios, vgabios, grub-pc-bin and
 xorriso.
 
-exit status, when it is not the command's: 124 hang, 125 kernel panic, 126 Bochs failed or is missing
+exit status, when not the command's: 124 hang, 125 kernel panic, 126 Bochs failed or is missing
 """
 
 import argparse
