@@ -65,6 +65,8 @@ def arguments():
     add("--accel", choices=("auto", "kvm", "tcg"), default="auto")
     add("--cpu", default="", help="QEMU CPU model instead of the proved one")
     add("--icount", action="store_true", help="count guest instructions: one per nanosecond")
+    add("--icount-shift", type=int, default=0, metavar="N",
+        help="with --icount, an instruction lasts 2^N ns: more guest time in the same while")
     add("--bootargs", default="", help="kernel arguments, name=value words")
     add("--sched", default="", metavar="FILE", help="scheduler settings, lines of name=value")
     add("--timeout", type=float, default=None,
@@ -132,7 +134,7 @@ def config_make(args, scratch):
     boots = not (args.machine or args.probe)
     image = image_choose(args, scratch) if boots else None
     config = vm.Config(args.kernel, image, append.strip(), kind, cpu, args.smp, args.mem,
-                       args.icount, timeout, args.gdb, args.iso)
+                       args.icount, timeout, args.gdb, args.iso, args.icount_shift)
     for path in filter(None, (args.iso or args.kernel, image)):
         if boots and not os.path.exists(path):
             raise RunError(f"{path} does not exist; `make` builds it")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """make test: every check, the guest's tests on this machine's Linux, then inside the guest at 1, 2
-and 4 CPUs, how late its sleeps and timers are when the guest counts instructions as nanoseconds,
-and ordinary programs compiled with cathode-cc.
+and 4 CPUs, how late its sleeps and timers are and who gets how much of a CPU when the guest counts
+instructions as time, and ordinary programs compiled with cathode-cc.
 
 Each boot runs one command under emulation, which prints TAP on stdout: a plan, `ok` and `not ok`
 lines, `# SKIP reason` where a test cannot run. A boot fails as a whole when the runner says so
@@ -151,6 +151,8 @@ def main():
     if not args.no_check:
         suites.append(("sleeps and timers, counted in instructions",
                        boot_command(args, 1, "/bin/accuracy", "--icount")))
+        suites.append(("shares, latency and ticks, counted in instructions",
+                       boot_command(args, 1, "/bin/fairness", "--icount", "--icount-shift", "2")))
         suites = [(name, [sys.executable, program]) for name, program in SUITES] + suites
     for name, command in suites:
         started = time.monotonic()

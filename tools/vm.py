@@ -37,10 +37,12 @@ class Config:
     """What to boot, on what. `accel` is "kvm" or "tcg", decided by the caller."""
 
     def __init__(self, kernel, initrd=None, append="", accel="tcg", cpu=None, smp=1, mem="512",
-                 icount=False, timeout=None, gdb=False, iso=None):
+                 icount=False, timeout=None, gdb=False, iso=None,
+                 icount_shift=0):
         self.kernel, self.initrd, self.append = kernel, initrd, append
         self.accel, self.cpu, self.smp, self.mem = accel, cpu or "max", smp, mem
         self.icount, self.timeout, self.gdb, self.iso = icount, timeout, gdb, iso
+        self.icount_shift = icount_shift
 
 
 class Outcome:
@@ -52,7 +54,7 @@ class Outcome:
 
 def accel_arguments(config):
     if config.icount:
-        return ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off"]
+        return ["-accel", "tcg,thread=single", "-icount", f"shift={config.icount_shift},sleep=off"]
     if config.accel == "kvm":
         return ["-accel", "kvm"]
     return ["-accel", "tcg,thread=multi" if config.smp > 1 else "tcg"]

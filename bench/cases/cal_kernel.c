@@ -1,5 +1,5 @@
 /* The floor of the kernel: what the processor charges for the steps of which everything else is
- * made.
+ * made, and two steps of the scheduler that no program can take by themselves.
  *
  * Only the kernel can execute them by themselves. A read of sys:/bench/NAME makes it measure, and
  * answers lines of `iterations ticks`; each line is a sample. A kernel without such a file has no
@@ -80,3 +80,45 @@ KERNEL_CASE(invlpg, "dropping one page from the TLB (INVLPG)")
 KERNEL_CASE(ipi, "an interrupt sent to another processor and its acknowledgement seen here")
 KERNEL_CASE(zero4k, "zeroing 4 KiB by the routine that the kernel has chosen")
 KERNEL_CASE(copy4k, "copying 4 KiB by the routine that the kernel has chosen")
+
+static bool wake_setup(struct run *run) {
+  return reading_setup(run, "wake");
+}
+
+const struct bench_case case_sched_wake = {
+    .name = "sched.wake",
+    .op = "waking a thread that sleeps, on this CPU, by the kernel, without the switch to it",
+    .setup = wake_setup,
+    .measure = reading_measure,
+    .counts_itself = true,
+};
+
+static bool timer_setup(struct run *run) {
+  return reading_setup(run, "timer");
+}
+
+const struct bench_case case_timer_arm_cancel = {
+    .name = "timer.arm_cancel",
+    .op = "arming a timer and cancelling it, by the kernel, no other armed but the system's",
+    .setup = timer_setup,
+    .measure = reading_measure,
+    .counts_itself = true,
+};
+
+static bool timer_crowd_setup(struct run *run) {
+  char name[32];
+  snprintf(name, sizeof(name), "timer-%" PRIu64, run->param);
+  return reading_setup(run, name);
+}
+
+static const uint64_t crowds[] = {10, 100, 1000, 10000, 100000, 0};
+
+const struct bench_case case_timer_arm_crowd = {
+    .name = "timer.arm_crowd",
+    .op = "arming a timer and cancelling it, by the kernel, beside so many that are armed",
+    .setup = timer_crowd_setup,
+    .measure = reading_measure,
+    .param_name = "armed",
+    .params = crowds,
+    .counts_itself = true,
+};

@@ -100,12 +100,13 @@ static inline void push_expired(struct cpu_sched *cs, struct thread *t, uint64_t
   runq_push_expired(&cs->rq, &t->rq, t->prio);
 }
 
-/* Charge the running thread. Time that nobody else wanted is free. */
+/* Charge the running thread. Time that nobody else wanted is free, and FIFO has no quantum: it must
+ * not leave debts to what it becomes, or to the threads that it makes. */
 static inline void account(struct cpu_sched *cs, struct thread *t, uint64_t now) HOLDS(&cs->lock) {
   uint64_t ran = now - t->since;
   t->since = now;
   t->run += ran;
-  t->left -= cs->slice_end != NEVER ? (int64_t)ran : 0;
+  t->left -= cs->slice_end != NEVER && t->policy != SCHED_ABI_FIFO ? (int64_t)ran : 0;
   if (t->credit != 0) {
     t->credit = share_credit_after_run(&sched_rules.share, t->credit, ran);
   }

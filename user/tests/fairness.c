@@ -1,0 +1,382 @@
+/* fairness: what the scheduler promises, on one CPU whose time is the number of instructions
+ * (run.py --icount --icount-shift 2), so that every figure is the same in each run and nothing
+ * outside can disturb it. Not one of testall's: with real time, the host would be measured.
+ *
+ * Loads are processes that count in a page shared with this one, each turn as long as the next:
+ * what they have had is what they have counted, whatever the kernel says. This process is real-time
+ * and sleeps, so that it looks on time and costs next to nothing.
+ *
+ * A share is right within 5 %, or within one of the thread's turns when that is more: nobody can be
+ * given half a turn, and the time looked at begins and ends in the middle of one. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include "tap.h"
+
+enum { LOADS_MAX = 40, NICE_LEAST = -20, MS = 1000000, LATE_MOST_NS = 100000 };
+static const int64_t SECOND = 1000000000;
+
+struct load {
+  int policy, priority, nice;
+  int64_t sleep_ns; /* of each turn of a sleeper; 0: a hog */
+  pid_t pid;
+};
+
+struct seen {
+  _Alignas(64) volatile uint64_t count; /* turns of a hog, wake-ups of a sleeper */
+  volatile int64_t late_most_ns;        /* of a sleeper */
+  volatile uint64_t late_n;             /* by more than LATE_MOST_NS */
+};
+
+static struct seen *seen; /* one a load, shared */
+
+/* ---- loads -------------------------------------------------------------------------------- */
+
+static _Noreturn void hog_run(struct seen *s) {
+  for (;;) {
+    s->count++;
+  }
+}
+
+static void work(int turns) {
+  for (volatile int i = 0; i < turns; i++) {
+  }
+}
+
+/* Sleeps until a deadline, notes how late it runs, and works for a little. */
+static _Noreturn void sleeper_run(struct seen *s, int64_t sleep_ns) {
+  for (;;) {
+    int64_t goal = now_ns(CLOCK_MONOTONIC) + sleep_ns;
+    struct timespec wanted = {goal / SECOND, goal % SECOND};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &wanted, NULL);
+    int64_t late = now_ns(CLOCK_MONOTONIC) - goal;
+    s->late_most_ns = late > s->late_most_ns ? late : s->late_most_ns;
+    s->late_n += late > LATE_MOST_NS;
+    s->count++;
+    work(2500);
+  }
+}
+
+static void load_start(struct load *load, struct seen *s) {
+  struct sched_param param = {.sched_priority = load->priority};
+  *s = (struct seen){0};
+  load->pid = fork();
+  if (load->pid < 0) {
+    bail_out("fork");
+  }
+  if (load->pid > 0) {
+    return;
+  }
+  if (setpriority(PRIO_PROCESS, 0, load->nice) != 0 ||
+      sched_setscheduler(0, load->policy, &param) != 0) {
+    _exit(1);
+  }
+  if (load->sleep_ns > 0) {
+    sleeper_run(s, load->sleep_ns);
+  }
+  hog_run(s);
+}
+
+static void loads_start(struct load *loads, int n) {
+  for (int i = 0; i < n; i++) {
+    load_start(&loads[i], &seen[i]);
+  }
+}
+
+static void loads_end(struct load *loads, int n) {
+  for (int i = 0; i < n; i++) {
+    int status;
+    if (kill(loads[i].pid, SIGKILL) != 0 || waitpid(loads[i].pid, &status, 0) != loads[i].pid ||
+        !WIFSIGNALED(status)) {
+      bail_out("a load ended by itself");
+    }
+  }
+}
+
+static void nap(int64_t ns) {
+  nanosleep(&(struct timespec){ns / SECOND, ns % SECOND}, NULL);
+}
+
+/* ---- what the kernel says ----------------------------------------------------------------- */
+
+static uint64_t number_read(const char *path, const char *name) {
+  static char text[4096];
+  int fd = open(path, O_RDONLY);
+  ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+  if (n < 0) {
+    bail_out(path);
+  }
+  close(fd);
+  text[n] = '\0';
+  const char *at = strstr(text, name);
+  if (!at) {
+    bail_out(name);
+  }
+  return strtoull(at + strlen(name), NULL, 10);
+}
+
+static uint64_t param_get(const char *name) {
+  char path[64];
+  snprintf(path, sizeof path, "sys:/sched/%s", name);
+  return number_read(path, "");
+}
+
+static bool param_set(const char *name, uint64_t value) {
+  char path[64], text[32];
+  snprintf(path, sizeof path, "sys:/sched/%s", name);
+  int n = snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+  int fd = open(path, O_WRONLY);
+  bool good = fd >= 0 && write(fd, text, (size_t)n) == n;
+  close(fd);
+  return good;
+}
+
+/* ---- shares by weight --------------------------------------------------------------------- */
+
+static double weight_of(int nice) {
+  double weight = 1;
+  for (; nice < 0; nice++) {
+    weight *= 1.25;
+  }
+  for (; nice > 0; nice--) {
+    weight /= 1.25;
+  }
+  return weight;
+}
+
+/* Seconds of a turn: the quantum, or what is saved up for when that is shorter than a slice. */
+static double turn_of(int nice) {
+  double quantum = (double)param_get("slice_us") * weight_of(nice) / 1e6;
+  double least = (double)param_get("slice_min_us") / 1e6;
+  return quantum > least ? quantum : least;
+}
+
+static bool share_right(int nice, double got, double due, double seconds, double *off) {
+  double least = turn_of(nice) / seconds;
+  *off = got / due - 1;
+  double wrong = got > due ? got - due : due - got;
+  return wrong <= 0.05 * due || wrong <= least;
+}
+
+static bool shares_check(const int *nices, int n, const uint64_t *from, double seconds) {
+  double all = 0, weights = 0, worst = 0;
+  bool good = true;
+  for (int i = 0; i < n; i++) {
+    all += (double)(seen[i].count - from[i]);
+    weights += weight_of(nices[i]);
+  }
+  for (int i = 0; i < n; i++) {
+    double off, got = (double)(seen[i].count - from[i]) / all, due = weight_of(nices[i]) / weights;
+    bool right = share_right(nices[i], got, due, seconds, &off);
+    if (!right || n <= 4) {
+      diag("nice %d: %.4f %% of the CPU, due %.4f %%: %+.2f %%", nices[i], 100 * got, 100 * due,
+           100 * off);
+    }
+    worst = off * off > worst * worst ? off : worst;
+    good = good && right;
+  }
+  diag("%d hogs, %.0f s: the worst share is off by %+.2f %%", n, seconds, 100 * worst);
+  return good;
+}
+
+static void test_shares(const char *what, const int *nices, int n, int64_t ns) {
+  struct load loads[LOADS_MAX] = {0};
+  uint64_t from[LOADS_MAX];
+  for (int i = 0; i < n; i++) {
+    loads[i].nice = nices[i];
+  }
+  loads_start(loads, n);
+  nap(SECOND / 2);
+  for (int i = 0; i < n; i++) {
+    from[i] = seen[i].count;
+  }
+  nap(ns);
+  bool good = shares_check(nices, n, from, (double)ns / 1e9);
+  loads_end(loads, n);
+  ok(good, what);
+}
+
+#define TEST_SHARES(what, ...)                                                                     \
+  do {                                                                                             \
+    static const int nices[] = {__VA_ARGS__};                                                      \
+    test_shares(what, nices, sizeof nices / sizeof nices[0], 10 * SECOND);                         \
+  } while (0)
+
+static void test_all_nices(void) {
+  int nices[LOADS_MAX];
+  for (int i = 0; i < LOADS_MAX; i++) {
+    nices[i] = NICE_LEAST + i;
+  }
+  test_shares("shares: all forty nice levels at once", nices, LOADS_MAX, 10 * SECOND);
+}
+
+/* ---- latency ------------------------------------------------------------------------------ */
+
+/* A thread that sleeps 5 ms and works for a little, beside a hog. Where its bonus makes up for the
+ * hog's nice value it comes at once, but for once in a quantum of its own: then that is used up,
+ * and it waits for the hog's. It never waits longer than for one turn of the hog. The bonus counts
+ * as two levels less: some of it is gone with the first work. */
+static bool interactive_beside(int nice) {
+  struct load loads[2] = {{.nice = nice}, {.nice = 0, .sleep_ns = 5 * MS}};
+  loads_start(loads, 2);
+  nap(SECOND / 2); /* it earns its credit */
+  uint64_t woken = seen[1].count, late_n = seen[1].late_n;
+  seen[1].late_most_ns = 0;
+  nap(SECOND);
+  woken = seen[1].count - woken;
+  late_n = seen[1].late_n - late_n;
+  int64_t late = seen[1].late_most_ns, most = (int64_t)(turn_of(nice) * 1e9) + MS;
+  loads_end(loads, 2);
+  bool comes_first = nice > 1 - (int)param_get("bonus");
+  diag("beside nice %d: %llu wake-ups, %llu late, by at most %lld us; a turn is %lld us", nice,
+       (unsigned long long)woken, (unsigned long long)late_n, (long long)late / 1000,
+       (long long)most / 1000);
+  return woken > 0 && late <= most && (!comes_first || late_n * 20 <= woken);
+}
+
+static void test_interactive(void) {
+  bool good = true;
+  for (int nice = NICE_LEAST; nice <= 19; nice++) {
+    good = interactive_beside(nice) && good;
+  }
+  ok(good, "an interactive thread beside a hog of each nice value");
+}
+
+/* ---- starvation --------------------------------------------------------------------------- */
+
+/* The longest time in which a load has not run, looked at every ms. */
+static int64_t longest_wait(struct seen *s, int64_t ns) {
+  int64_t begin = now_ns(CLOCK_MONOTONIC), since = begin, longest = 0, now = begin;
+  uint64_t count = s->count;
+  while (now - begin < ns) {
+    nap(MS);
+    now = now_ns(CLOCK_MONOTONIC);
+    if (s->count != count || now - begin >= ns) {
+      longest = now - since > longest ? now - since : longest;
+      count = s->count;
+      since = now;
+    }
+  }
+  return longest;
+}
+
+/* Nice 19 beside hogs of nice -20 and threads that wake all the time: it saves up for a turn over
+ * as many rounds as a slice is longer than its quantum, and a round lasts no longer than
+ * everybody's quantum and starve_us. */
+static void test_starvation(void) {
+  enum { HOGS = 2, WAKERS = 4, ALL = HOGS + WAKERS + 1 };
+  struct load loads[ALL] = {{.nice = 19}, {.nice = -20}, {.nice = -20}};
+  for (int i = 1 + HOGS; i < ALL; i++) {
+    loads[i] = (struct load){.nice = -20, .sleep_ns = MS};
+  }
+  loads_start(loads, ALL);
+  nap(SECOND);
+  double quantum = (double)param_get("slice_us") * weight_of(19) / 1e6;
+  double rounds = turn_of(19) / quantum + 2;
+  double round = (HOGS + WAKERS) * turn_of(-20) + (double)param_get("starve_us") / 1e6;
+  int64_t bound = (int64_t)(rounds * round * 1e9), longest = longest_wait(&seen[0], 20 * SECOND);
+  diag("nice 19 waited for at most %lld ms, bound %lld ms", (long long)longest / MS,
+       (long long)bound / MS);
+  loads_end(loads, ALL);
+  ok(longest <= bound, "nice 19 runs beside nice -20 hogs and frequent wakers");
+}
+
+/* ---- real time ---------------------------------------------------------------------------- */
+
+static void test_rt_throttle(void) {
+  struct load loads[2] = {{.policy = SCHED_FIFO, .priority = 10}, {.nice = 0}};
+  double share = (double)param_get("rt_share") / 100;
+  loads_start(loads, 2);
+  nap(SECOND);
+  uint64_t rt = seen[0].count, other = seen[1].count;
+  nap(5 * SECOND);
+  rt = seen[0].count - rt;
+  other = seen[1].count - other;
+  double got = (double)other / (double)(rt + other);
+  diag("beside a FIFO hog: %.3f %% of the CPU", 100 * got);
+  loads_end(loads, 2);
+  ok(got >= 0.95 * (1 - share) && got <= 1.05 * (1 - share),
+     "a real-time hog leaves 1 - rt_share of the CPU");
+}
+
+/* ---- no ticks ----------------------------------------------------------------------------- */
+
+static uint64_t timer_irqs(void) {
+  return number_read("sys:/cpu/0/stat", "TIMER_IRQS ");
+}
+
+/* Timers that were set and are not needed any more are not taken back (sched_priv.h): the first nap
+ * lets those pass, and one may be left from the time at which this real-time thread had the CPU
+ * while the hog waited: the end of its budget. Where the hardware counts ticks of its own, one
+ * interrupt may come early, to be set again. Slices would be hundreds. */
+static uint64_t irqs_napping(void) {
+  nap(2 * SECOND);
+  uint64_t from = timer_irqs();
+  nap(3 * SECOND);
+  return timer_irqs() - from;
+}
+
+static void test_tickless(void) {
+  uint64_t idle = irqs_napping();
+  struct load hog = {0};
+  loads_start(&hog, 1);
+  uint64_t busy = irqs_napping();
+  loads_end(&hog, 1);
+  diag("timer interrupts in 3 s: idle %llu, beside one hog %llu", (unsigned long long)idle,
+       (unsigned long long)busy);
+  ok(idle >= 1 && idle <= 2, "an idle CPU takes no interrupt but that of its timer");
+  ok(busy >= 1 && busy <= 3, "nor does a CPU with one runnable thread");
+}
+
+/* ---- changes while running ---------------------------------------------------------------- */
+
+/* Two hogs take turns of the new length at once. */
+static uint64_t switches_in(int64_t ns) {
+  uint64_t from = number_read("sys:/cpu/0/stat", "SWITCHES ");
+  nap(ns);
+  return number_read("sys:/cpu/0/stat", "SWITCHES ") - from;
+}
+
+static void test_change(void) {
+  uint64_t before = param_get("slice_us");
+  struct load loads[2] = {{.nice = 0}, {.nice = 0}};
+  ok(param_set("slice_us", 100000), "a slice of 100 ms");
+  loads_start(loads, 2);
+  nap(SECOND);
+  uint64_t slow = switches_in(SECOND);
+  ok(param_set("slice_us", 1000), "a slice of 1 ms, while they run");
+  nap(200 * MS); /* each may have one old slice left */
+  uint64_t fast = switches_in(SECOND);
+  diag("switches a second: %llu with 100 ms, %llu with 1 ms", (unsigned long long)slow,
+       (unsigned long long)fast);
+  loads_end(loads, 2);
+  ok(slow >= 9 && slow <= 14, "ten turns a second");
+  ok(fast >= 950 && fast <= 1010, "a thousand turns a second, after at most one old slice");
+  ok(param_set("slice_us", before), "the slice that it was");
+}
+
+int main(void) {
+  struct sched_param param = {.sched_priority = 50};
+  seen = mmap(NULL, LOADS_MAX * sizeof *seen, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+              -1, 0);
+  if (seen == MAP_FAILED || sched_setscheduler(0, SCHED_FIFO, &param) != 0) {
+    bail_out("real-time priority and a shared page");
+  }
+  test_tickless();
+  TEST_SHARES("shares: two of nice 0", 0, 0);
+  TEST_SHARES("shares: nice 0 and 5", 0, 5);
+  TEST_SHARES("shares: nice 0 and 19", 0, 19);
+  TEST_SHARES("shares: nice -20 and 19", -20, 19);
+  TEST_SHARES("shares: nice -20, -20, 0", -20, -20, 0);
+  TEST_SHARES("shares: nice -5, 0, 1, 10", -5, 0, 1, 10);
+  test_all_nices();
+  test_interactive();
+  test_starvation();
+  test_rt_throttle();
+  test_change();
+  return tap_done();
+}
