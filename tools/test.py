@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """make test: every check, the guest's tests on this machine's Linux, then inside the guest at 1, 2
 and 4 CPUs, how late its sleeps and timers are when the guest counts instructions as nanoseconds,
-and ordinary programs compiled with cathode-cc.
+a short storm on its scheduler, and ordinary programs compiled with cathode-cc.
 
 Each boot runs one command under emulation, which prints TAP on stdout: a plan, `ok` and `not ok`
 lines, `# SKIP reason` where a test cannot run. A boot fails as a whole when the runner says so
@@ -151,6 +151,9 @@ def main():
     if not args.no_check:
         suites.append(("sleeps and timers, counted in instructions",
                        boot_command(args, 1, "/bin/accuracy", "--icount")))
+        suites.append(("a short storm on the scheduler, on 2 CPUs",
+                       [*boot_command(args, 2, "/bin/stress -t 5"), "--bootargs", "stress=1",
+                        "--log", "build/test-stress.log"]))
         suites = [(name, [sys.executable, program]) for name, program in SUITES] + suites
     for name, command in suites:
         started = time.monotonic()
