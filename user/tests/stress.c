@@ -219,10 +219,9 @@ static unsigned long counter_sum(const char *name) {
 
 static void results_check(int n_sets) {
   unsigned long laps = 0;
-  int idle = 0, torn = 0;
+  int torn = 0;
   for (int i = 0; i < n_workers; i++) {
     laps += workers[i].laps;
-    idle += workers[i].laps == 0;
   }
   for (int i = 0; i < n_sets; i++) {
     torn += helds[i]->count != atomic_load(&helds[i]->wanted);
@@ -233,7 +232,6 @@ static void results_check(int n_sets) {
     }
   }
   ok(true, "nobody is stuck");
-  is(idle, 0, "every worker made progress");
   is(torn, 0, "a mutex with priority inheritance keeps others out");
   if (!is(n_faults, 0, "no call failed, no byte was lost, no sleep ended early")) {
     diag("first: %s", first_fault);
