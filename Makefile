@@ -44,8 +44,8 @@ CLEAN_KEEP := musl
 -include bench/bench.mk
 include tools/tools.mk
 
-.PHONY: all run trace debug bochs bench test check gates doctor setup clean distclean iso sdk help \
-  docs format compdb
+.PHONY: all run trace debug bochs bench test stress models check gates doctor setup clean distclean \
+  iso sdk help docs format compdb
 
 all: $(B)/kernel.elf $(B)/initfs.img $(B)/kvmtest.elf ## build the kernel and the image
 
@@ -66,6 +66,7 @@ help: ## list every target
 #:   SCHED=file                 scheduler settings, such as `make tune` writes
 #:   TIMEOUT=seconds            after which a run counts as hung (0: never)
 #:   KERNEL=file LOG=file       another kernel; where its log goes (build/run.log)
+#: make stress SEED=1 MINUTES=1 SMP=1,2,4,8,64   storms on the scheduler, each so long at each size
 #: make trace CMD="prog args" OUT=build/trace.json   what all CPUs and threads did meanwhile
 #:   MASK=0x...                 events to record (docs/tracing.md); OUT=x.gz compresses
 #:   V=1                        whole commands when building, the kernel's log when running

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """make test: every check, the guest's tests on this machine's Linux, then inside the guest at 1, 2
 and 4 CPUs, how late its sleeps and timers are and who gets how much of a CPU when the guest counts
-instructions as time, and ordinary programs compiled with cathode-cc.
+instructions as time, a short storm on its scheduler, and ordinary programs compiled with
+cathode-cc.
 
 Each boot runs one command under emulation, which prints TAP on stdout: a plan, `ok` and `not ok`
 lines, `# SKIP reason` where a test cannot run. A boot fails as a whole when the runner says so
@@ -153,6 +154,9 @@ def main():
                        boot_command(args, 1, "/bin/accuracy", "--icount")))
         suites.append(("shares, latency and ticks, counted in instructions",
                        boot_command(args, 1, "/bin/fairness", "--icount", "--icount-shift", "2")))
+        suites.append(("a short storm on the scheduler, on 2 CPUs",
+                       [*boot_command(args, 2, "/bin/stress -t 5"), "--bootargs", "stress=1",
+                        "--log", "build/test-stress.log"]))
         suites = [(name, [sys.executable, program]) for name, program in SUITES] + suites
     for name, command in suites:
         started = time.monotonic()

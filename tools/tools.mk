@@ -124,6 +124,18 @@ test: ## install what is missing, then every test; closes with "N passed, N fail
 	@$(MAKE) all $(B)/debug/kernel.elf $(CHECK_NEEDS)
 	@tools/test.py
 
+# SMP counts only when it was given: its default is that of `make run`.
+SEED := 1
+MINUTES := 1
+
+stress: ## storms on the scheduler at 1, 2, 4, 8 and 64 CPUs under forced preemption
+	@$(MAKE) -s all $(B)/debug/kernel.elf
+	@tools/stress.py --seed $(SEED) --minutes $(MINUTES) \
+	  $(if $(filter file,$(origin SMP)),,--smp $(SMP))
+
+models: ## check the models of the kernel's lock-free hand-overs (spin)
+	@tools/check/models.py
+
 format: ## lay out every C file as `make check` demands
 	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
 
