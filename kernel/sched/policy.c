@@ -144,8 +144,10 @@ static bool change_apply(struct cpu_sched *cs, struct thread *t, const struct ch
     if (t->prio < cs->current->prio) {
       cpu_resched(cs);
     }
-  } else if (cs->current == t && (!allowed || runq_best_prio(&cs->rq) < t->prio)) {
-    cpu_resched(cs); /* requeue() sends it on */
+  } else if (cs->current == t && (c->set_policy || !allowed || runq_best_prio(&cs->rq) < t->prio)) {
+    /* schedule() sends it on, lets the better one run, or gives its slice the end that it has under
+     * the new policy: FIFO's is the end of the real-time budget. */
+    cpu_resched(cs);
   }
   return queued && !allowed;
 }
