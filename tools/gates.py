@@ -74,7 +74,7 @@ FAULTS = (
     Fault("models", "FAIL  kernel/sched/model/idle.pml", "kernel/sched/model/idle.pml",
           "buffer ! HALTED", old="atomic { empty(buffer) -> idle_state = HALTED } /* exchange */"),
     Fault("models", "PLAIN_HALT is not found out", "kernel/sched/model/idle.pml",
-          "atomic { idle_state = HALTED }", old="buffer ! HALTED"),
+          "atomic { empty(buffer) -> idle_state = HALTED }", old="buffer ! HALTED"),
     Fault("scripts", "syntax error", "tools/gate.py", '"""A tool."""\nif\n'),
     Fault("scripts", "no docstring", "tools/gate.py", "import os\n"),
     Fault("scripts", "tools/gate.sh", "tools/gate.sh", "#!/bin/sh\n# A tool.\nif\n"),

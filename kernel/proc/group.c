@@ -176,16 +176,15 @@ static void group_state_tell(struct group *g) {
 }
 
 /* Between RUNNING and STOPPED; false when it is not in `from`. */
-static bool group_state_change(struct group *g, enum proc_state from, enum proc_state to) {
-  spin_lock(&g->lock);
-  bool changes = g->state == from && !g->dying;
-  if (changes) {
-    g->state = to;
+static bool group_state_change(struct group *g, enum proc_state from, enum proc_state to)
+    HOLDS(&g->lock) {
+  if (g->state != from || g->dying) {
+    return false;
   }
+  g->state = to;
   list_for_each (pos, &g->contexts) {
     struct context *c = CONTAINER_OF(pos, struct context, group_node);
-    if (c->state == PROC_STATE_NEW ||
-        !changes) { /* a new one must not be woken before it is started */
+    if (c->state == PROC_STATE_NEW) { /* it must not be woken before it is started */
       continue;
     }
     if (to == PROC_STATE_STOPPED) {
@@ -195,18 +194,39 @@ static bool group_state_change(struct group *g, enum proc_state from, enum proc_
       sched_unpark(&c->thread);
     }
   }
-  spin_unlock(&g->lock);
-  return changes;
+  return true;
 }
 
 void group_stop(struct group *g) {
-  if (group_state_change(g, PROC_STATE_RUNNING, PROC_STATE_STOPPED)) {
+  spin_lock(&g->lock);
+  bool changed = group_state_change(g, PROC_STATE_RUNNING, PROC_STATE_STOPPED);
+  spin_unlock(&g->lock);
+  if (changed) {
     group_state_tell(g);
   }
 }
 
-void group_continue(struct group *g) {
-  if (group_state_change(g, PROC_STATE_STOPPED, PROC_STATE_RUNNING)) {
+bool group_stop_by_signal(struct context *c, uint32_t signo) {
+  struct group *g = c->group;
+  spin_lock(&g->lock);
+  bool claimed = signal_claim(c, signo);
+  bool changed = claimed && group_state_change(g, PROC_STATE_RUNNING, PROC_STATE_STOPPED);
+  spin_unlock(&g->lock);
+  if (changed) {
+    group_state_tell(g);
+  }
+  return claimed;
+}
+
+void group_continue(struct group *g, uint64_t discard) {
+  spin_lock(&g->lock);
+  atomic_fetch_and(&g->sig_pending, ~discard);
+  list_for_each (pos, &g->contexts) {
+    atomic_fetch_and(&CONTAINER_OF(pos, struct context, group_node)->sig_pending, ~discard);
+  }
+  bool changed = group_state_change(g, PROC_STATE_STOPPED, PROC_STATE_RUNNING);
+  spin_unlock(&g->lock);
+  if (changed) {
     group_state_tell(g);
   }
 }

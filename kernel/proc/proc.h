@@ -172,7 +172,6 @@ struct context;
 [[nodiscard]] enum abi_error signal_post_thread(struct context *c, uint32_t signo, uint32_t sender);
 [[nodiscard]] int64_t signal_post_pgid(const struct context *sender, uint32_t pgid, uint32_t signo);
 void group_stop(struct group *g);
-void group_continue(struct group *g);
 /* Ids that a process may take on or give: its own, real or effective; root has all. */
 bool group_has_uid(const struct group *own, uint32_t id);
 bool group_has_gid(const struct group *own, uint32_t id);

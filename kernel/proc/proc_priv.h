@@ -41,4 +41,13 @@ enum abi_error oom_fault(struct context *c, const struct arch_fault *f);
 extern _Atomic uint32_t context_n_releasing;
 extern _Atomic uint64_t context_n_released;
 
+/* Take one pending signal; false when another thread of the process was quicker. */
+bool signal_claim(struct context *c, uint32_t signo);
+
+/* A stop and a continuation undo each other while they are pending (POSIX, signal concepts), and
+ * each takes effect in one hold of the group's lock: else a thread that has taken a stop could be
+ * overtaken by the continuation that was to undo it, and stay stopped for ever. */
+bool group_stop_by_signal(struct context *c, uint32_t signo); /* false: it is no longer pending */
+void group_continue(struct group *g, uint64_t discard);       /* drops these pending signals */
+
 #endif

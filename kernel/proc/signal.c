@@ -24,8 +24,7 @@ static uint64_t pending_of(const struct context *c) {
   return atomic_load(&c->sig_pending) | atomic_load(&c->group->sig_pending);
 }
 
-/* Take one pending signal; false when another thread of the process was quicker. */
-static bool pending_claim(struct context *c, uint32_t signo) {
+bool signal_claim(struct context *c, uint32_t signo) {
   uint64_t bit = SIG_BIT(signo);
   return (atomic_fetch_and(&c->sig_pending, ~bit) & bit) ||
          (atomic_fetch_and(&c->group->sig_pending, ~bit) & bit);
@@ -60,8 +59,7 @@ enum abi_error signal_post(struct group *g, uint32_t signo, uint32_t sender) {
     return OK;
   }
   if (signo == SIGNAL_CONT) {
-    pending_discard(g, DEFAULT_STOP);
-    group_continue(g);
+    group_continue(g, DEFAULT_STOP);
   } else if (SIG_BIT(signo) & DEFAULT_STOP) {
     pending_discard(g, SIG_BIT(SIGNAL_CONT));
   }
@@ -161,6 +159,10 @@ static void note_blocked(const struct context *c, const struct sig_control *cont
   }
 }
 
+static bool stops_by_default(struct context *c, uint32_t signo) {
+  return SIG_BIT(signo) & DEFAULT_STOP && !(atomic_load(&c->actions->catch) & SIG_BIT(signo));
+}
+
 bool signal_is_due(struct context *c) {
   struct sig_control control;
   bool has = control_read(c, &control);
@@ -168,12 +170,9 @@ bool signal_is_due(struct context *c) {
   uint64_t bits = due(c, has ? &control : NULL);
   for (; bits != 0; bits &= bits - 1) {
     uint32_t signo = bit_first(bits) + 1;
-    if (!pending_claim(c, signo)) {
-      continue;
-    }
-    if (SIG_BIT(signo) & DEFAULT_STOP && !(atomic_load(&c->actions->catch) & SIG_BIT(signo))) {
-      group_stop(c->group); /* inside the wait, which goes on afterwards */
-    } else {                /* ours from now on: no other thread's call ends for it */
+    if (stops_by_default(c, signo)) {
+      (void)group_stop_by_signal(c, signo); /* inside the wait, which goes on afterwards */
+    } else if (signal_claim(c, signo)) { /* ours from now on: no other thread's call ends for it */
       atomic_fetch_or(&c->sig_pending, SIG_BIT(signo));
       atomic_fetch_or(&c->thread.arch.work, ARCH_WORK_SIGNAL);
       return true;
@@ -186,7 +185,7 @@ bool signal_is_due(struct context *c) {
 }
 
 static void default_action(struct context *c, uint32_t signo) {
-  if (SIG_BIT(signo) & DEFAULT_STOP) {
+  if (SIG_BIT(signo) & DEFAULT_STOP) { /* claimed when it was caught */
     group_stop(c->group);
   } else if (!(SIG_BIT(signo) & DEFAULT_IGNORE)) {
     group_kill(c->group, (int32_t)signo);
@@ -254,11 +253,12 @@ void signal_deliver(struct context *c, struct arch_user_frame *frame) {
     return;
   }
   uint32_t signo = bit_first(bits) + 1;
-  bool claimed = pending_claim(c, signo);
+  bool stops = stops_by_default(c, signo);
+  bool claimed = stops ? group_stop_by_signal(c, signo) : signal_claim(c, signo);
   if (!claimed || (bits & (bits - 1)) != 0) {
     atomic_fetch_or(&c->thread.arch.work, ARCH_WORK_SIGNAL); /* look again */
   }
-  if (claimed) {
+  if (claimed && !stops) {
     deliver_one(c, control, signo, frame);
   }
 }
