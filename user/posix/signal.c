@@ -117,6 +117,14 @@ static void lock_drop(void) {
   posix_guard_leave();
 }
 
+void signal_fork_begin(void) {
+  lock_take();
+}
+
+void signal_fork_end(void) {
+  lock_drop();
+}
+
 static int64_t actions_tell(uint64_t diverted) {
   struct proc_op op = {.code = PROC_ACTIONS_SET, .a = ignored & ~diverted, .b = diverted};
   return rt_apply(FD_SELF, &op, 1);

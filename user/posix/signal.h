@@ -20,6 +20,11 @@ static inline uint64_t signal_bit(unsigned sig) {
 [[nodiscard]] int64_t signal_set_action(unsigned sig, const struct k_sigaction *act,
                                         struct k_sigaction *old);
 
+/* Around a fork, by the thread that forks, and in the child: so that the child's actions are whole
+ * and its lock is free. */
+void signal_fork_begin(void);
+void signal_fork_end(void);
+
 /* While sigtimedwait() runs, threads are diverted for these, too, whatever their action. */
 [[nodiscard]] int64_t signal_wait_begin(uint64_t set);
 void signal_wait_end(uint64_t set);

@@ -171,6 +171,7 @@ long call_fork(void) {
   struct rt_context context = {(uint64_t)__builtin_thread_pointer(), (uint64_t)&self->control,
                                self->clear_tid, 0};
   struct rt_ids_new born;
+  signal_fork_begin();
   int pid = rt_fork_as(&context, &born);
   if (pid == 0) {
     self->tid = born.tid;
@@ -181,6 +182,7 @@ long call_fork(void) {
     }
     timer_forget();
   }
+  signal_fork_end();
   return pid;
 }
 

@@ -5,17 +5,22 @@ standard error in the same cases. TAP on stdout; status 1 when anything differs.
 
 usage: compare.py CASES OURS [REFERENCE] [-k WORD]
 
-CASES: a text file, snippets separated by lines of three dashes, each begins with `## NAME`.
+CASES: a text file, snippets separated by lines of three dashes, each begins with `## NAME`, or
+`## NAME (needs PROGRAM)`: skipped where this machine lacks that program to compare with.
 OURS: a shell, compared with REFERENCE (dash); or a directory of programs, which the reference shell
 then finds first in its PATH, compared with the programs of this machine.
 """
 import os
 import pathlib
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
 
 TIME_LIMIT_S = 10
+SYSTEM_PATH = "/usr/bin:/bin"
+NEEDS = re.compile(r"\(needs (\S+)\)$")
 KEPT = {name: value for name, value in os.environ.items() if name.startswith("ASAN_")}
 
 
@@ -30,7 +35,7 @@ def read_cases(path):
 
 def run(shell, programs, text, as_file):
     """How the shell ends on the text, given with -c or as a script."""
-    environment = {**KEPT, "PATH": programs + "/usr/bin:/bin", "HOME": "/home/user", "LC_ALL": "C",
+    environment = {**KEPT, "PATH": programs + SYSTEM_PATH, "HOME": "/home/user", "LC_ALL": "C",
                    "TZ": "UTC0"}
     with tempfile.TemporaryDirectory() as directory:
         arguments = ["-c", text, "sh", "one", "two words"]
@@ -73,6 +78,10 @@ def main():
             continue
         for as_file in (False,) if tests_programs else (False, True):
             count += 1
+            needs = NEEDS.search(name)
+            if needs and not shutil.which(needs[1], path=SYSTEM_PATH):
+                print(f"ok {count} - {name} # SKIP this machine has no {needs[1]}")
+                continue
             want = run(reference, "", text, as_file)
             got = run(shell, programs, text, as_file)
             same = want[:2] == got[:2] and bool(want[2]) == bool(got[2])
