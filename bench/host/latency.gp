@@ -5,7 +5,7 @@ set label 1 '{/:Bold '.system.': what operations cost}, '.measured at screen 0.5
   offset 0, -1.6 center font ',15'
 set label 2 machine at screen 0.5, screen 1 offset 0, -3.1 center font ',10'
 set tmargin 4.6
-set lmargin 20
+set lmargin 29
 set rmargin 3
 set bmargin 3.6
 set border 3 lc rgb '#444444'
