@@ -104,7 +104,7 @@ def latency(run, folder):
     most = max(s.quantile(0.95) for s in shown)
     axis = "guest instructions" if run.unit == "instructions" else "nanoseconds"
     values = {"n": len(shown), "x_least": least / 2, "x_most": most * 6, "axis": axis}
-    size = (1200, 160 + 25 * len(shown))
+    size = (1200, 160 + 25 * max(len(shown), 5))  # room for the key, too
     return draw(run, folder, "latency", size, values,
                 [datablock("DATA", latency_rows(shown, least / 2))])
 
