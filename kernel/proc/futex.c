@@ -82,11 +82,9 @@ static bool waiter_leave(struct futex_waiter *w) NO_LOCK_CHECK {
 static enum abi_error waiter_sleep(struct futex_waiter *w, uint64_t deadline_ns) {
   inject_point("futex");
   while (!__atomic_load_n(&w->woken, __ATOMIC_ACQUIRE)) {
-    if (context_interrupted()) {
-      return ABI_EINTR;
-    }
-    if (deadline_ns != NO_DEADLINE && clock_now() >= deadline_ns) {
-      return ABI_ETIMEDOUT;
+    enum abi_error e = wait_over(deadline_ns);
+    if (e != OK) {
+      return e;
     }
     sched_park(deadline_ns);
   }

@@ -348,12 +348,8 @@ int64_t futex_lock_pi(struct space *s, uaddr_t word, bool shared, uint64_t deadl
     if (e != ABI_EAGAIN) {
       break;
     }
-    if (context_interrupted()) {
-      e = ABI_EINTR;
-      break;
-    }
-    if (deadline_ns != NO_DEADLINE && clock_now() >= deadline_ns) {
-      e = ABI_ETIMEDOUT;
+    e = wait_over(deadline_ns);
+    if (e != OK) {
       break;
     }
     sched_park(deadline_ns);

@@ -241,6 +241,9 @@ bool context_interrupted(void);
 /* Exec's last step: every other context of the process is gone when it answers true; false: this
  * one was killed instead. */
 bool context_be_alone(void);
+/* In a wait's loop, before it parks: why it must end now. ABI_EINTR, ABI_ETIMEDOUT, or OK: go on.
+ */
+[[nodiscard]] enum abi_error wait_over(uint64_t deadline_ns);
 /* Wait on a queue until cond(arg) holds. ABI_EINTR, ABI_ETIMEDOUT. */
 [[nodiscard]] enum abi_error wait_until(struct waitq *q, bool (*cond)(void *), void *arg,
                                         uint64_t deadline_ns);

@@ -22,18 +22,21 @@ bool context_interrupted(void) {
   return atomic_load(&c->thread.arch.work) & ARCH_WORK_DIE;
 }
 
+enum abi_error wait_over(uint64_t deadline_ns) {
+  if (context_interrupted()) {
+    return ABI_EINTR;
+  }
+  return deadline_ns != NO_DEADLINE && clock_now() >= deadline_ns ? ABI_ETIMEDOUT : OK;
+}
+
 enum abi_error wait_until(struct waitq *q, bool (*cond)(void *), void *arg, uint64_t deadline_ns) {
   struct waiter w;
   enum abi_error e = OK;
   inject_point("wait");
   waitq_add(q, &w);
   while (!cond(arg)) {
-    if (context_interrupted()) {
-      e = ABI_EINTR;
-      break;
-    }
-    if (deadline_ns != NO_DEADLINE && clock_now() >= deadline_ns) {
-      e = ABI_ETIMEDOUT;
+    e = wait_over(deadline_ns);
+    if (e != OK) {
       break;
     }
     sched_park(deadline_ns);

@@ -14,6 +14,7 @@
 #include "abi/abi.h"
 #include "lib/string.h"
 #include "posix/calls.h"
+#include "runtime/lock.h"
 #include "runtime/probe.h"
 #include "runtime/start.h"
 #include "runtime/syscall.h"
@@ -49,6 +50,17 @@ extern __thread struct posix_thread posix_self __asm__("__cathode_thread");
 /* Handlers stay away between these two; what was kept away runs in the second. They nest. */
 void posix_guard_enter(void);
 void posix_guard_leave(void);
+
+/* A lock of libc's own tables: its holder is not diverted to a handler that wants it, too. */
+static inline void posix_lock_take(struct rt_lock *lock) {
+  posix_guard_enter();
+  rt_lock_take(lock);
+}
+
+static inline void posix_lock_drop(struct rt_lock *lock) {
+  rt_lock_drop(lock);
+  posix_guard_leave();
+}
 
 /* Ask the kernel again for pending signals that are not blocked now. After every change of the
  * mask. */

@@ -18,7 +18,6 @@
 #include "posix/posix.h"
 #include "posix/signal.h"
 #include "posix/timer.h"
-#include "runtime/lock.h"
 #include "runtime/process.h"
 
 #define N_SIGNALS 64u
@@ -107,22 +106,12 @@ void posix_signals_init(uint64_t start_ignored) {
   }
 }
 
-static void lock_take(void) {
-  posix_guard_enter();
-  rt_lock_take(&lock);
-}
-
-static void lock_drop(void) {
-  rt_lock_drop(&lock);
-  posix_guard_leave();
-}
-
 void signal_fork_begin(void) {
-  lock_take();
+  posix_lock_take(&lock);
 }
 
 void signal_fork_end(void) {
-  lock_drop();
+  posix_lock_drop(&lock);
 }
 
 static int64_t actions_tell(uint64_t diverted) {
@@ -162,7 +151,7 @@ static void action_note(unsigned sig, const struct k_sigaction *act) {
 
 int64_t signal_set_action(unsigned sig, const struct k_sigaction *act, struct k_sigaction *old) {
   int64_t result = 0;
-  lock_take();
+  posix_lock_take(&lock);
   *old = actions[sig];
   if (act) {
     uint64_t before[2] = {ignored, posix_caught_now()};
@@ -171,23 +160,23 @@ int64_t signal_set_action(unsigned sig, const struct k_sigaction *act, struct k_
       result = actions_tell(posix_caught_now());
     }
   }
-  lock_drop();
+  posix_lock_drop(&lock);
   return result < 0 ? result : 0;
 }
 
 int64_t signal_wait_begin(uint64_t set) {
-  lock_take();
+  posix_lock_take(&lock);
   waited |= set;
   int64_t result = actions_tell(posix_caught_now());
-  lock_drop();
+  posix_lock_drop(&lock);
   return result;
 }
 
 void signal_wait_end(uint64_t set) {
-  lock_take();
+  posix_lock_take(&lock);
   waited &= ~set;
   (void)actions_tell(posix_caught_now()); /* it was accepted before */
-  lock_drop();
+  posix_lock_drop(&lock);
 }
 
 /* ---- delivery ----------------------------------------------------------------------------- */

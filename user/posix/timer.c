@@ -18,7 +18,6 @@
 #include "posix/posix.h"
 #include "posix/signal.h"
 #include "posix/timer.h"
-#include "runtime/lock.h"
 #include "runtime/process.h"
 
 #define TIMERS_MOST 256
@@ -45,16 +44,6 @@ static struct posix_timer real = {.fd = FD_NONE}; /* [lock] */
 static struct posix_timer timers[TIMERS_MOST];    /* [lock] */
 static int n_timers;                              /* [lock] all used ones lie below */
 static uint64_t signals;                          /* [lock/r] that a timer has ever used */
-
-static void lock_take(void) {
-  posix_guard_enter();
-  rt_lock_take(&lock);
-}
-
-static void lock_drop(void) {
-  rt_lock_drop(&lock);
-  posix_guard_leave();
-}
 
 /* ---- the kernel's timers ------------------------------------------------------------------ */
 
@@ -189,7 +178,7 @@ static int64_t event_check(const struct k_sigevent *event) {
 }
 
 static int64_t timer_make(int clock, const struct k_sigevent *event, bool value_is_id, int *id) {
-  lock_take();
+  posix_lock_take(&lock);
   struct posix_timer *t = timer_free_slot(id);
   int64_t result = -ABI_EAGAIN;
   if (t) {
@@ -202,18 +191,18 @@ static int64_t timer_make(int clock, const struct k_sigevent *event, bool value_
     result = timer_bind(t, clock, O_ABI_CLOEXEC);
     n_timers = result == 0 && *id >= n_timers ? *id + 1 : n_timers;
   }
-  lock_drop();
+  posix_lock_drop(&lock);
   return result == -ABI_ESRCH ? -ABI_EINVAL : result;
 }
 
 static int64_t timer_drop(int id) {
-  lock_take();
+  posix_lock_take(&lock);
   struct posix_timer *t = timer_find(id);
   if (t) {
     (void)sys_close(t->fd); /* ours: it is open */
     t->used = false;
   }
-  lock_drop();
+  posix_lock_drop(&lock);
   return t ? 0 : -ABI_EINVAL;
 }
 
@@ -242,30 +231,30 @@ long call_timer_settime(int id, int flags, const struct itimerspec *user_value,
   if (user_get(&value, user_value, sizeof(value)) < 0) {
     return -ABI_EFAULT;
   }
-  lock_take();
+  posix_lock_take(&lock);
   struct posix_timer *t = timer_find(id);
   int64_t result = t ? timer_write(t->fd, flags & TIMER_ABSTIME, &value, &old) : -ABI_EINVAL;
   if (result == 0) {
     t->expired = 0;
   }
-  lock_drop();
+  posix_lock_drop(&lock);
   return result < 0 ? result : user_old ? user_put(user_old, &old, sizeof(old)) : 0;
 }
 
 long call_timer_gettime(int id, struct itimerspec *user) {
   struct itimerspec now;
-  lock_take();
+  posix_lock_take(&lock);
   struct posix_timer *t = timer_find(id);
   int64_t result = t ? timer_read(t->fd, &now) : -ABI_EINVAL;
-  lock_drop();
+  posix_lock_drop(&lock);
   return result < 0 ? result : user_put(user, &now, sizeof(now));
 }
 
 long call_timer_getoverrun(int id) {
-  lock_take();
+  posix_lock_take(&lock);
   struct posix_timer *t = timer_find(id);
   long result = t ? t->overrun : -ABI_EINVAL;
-  lock_drop();
+  posix_lock_drop(&lock);
   return result;
 }
 
@@ -322,12 +311,12 @@ void timer_resume(unsigned sig) {
   if (!(__atomic_load_n(&signals, __ATOMIC_ACQUIRE) & signal_bit(sig))) {
     return;
   }
-  lock_take();
+  posix_lock_take(&lock);
   for (int i = -1; i < n_timers; i++) {
     struct posix_timer *t = i < 0 ? &real : &timers[i];
     (void)timer_collect(t, sig, t->tid); /* told with the next one, or by a signal on its way */
   }
-  lock_drop();
+  posix_lock_drop(&lock);
 }
 
 /* ---- the real interval timer -------------------------------------------------------------- */
@@ -337,7 +326,7 @@ static const struct posix_timer real_unused = {.fd = FD_NONE, .signo = SIGALRM};
 int64_t timer_real_set(const struct itimerspec *value, struct itimerspec *old) {
   *old = (struct itimerspec){0};
   bool disarm = value->it_value.tv_sec == 0 && value->it_value.tv_nsec == 0;
-  lock_take();
+  posix_lock_take(&lock);
   int64_t result = 0;
   if (!real.used && !disarm) {
     real = real_unused;
@@ -347,15 +336,15 @@ int64_t timer_real_set(const struct itimerspec *value, struct itimerspec *old) {
     result = timer_write(real.fd, false, value, old);
     real.expired = 0;
   }
-  lock_drop();
+  posix_lock_drop(&lock);
   return result;
 }
 
 int64_t timer_real_get(struct itimerspec *now) {
   *now = (struct itimerspec){0};
-  lock_take();
+  posix_lock_take(&lock);
   int64_t result = real.used ? timer_read(real.fd, now) : 0;
-  lock_drop();
+  posix_lock_drop(&lock);
   return result;
 }
 

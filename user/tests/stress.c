@@ -14,6 +14,7 @@
  * within LIMIT. Each run begins with a worker that is stuck on purpose, which the watchdog must
  * find. */
 #include "stress_watch.h"
+#include "threads.h"
 
 enum { HOLDERS = 3, PARAMS_MOST = 64 };
 
@@ -158,29 +159,12 @@ static void set_add(int set) {
   worker_add("forker", forker, true, NULL, 0);
 }
 
-static pthread_t start(int priority, void *(*run)(void *), void *arg) {
-  pthread_attr_t attributes;
-  struct sched_param param = {.sched_priority = priority};
-  pthread_t thread;
-  pthread_attr_init(&attributes);
-  if (priority > 0) {
-    pthread_attr_setinheritsched(&attributes, PTHREAD_EXPLICIT_SCHED);
-    pthread_attr_setschedpolicy(&attributes, SCHED_FIFO);
-    pthread_attr_setschedparam(&attributes, &param);
-  }
-  if (pthread_create(&thread, &attributes, run, arg) != 0) {
-    bail_out("pthread_create");
-  }
-  pthread_attr_destroy(&attributes);
-  return thread;
-}
-
 /* Chaos ends first: workers that it has sent away are still to end. */
 static void storm_run(void) {
-  pthread_t dog = start(PRIORITY_WATCHDOG, watchdog, NULL);
+  pthread_t dog = thread_start(PRIORITY_WATCHDOG, watchdog, NULL);
   for (int i = 0; i < n_workers; i++) {
     int priority = workers[i].run == chaos ? PRIORITY_CHAOS : 0;
-    workers[i].thread = start(priority, worker_main, &workers[i]);
+    workers[i].thread = thread_start(priority, worker_main, &workers[i]);
   }
   sleep((unsigned)seconds);
   atomic_store(&chaos_stop, true);
@@ -254,7 +238,7 @@ static int stuck_main(void *arg) {
   dup2(fds[1], 1);
   limit_s = 1;
   worker_add("stuck on purpose", stuck, false, NULL, 0);
-  workers[0].thread = start(0, worker_main, &workers[0]);
+  workers[0].thread = thread_start(0, worker_main, &workers[0]);
   watchdog(NULL);
   return 0;
 }

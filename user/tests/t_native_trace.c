@@ -8,6 +8,7 @@
 
 #include "runtime/syscall.h"
 #include "tap.h"
+#include "threads.h"
 
 enum { YIELDS = 50, WAKES = 20, CPUS_MOST = 64, IPI_KIND_WAKE = 0 };
 
@@ -83,15 +84,6 @@ static size_t count(const struct records *all, uint32_t event, uint32_t thread, 
   return n;
 }
 
-static void pin(int cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(cpu, &set);
-  if (sched_setaffinity(0, sizeof set, &set) != 0) {
-    bail_out("sched_setaffinity");
-  }
-}
-
 /* ---- the files ---- */
 
 static void meta_read(void) {
@@ -131,7 +123,7 @@ static volatile int turn;
 
 static void *yielder(void *arg) {
   int me = (int)(intptr_t)arg;
-  pin(0);
+  thread_pin(0);
   yielder_ids[me] = (uint32_t)sys_null();
   for (int i = 0; i < YIELDS; i++) {
     while (turn != me) {
@@ -194,7 +186,7 @@ static volatile uint32_t sleeper_id;
 static void *sleeper(void *arg) {
   (void)arg;
   char byte;
-  pin(1);
+  thread_pin(1);
   sleeper_id = (uint32_t)sys_null();
   for (int i = 0; i < WAKES; i++) {
     if (read(wake_pipe[0], &byte, 1) != 1 || write(wake_done[1], &byte, 1) != 1) {
@@ -237,7 +229,7 @@ static void test_remote_wake(int cpus) {
   if (pipe(wake_pipe) != 0 || pipe(wake_done) != 0) {
     bail_out("pipe");
   }
-  pin(0);
+  thread_pin(0);
   pthread_create(&thread, NULL, sleeper, NULL);
   for (int i = 0; i < WAKES; i++) {
     sleep_ms(3);
@@ -270,7 +262,7 @@ static void test_names(void) {
   int fd = ring_open(0), status;
   uint64_t name = 0;
   memcpy(&name, "true", 4);
-  pin(0);
+  thread_pin(0);
   ring_skip(fd);
   ok(posix_spawn(&pid, "/bin/true", NULL, NULL, argv, environ) == 0 &&
          waitpid(pid, &status, 0) == pid && status == 0,
@@ -287,7 +279,7 @@ static void test_names(void) {
 
 static void test_calls(void) {
   int fd = ring_open(0);
-  pin(0);
+  thread_pin(0);
   uint32_t me = (uint32_t)sys_null();
   ring_skip(fd);
   for (int i = 0; i < 10; i++) {
@@ -358,7 +350,7 @@ static void test_order(int cpus) {
 static void test_overflow(void) {
   enum { EXTRA = 1000 };
   int fd = ring_open(0);
-  pin(0);
+  thread_pin(0);
   ring_skip(fd);
   size_t n_calls = ring_records + EXTRA;
   for (size_t i = 0; i < n_calls; i++) {
@@ -383,7 +375,7 @@ static volatile bool streamed;
 /* Numbered calls: the argument, which is no clock's, goes into the record. */
 static void *streamer(void *arg) {
   (void)arg;
-  pin(0);
+  thread_pin(0);
   streamer_id = (uint32_t)sys_null();
   for (uint64_t i = 0; i < STREAM_CALLS; i++) {
     sys_clock(STREAM_CALLS + i);
@@ -420,7 +412,7 @@ static void test_reader_races(int cpus) {
   int fd = ring_open(0);
   struct stream_seen s = {.whole = true};
   pthread_t thread;
-  pin(1);
+  thread_pin(1);
   ring_skip(fd);
   pthread_create(&thread, NULL, streamer, NULL);
   for (bool last = false; !last;) {

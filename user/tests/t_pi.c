@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 
 #include "tap.h"
+#include "threads.h"
 
 #define FUTEX_LOCK_PI_PRIVATE (6 | 128)
 #define FUTEX_UNLOCK_PI_PRIVATE (7 | 128)
@@ -25,30 +26,6 @@ static void be(int priority) {
   if (sched_setscheduler(0, priority > 0 ? SCHED_FIFO : SCHED_OTHER, &param) != 0) {
     bail_out("sched_setscheduler");
   }
-}
-
-static void pin(int cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(cpu, &set);
-  if (sched_setaffinity(0, sizeof set, &set) != 0) {
-    bail_out("sched_setaffinity");
-  }
-}
-
-static pthread_t start(int priority, void *(*run)(void *), void *arg) {
-  pthread_attr_t attributes;
-  struct sched_param param = {.sched_priority = priority};
-  pthread_t thread;
-  pthread_attr_init(&attributes);
-  pthread_attr_setinheritsched(&attributes, PTHREAD_EXPLICIT_SCHED);
-  pthread_attr_setschedpolicy(&attributes, SCHED_FIFO);
-  pthread_attr_setschedparam(&attributes, &param);
-  if (pthread_create(&thread, &attributes, run, arg) != 0) {
-    bail_out("pthread_create");
-  }
-  pthread_attr_destroy(&attributes);
-  return thread;
 }
 
 static bool join(pthread_t thread) {
@@ -136,10 +113,10 @@ static bool play(pthread_mutex_t *mutex, int64_t patience_ns) {
   struct scene scene = {mutex, NULL, &locked};
   sem_init(&locked, 0, 0);
   wanted = got = stop = 0;
-  pthread_t low = start(LOW, holder, &scene);
+  pthread_t low = thread_start(LOW, holder, &scene);
   wait_for(&locked);
-  pthread_t middle = start(MIDDLE, hog, &patience_ns);
-  pthread_t first = start(HIGH, high, mutex);
+  pthread_t middle = thread_start(MIDDLE, hog, &patience_ns);
+  pthread_t first = thread_start(HIGH, high, mutex);
   bool through = join(middle);
   join(first);
   join(low);
@@ -166,11 +143,11 @@ static void test_chain(void) {
   for (int i = 0; i <= LINKS; i++) {
     mutexes[i] = mutex_of(PTHREAD_PRIO_INHERIT, PTHREAD_MUTEX_NORMAL, 0);
     scenes[i] = (struct scene){&mutexes[i], i > 0 ? &mutexes[i - 1] : NULL, &locked};
-    threads[i] = start(LOW + i, i > 0 ? link_of_chain : holder, &scenes[i]);
+    threads[i] = thread_start(LOW + i, i > 0 ? link_of_chain : holder, &scenes[i]);
     wait_for(&locked);
   }
-  pthread_t middle = start(MIDDLE, hog, (void *)&long_ns);
-  pthread_t first = start(HIGH, high, &mutexes[LINKS]);
+  pthread_t middle = thread_start(MIDDLE, hog, (void *)&long_ns);
+  pthread_t first = thread_start(HIGH, high, &mutexes[LINKS]);
   ok(join(middle), "along a chain of three owners, too");
   join(first);
   for (int i = 0; i <= LINKS; i++) {
@@ -186,7 +163,7 @@ static bool is_below_hog(void) {
   static const int64_t moment = 5 * MS;
   int64_t before = low_work;
   hog_runs = got = 0;
-  pthread_t middle = start(MIDDLE, hog, (void *)&moment);
+  pthread_t middle = thread_start(MIDDLE, hog, (void *)&moment);
   /* We wait in it: from its first instruction on the holder gets nothing until it has ended. */
   join(middle);
   return hog_runs == 1 && !stop && low_work >= before;
@@ -206,9 +183,9 @@ static void test_timeout(void) {
   struct scene scene = {&mutex, NULL, &locked};
   sem_init(&locked, 0, 0);
   wanted = stop = 0;
-  pthread_t low = start(LOW, holder, &scene);
+  pthread_t low = thread_start(LOW, holder, &scene);
   wait_for(&locked);
-  ok(join(start(HIGH, times_out, &mutex)), "a waiter times out");
+  ok(join(thread_start(HIGH, times_out, &mutex)), "a waiter times out");
   ok(is_below_hog(), "and its boost has ended");
   stop = 1;
   ok(join(low), "so the holder was told to stop before it had enough");
@@ -238,7 +215,7 @@ static void test_killed(void) {
     pthread_mutex_lock(&shared->mutex);
     _exit(0);
   }
-  pthread_t low = start(LOW, holder, &scene);
+  pthread_t low = thread_start(LOW, holder, &scene);
   wait_for(&locked);
   sem_post(&shared->ready);
   sleep_ms(5); /* the child comes before the holder: it waits by now */
@@ -261,10 +238,10 @@ static void test_changed_priority(void) {
   struct scene scene = {&mutex, NULL, &locked};
   sem_init(&locked, 0, 0);
   wanted = got = stop = 0;
-  pthread_t low = start(LOW, holder, &scene);
+  pthread_t low = thread_start(LOW, holder, &scene);
   wait_for(&locked);
-  pthread_t waiter = start(LOW + 1, high, &mutex);
-  pthread_t middle = start(MIDDLE, hog, (void *)&long_ns);
+  pthread_t waiter = thread_start(LOW + 1, high, &mutex);
+  pthread_t middle = thread_start(MIDDLE, hog, (void *)&long_ns);
   struct sched_param param = {.sched_priority = HIGH};
   pthread_setschedparam(waiter, SCHED_FIFO, &param);
   ok(join(middle), "a waiter that gets better lifts the owner further");
@@ -304,7 +281,7 @@ static void test_deadlock(void) {
   sem_init(&words.locked, 0, 0);
   is(lock_pi(&words.a), 0, "a free word is locked");
   fails_with(lock_pi(&words.a), EDEADLK, "but not twice");
-  pthread_t other = start(HIGH, lock_b_then_a, &words);
+  pthread_t other = thread_start(HIGH, lock_b_then_a, &words);
   wait_for(&words.locked);
   while (__atomic_load_n(&words.a, __ATOMIC_RELAXED) >= 0) { /* the sign says that it waits */
     sleep_ms(1);
@@ -347,17 +324,17 @@ static void test_robust(void) {
   pthread_mutexattr_setprotocol(&attributes, PTHREAD_PRIO_INHERIT);
   is(pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST), 0, "a robust one");
   pthread_mutex_init(&mutex, &attributes);
-  join(start(LOW, dies_with, &mutex));
-  ok(join(start(LOW, waits_for_dead, &mutex)), "says that its owner has died");
+  join(thread_start(LOW, dies_with, &mutex));
+  ok(join(thread_start(LOW, waits_for_dead, &mutex)), "says that its owner has died");
   is(pthread_mutex_lock(&mutex), 0, "and can be made good");
   pthread_mutex_unlock(&mutex);
   sem_t locked;
   struct scene scene = {&mutex, NULL, &locked};
   sem_init(&locked, 0, 0);
   wanted = 0;
-  pthread_t owner = start(LOW, dies_late, &scene);
+  pthread_t owner = thread_start(LOW, dies_late, &scene);
   wait_for(&locked);
-  pthread_t waiter = start(HIGH, waits_for_dead, &mutex);
+  pthread_t waiter = thread_start(HIGH, waits_for_dead, &mutex);
   sleep_ms(3);
   wanted = 1;
   ok(join(waiter), "also to who waits already");
@@ -393,7 +370,7 @@ static void test_robust_process(int protocol, const char *name) {
     }
   }
   wait_for(&shared->ready);
-  pthread_t waiter = start(HIGH, waits_for_dead, &shared->mutex);
+  pthread_t waiter = thread_start(HIGH, waits_for_dead, &shared->mutex);
   sleep_ms(3);
   kill(pid, SIGKILL);
   bool told = join(waiter);
@@ -528,7 +505,7 @@ int main(void) {
     skip("priority inheritance", "real-time priorities are not allowed here");
     return tap_done();
   }
-  pin(0);
+  thread_pin(0);
   be(MAIN);
   test_inheritance();
   test_chain();

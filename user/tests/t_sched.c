@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include "tap.h"
+#include "threads.h"
 
 static volatile int turn, stop;
 
@@ -18,15 +19,6 @@ static void *alternate(void *arg) {
     turn = !me;
   }
   return NULL;
-}
-
-static void pin(int cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(cpu, &set);
-  if (sched_setaffinity(0, sizeof set, &set) != 0) {
-    bail_out("sched_setaffinity");
-  }
 }
 
 static void test_yield(void) {
@@ -47,7 +39,7 @@ static void test_affinity(int cpus) {
   bool good = true;
   for (int cpu = 0; cpu < cpus; cpu++) {
     if (CPU_ISSET(cpu, &before)) {
-      pin(cpu);
+      thread_pin(cpu);
       good = sched_getcpu() == cpu && sched_getaffinity(0, sizeof set, &set) == 0 &&
              CPU_COUNT(&set) == 1 && CPU_ISSET(cpu, &set) && good;
       sched_yield();
@@ -278,7 +270,7 @@ int main(void) {
   test_affinity(cpus);
   cpu_set_t all;
   sched_getaffinity(0, sizeof all, &all);
-  pin(0);
+  thread_pin(0);
   is(child_exit(inherits_affinity, NULL), 0, "a child inherits the affinity");
   test_yield();
   sched_setaffinity(0, sizeof all, &all);
