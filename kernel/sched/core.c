@@ -7,7 +7,7 @@
 #include "lib/string.h"
 #include "sched/sched_priv.h"
 
-#define SKIP_MOST 8u /* threads in debt that one look passes over: the look stays O(1) */
+#define SKIP_MOST 32u /* threads in debt that one look passes over: the look stays O(1) */
 
 enum schedule_why {
   WHY_PREEMPT = TRACE_WHY_PREEMPT,
@@ -110,15 +110,13 @@ static inline void switch_to(struct cpu_sched *cs, struct thread *prev, struct t
   finish_switch();
 }
 
-/* Its slice is over: a new quantum, for the next round. Who sleeps much may use it in this one, as
- * long as nobody who waits for the next starves. */
-static void requeue_expired(struct cpu_sched *cs, struct thread *t, uint64_t now) HOLDS(&cs->lock) {
-  t->left = thread_grant(t);
+/* Its slice is over. */
+static void requeue_spent(struct cpu_sched *cs, struct thread *t, uint64_t now) HOLDS(&cs->lock) {
   thread_prio_update(t);
-  if (t->credit > sched_rules.share.credit_most / 2 && t->left > 0 && !cpu_starves(cs, now)) {
+  if (round_join(cs, t, now)) {
     runq_push(&cs->rq, &t->rq, t->prio);
   } else {
-    push_expired(cs, t, now);
+    push_late(cs, t, now);
   }
 }
 
@@ -126,8 +124,23 @@ static inline struct thread *thread_of(struct runq_node *node) {
   return CONTAINER_OF(node, struct thread, rq);
 }
 
+/* The best one that is not in debt [H1]. Who has used up its quantum gets a new one here, in the
+ * round that was meant to be its next. */
+static inline struct thread *pick_timeshare(struct cpu_sched *cs, uint64_t now) HOLDS(&cs->lock) {
+  for (uint32_t skipped = 0;; skipped++) {
+    struct thread *t = thread_of(runq_pop_timeshare(&cs->rq));
+    if (t->left <= 0) {
+      thread_grant(cs, t);
+    }
+    if (LIKELY(t->left > 0) || skipped == SKIP_MOST) {
+      return t;
+    }
+    push_late(cs, t, now);
+  }
+}
+
 /* The hand-off, if the queue has nobody better; the best real-time thread that is not throttled;
- * the best one that is not in debt [H1]. */
+ * the best other. */
 static inline struct thread *pick(struct cpu_sched *cs, uint64_t now) HOLDS(&cs->lock) {
   struct thread *t = cs->handoff;
   if (t != NULL) {
@@ -141,17 +154,10 @@ static inline struct thread *pick(struct cpu_sched *cs, uint64_t now) HOLDS(&cs-
   if (runq_count(&cs->rq) == 0) {
     return cs->idle;
   }
-  if (UNLIKELY(runq_has_realtime(&cs->rq))) {
-    return rt_pick(cs, now);
+  if (UNLIKELY(runq_has_realtime(&cs->rq)) && (t = rt_pick(cs, now)) != NULL) {
+    return t;
   }
-  for (uint32_t skipped = 0;; skipped++) {
-    t = thread_of(runq_pop_timeshare(&cs->rq));
-    if (LIKELY(t->left > 0) || skipped == SKIP_MOST) {
-      return t;
-    }
-    t->left = thread_grant(t);
-    push_expired(cs, t, now);
-  }
+  return pick_timeshare(cs, now);
 }
 
 /* Who runs next when prev goes on being runnable. */
@@ -160,10 +166,10 @@ static struct thread *pick_with(struct cpu_sched *cs, struct thread *prev, enum 
   if (UNLIKELY(!(prev->affinity >> cs->id & 1))) {
     cs->from_then = FROM_MOVES;
   } else if (prev->left <= 0 && prev->policy != SCHED_ABI_FIFO) {
-    requeue_expired(cs, prev, now);
+    requeue_spent(cs, prev, now);
   } else if (why == WHY_YIELD) {
     /* Into the next round: in this one it would come before those whose slice is over. */
-    push_expired(cs, prev, now);
+    push_late(cs, prev, now);
   } else {
     runq_push_front(&cs->rq, &prev->rq, prev->prio);
   }
@@ -212,6 +218,15 @@ static void schedule(enum schedule_why why) NO_LOCK_CHECK {
   switch_to(cs, prev, next);
 }
 
+/* What a thread may run, however little it has left: that is looked at once in a slice. */
+static __attribute__((noinline)) uint64_t slice_refill(struct cpu_sched *cs, struct thread *t)
+    HOLDS(&cs->lock) {
+  if (t->left <= 0) {
+    thread_grant(cs, t);
+  }
+  return (uint64_t)share_slice(&sched_rules.share, t->left);
+}
+
 /* The commonest yield, to an equal: a thread that has nothing special about it, on a CPU where
  * nothing special waits, in a fraction of schedule()'s instructions. False, with nothing done, when
  * it is not so. */
@@ -234,7 +249,11 @@ static bool yield_to_equal(void) NO_LOCK_CHECK {
   prev->left -= (int64_t)ran; /* somebody waited: the time counts */
   prev->run += ran;
   prev->since = next->since = now;
-  cs->slice_end = now + (uint64_t)share_slice(&sched_rules.share, next->left);
+  uint64_t slice = (uint64_t)next->left;
+  if (UNLIKELY(next->left < sched_rules.share.slice_least)) {
+    slice = slice_refill(cs, next);
+  }
+  cs->slice_end = now + slice;
   timer_program(cs, cs->slice_end);
   trace_at(now, TRACE_SWITCH, next->arch.id, WHY_YIELD);
   switch_to(cs, prev, next);

@@ -13,9 +13,11 @@ static uint64_t param_ticks(uint64_t us) {
 
 void sched_rules_update(void) {
   struct sched_rules *r = &sched_rules;
-  share_rules_set(&r->share, param_ticks(SCHED_PARAM_GET(slice_us)),
-                  param_ticks(SCHED_PARAM_GET(slice_min_us)), SCHED_PARAM_GET(bonus),
-                  param_ticks(SCHED_PARAM_GET(bonus_sleep_us)), SCHED_PARAM_GET(bonus_decay));
+  struct share_lengths lengths = {.slice = param_ticks(SCHED_PARAM_GET(slice_us)),
+                                  .slice_min = param_ticks(SCHED_PARAM_GET(slice_min_us)),
+                                  .round = param_ticks(SCHED_PARAM_GET(round_us)),
+                                  .sleep = param_ticks(SCHED_PARAM_GET(bonus_sleep_us))};
+  share_rules_set(&r->share, &lengths, SCHED_PARAM_GET(bonus), SCHED_PARAM_GET(bonus_decay));
   r->rr_quantum = (int64_t)param_ticks(SCHED_PARAM_GET(rr_slice_us));
   r->starve = param_ticks(SCHED_PARAM_GET(starve_us));
   r->rt_period = param_ticks(SCHED_PARAM_GET(rt_period_us));
@@ -41,17 +43,54 @@ uint64_t sched_slice_ns(const struct thread *t) {
   return clock_ticks_to_ns((uint64_t)ticks);
 }
 
-int64_t thread_grant(const struct thread *t) {
+/* The round of cs, whose scale is that of those who are in it [H3]. */
+static struct share_round *round_of(struct cpu_sched *cs) HOLDS(&cs->lock) {
+  if (cs->share_round_id != cs->rq.round) {
+    cs->share_round_id = cs->rq.round;
+    share_round_begin(&sched_rules.share, &cs->share_round);
+  }
+  return &cs->share_round;
+}
+
+static int64_t quantum_of(struct cpu_sched *cs, const struct thread *t) HOLDS(&cs->lock) {
   return t->policy == SCHED_ABI_RR ? (int64_t)sched_rules.rr_quantum
-                                   : share_grant(&sched_rules.share, t->left, t->nice);
+                                   : share_scaled(&sched_rules.share, round_of(cs), t->nice);
+}
+
+void thread_grant(struct cpu_sched *cs, struct thread *t) {
+  int64_t quantum = quantum_of(cs, t);
+  t->left = t->policy == SCHED_ABI_RR ? quantum : share_grant(t->left, quantum);
+}
+
+void push_late(struct cpu_sched *cs, struct thread *t, uint64_t now) {
+  if (t->left <= 0 && t->policy == SCHED_ABI_RR) {
+    thread_grant(cs, t); /* it knows no rounds */
+  } else if (t->left <= 0) {
+    share_count(&sched_rules.share, round_of(cs), t->nice);
+  }
+  if (cs->rq.words[runq_expired(&cs->rq)] == 0) {
+    cs->expired_since = now;
+  }
+  runq_push_expired(&cs->rq, &t->rq, t->prio);
+}
+
+bool round_join(struct cpu_sched *cs, struct thread *t, uint64_t now) {
+  bool open = !cpu_starves(cs, now);
+  if (UNLIKELY(t->left <= 0)) {
+    if (!open || t->credit <= sched_rules.share.credit_most / 2) {
+      return false;
+    }
+    thread_grant(cs, t);
+  }
+  return open && t->left > 0;
 }
 
 void thread_wake_credit(struct cpu_sched *cs, struct thread *t, uint64_t now) {
   t->credit = share_credit_after_sleep(&sched_rules.share, t->credit, now - t->since);
   if (t->round != cs->rq.round) { /* it slept into another round, or comes from another CPU */
     t->round = cs->rq.round;
-    int64_t quantum = share_quantum(&sched_rules.share, t->nice);
-    t->left = t->policy == SCHED_ABI_RR ? thread_grant(t) : MIN(thread_grant(t), quantum);
+    int64_t quantum = quantum_of(cs, t);
+    t->left = MIN(share_grant(t->left, quantum), quantum);
   }
   thread_prio_update(t);
 }
@@ -70,15 +109,14 @@ void sched_inherit(struct thread *t) {
 
 /* ---- real time ------------------------------------------------------------------------------ */
 
-/* With real-time threads queued: the best one, or the best other while they are throttled. */
+/* The best real-time thread of those queued; NULL while they are throttled, for another waits. */
 struct thread *rt_pick(struct cpu_sched *cs, uint64_t now) {
   if (now - cs->rt.start >= sched_rules.rt_period) {
     cs->rt.start = now;
     cs->rt.used = 0;
   }
   bool throttled = cs->rt.used >= sched_rules.rt_budget && runq_has_timeshare(&cs->rq);
-  struct runq_node *node = throttled ? runq_pop_timeshare(&cs->rq) : runq_pop(&cs->rq);
-  return CONTAINER_OF(node, struct thread, rq);
+  return throttled ? NULL : CONTAINER_OF(runq_pop(&cs->rq), struct thread, rq);
 }
 
 /* The end of a slice when real-time threads run or wait. */

@@ -30,9 +30,11 @@ struct cpu_sched {
   uint64_t slice_end;     /* [o] TSC: current's slice ends; NEVER: nobody waits */
   uint64_t handoff_end;   /* [o] TSC: handoff has waited long enough; NEVER */
   uint64_t armed;         /* [o] TSC that the hardware timer is set to */
-  uint64_t wheel_ns;      /* [o] it is set to this time or earlier, for the wheel */
-  uint64_t expired_since; /* [RUNQ] TSC: somebody has waited for the next round since */
-  uint64_t balance_at;    /* [o] TSC */
+  uint64_t wheel_ns; /* [o] no timer of the wheel is earlier, nor is the hardware timer set later */
+  uint64_t expired_since;         /* [RUNQ] TSC: somebody has waited for the next round since */
+  uint64_t balance_at;            /* [o] TSC */
+  struct share_round share_round; /* [RUNQ] of round share_round_id */
+  uint32_t share_round_id;        /* [RUNQ] rq.round when it began */
   struct {
     uint64_t start; /* TSC of the period */
     uint64_t used;  /* ticks of it used by real-time threads */
@@ -80,7 +82,13 @@ static inline void timer_program(struct cpu_sched *cs, uint64_t tsc) {
 
 /* policy.c */
 void thread_prio_update(struct thread *t);
-int64_t thread_grant(const struct thread *t); /* what is left with a new round's quantum */
+/* A quantum of this round, less its debt [H1]. Round-robin threads forget theirs. */
+void thread_grant(struct cpu_sched *cs, struct thread *t) HOLDS(&cs->lock);
+/* t joins the next round, with what it has left or with a new quantum. */
+void push_late(struct cpu_sched *cs, struct thread *t, uint64_t now) HOLDS(&cs->lock);
+/* Whether t may run in this round: nobody who waits for the next starves, and t has some of its
+ * quantum left, or has slept so much that it gets another. */
+bool round_join(struct cpu_sched *cs, struct thread *t, uint64_t now) HOLDS(&cs->lock);
 /* Of a thread that woke up: what its sleep earned, and the quantum of a round it has not seen. */
 void thread_wake_credit(struct cpu_sched *cs, struct thread *t, uint64_t now) HOLDS(&cs->lock);
 struct thread *rt_pick(struct cpu_sched *cs, uint64_t now) HOLDS(&cs->lock);
@@ -89,15 +97,6 @@ uint64_t rt_slice_end(const struct cpu_sched *cs, const struct thread *t) HOLDS(
 /* Somebody has waited for the next round for so long that nobody may join this one. */
 static inline bool cpu_starves(const struct cpu_sched *cs, uint64_t now) HOLDS(&cs->lock) {
   return cs->rq.words[runq_expired(&cs->rq)] != 0 && now - cs->expired_since > sched_rules.starve;
-}
-
-/* t joins the next round. */
-static inline void push_expired(struct cpu_sched *cs, struct thread *t, uint64_t now)
-    HOLDS(&cs->lock) {
-  if (cs->rq.words[runq_expired(&cs->rq)] == 0) {
-    cs->expired_since = now;
-  }
-  runq_push_expired(&cs->rq, &t->rq, t->prio);
 }
 
 /* Charge the running thread. Time that nobody else wanted is free, and FIFO has no quantum: it must

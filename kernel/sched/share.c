@@ -1,7 +1,9 @@
 /* The rules' derivation from the parameters, see share.h. */
 #include "sched/share.h"
 
-#define ONE (UINT64_C(1) << 32) /* a weight of 1 */
+#define ONE (UINT64_C(1) << 32)                     /* a weight of 1 */
+#define TICKS_MOST (UINT64_C(1) << 47)              /* times SHARE_SCALE_ONE, it fits 64 bits */
+#define SCALE_MOST (UINT64_C(16) * SHARE_SCALE_ONE) /* so does the longest quantum times this */
 
 /* slice x weight, rounded; at least one tick. */
 static int64_t weighted(uint64_t slice, uint64_t weight) {
@@ -9,20 +11,31 @@ static int64_t weighted(uint64_t slice, uint64_t weight) {
   return quantum == 0 ? 1 : (int64_t)quantum;
 }
 
-void share_rules_set(struct share_rules *r, uint64_t slice, uint64_t slice_min, uint64_t bonus,
-                     uint64_t sleep, uint64_t decay) {
+void share_rules_set(struct share_rules *r, const struct share_lengths *l, uint64_t bonus,
+                     uint64_t decay) {
   uint64_t weight = ONE;
   for (int nice = 0; nice >= NICE_LEAST; nice--) {
-    r->quantum[nice - NICE_LEAST] = weighted(slice, weight);
+    r->quantum[nice - NICE_LEAST] = weighted(l->slice, weight);
     weight += weight / 4;
   }
   weight = ONE;
   for (int nice = 0; nice <= NICE_MOST; nice++) {
-    r->quantum[nice - NICE_LEAST] = weighted(slice, weight);
+    r->quantum[nice - NICE_LEAST] = weighted(l->slice, weight);
     weight -= weight / 5;
   }
-  r->slice_min = (int64_t)slice_min;
-  r->credit_most = sleep;
-  r->levels_per_credit = (bonus << 32) / sleep;
+  r->round = l->round;
+  r->slice_min = l->slice_min;
+  r->slice_least = (int64_t)MAX(l->slice_min / 10, 1ul);
+  r->credit_most = l->sleep;
+  r->levels_per_credit = (bonus << 32) / l->sleep;
   r->decay = (decay << 8) / 100;
+}
+
+void share_round_begin(const struct share_rules *r, struct share_round *round) {
+  uint64_t quanta = round->quanta, longest = r->round, scale = SHARE_SCALE_ONE;
+  uint64_t wanted = MAX(MIN(quanta, longest), r->slice_min * round->n);
+  if (quanta != 0) {
+    scale = MIN(wanted, TICKS_MOST) * SHARE_SCALE_ONE / quanta;
+  }
+  *round = (struct share_round){.scale = (uint32_t)MIN(MAX(scale, 1ul), SCALE_MOST)};
 }

@@ -2,9 +2,16 @@
  *
  * Weight. Each step of nice is a factor of 1.25, nice 0 weighs 1. A thread's quantum is slice x
  * weight, granted once a round, so that threads that always want the CPU share it by weight,
- * whatever their mix. What a thread has left may be negative: kernel work and late interrupts run
- * over the end, and a slice is never cut shorter than slice_min. That debt is paid from the next
- * quanta [H1]; a thread in debt sits out a round. More debt than DEBT_QUANTA is forgiven.
+ * whatever their mix.
+ *
+ * Scale. Who has used up a quantum is counted for the next round; when that begins, all its quanta
+ * are scaled by one factor [H3]: less than 1 if they would last longer than `round` together, more
+ * than 1 if they would be shorter than slice_min on average. So shares are as exact after some
+ * seconds among many unequal threads as among two.
+ *
+ * Debt. What a thread has left may be negative: kernel work and late interrupts run over the end,
+ * and no slice is cut shorter than a tenth of slice_min. It is paid from the next quanta [H1]; a
+ * thread in debt sits out a round. More debt than DEBT_QUANTA is forgiven.
  *
  * Credit. Sleeping earns credit, running spends it `decay` times as fast; full credit lifts a
  * thread by `bonus` priority levels, less by the proportion. It changes who goes first, never how
@@ -23,33 +30,64 @@
 #define SCHED_RT_MAX 99u
 #define SHARE_BONUS_MOST 20u
 #define DEBT_QUANTA 16
+#define SHARE_SCALE_ONE 65536
 
 /* Derived from the parameters whenever one changes; read without a lock, each word for itself. */
 struct share_rules {
   _Atomic int64_t quantum[NICE_COUNT]; /* [a] ticks a round, by nice - NICE_LEAST */
-  _Atomic int64_t slice_min;           /* [a] ticks */
+  _Atomic uint64_t round;              /* [a] ticks: a round is to be no longer */
+  _Atomic uint64_t slice_min;          /* [a] ticks: mean slice of a shortened round */
+  _Atomic int64_t slice_least;         /* [a] ticks */
   _Atomic uint64_t credit_most;        /* [a] ticks of sleep that earn the whole bonus */
   _Atomic uint64_t levels_per_credit;  /* [a] times 2^32 */
   _Atomic uint64_t decay;              /* [a] credit spent a tick, times 2^8 */
 };
 
-/* slice, slice_min, sleep in ticks; bonus in levels, 0 to SHARE_BONUS_MOST; decay in per cent. */
-void share_rules_set(struct share_rules *r, uint64_t slice, uint64_t slice_min, uint64_t bonus,
-                     uint64_t sleep, uint64_t decay);
+/* A round of one CPU. */
+struct share_round {
+  uint64_t quanta; /* of those who have used up theirs, for the next round: ticks, not scaled */
+  uint32_t n;      /* how many they are */
+  uint32_t scale;  /* of this round, times SHARE_SCALE_ONE */
+};
 
+struct share_lengths {
+  uint64_t slice, slice_min, round, sleep; /* ticks, each at least 1 */
+};
+
+/* bonus in levels, 0 to SHARE_BONUS_MOST; decay in per cent. */
+void share_rules_set(struct share_rules *r, const struct share_lengths *l, uint64_t bonus,
+                     uint64_t decay);
+
+/* A round begins, of those who were counted for it [H3]. */
+void share_round_begin(const struct share_rules *r, struct share_round *round);
+
+/* Not scaled. */
 static inline int64_t share_quantum(const struct share_rules *r, int32_t nice) {
   return r->quantum[nice - NICE_LEAST];
 }
 
-/* What is left when a new round's quantum is granted [H1]. */
-static inline int64_t share_grant(const struct share_rules *r, int64_t left, int32_t nice) {
-  int64_t quantum = share_quantum(r, nice);
+/* Somebody has used up a quantum. */
+static inline void share_count(const struct share_rules *r, struct share_round *round,
+                               int32_t nice) {
+  round->quanta += (uint64_t)share_quantum(r, nice);
+  round->n++;
+}
+
+/* A quantum of this round. */
+static inline int64_t share_scaled(const struct share_rules *r, const struct share_round *round,
+                                   int32_t nice) {
+  int64_t quantum = share_quantum(r, nice) * round->scale / SHARE_SCALE_ONE;
+  return MAX(quantum, (int64_t)1);
+}
+
+/* What is left with a new quantum [H1]. */
+static inline int64_t share_grant(int64_t left, int64_t quantum) {
   return MAX(left, -DEBT_QUANTA * quantum) + quantum;
 }
 
 /* How long a thread with this much left runs before its slice is over. */
 static inline int64_t share_slice(const struct share_rules *r, int64_t left) {
-  int64_t least = r->slice_min;
+  int64_t least = r->slice_least;
   return MAX(left, least);
 }
 

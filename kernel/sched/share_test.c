@@ -6,16 +6,20 @@
 #include "lib/rng.h"
 #include "lib/tap.h"
 
-#define THREADS_MOST 12
+#define THREADS_MOST 60
 #define SLICE 3000000
 #define SLICE_MIN 100000
+#define ROUND 100000000
 #define SLEEP 20000000
 
 static struct share_rules rules;
 static struct rng rng;
 
+static const struct share_lengths lengths = {
+    .slice = SLICE, .slice_min = SLICE_MIN, .round = ROUND, .sleep = SLEEP};
+
 static void rules_default(void) {
-  share_rules_set(&rules, SLICE, SLICE_MIN, 10, SLEEP, 400);
+  share_rules_set(&rules, &lengths, 10, 400);
 }
 
 static bool quanta_by_weight(void) {
@@ -28,31 +32,43 @@ static bool quanta_by_weight(void) {
   return ok;
 }
 
-/* Rounds of hogs: each is granted its quantum and, when it has any left, runs to the end of its
- * slice and `late` ticks over it. */
-static bool shares_hold(unsigned n, uint32_t late) {
-  struct {
-    int nice;
-    int64_t left;
-    double ran;
-  } hogs[THREADS_MOST];
+struct hog {
+  int nice;
+  int64_t left;
+  double ran;
+};
+
+static struct hog hogs[THREADS_MOST];
+
+/* A round of n hogs: each is granted its quantum and, when it has any left, runs to the end of its
+ * slice and up to `late` ticks over it; then it is counted for the next. Answers how long the round
+ * lasted. */
+static double round_run(struct share_round *round, unsigned n, uint32_t late) {
+  double total = 0;
+  share_round_begin(&rules, round);
+  for (unsigned i = 0; i < n; i++) {
+    struct hog *h = &hogs[i];
+    h->left = share_grant(h->left, share_scaled(&rules, round, h->nice));
+    if (h->left > 0) {
+      int64_t ran = share_slice(&rules, h->left) + rng_below(&rng, late + 1);
+      h->left -= ran;
+      h->ran += (double)ran;
+      total += (double)ran;
+    }
+    share_count(&rules, round, h->nice);
+  }
+  return total;
+}
+
+/* Until `span` ticks have passed: whether each has its share of them. */
+static bool shares_hold(unsigned n, double span, uint32_t late) {
+  struct share_round round = {0};
   double total = 0, weights = 0;
   for (unsigned i = 0; i < n; i++) {
-    hogs[i].nice = (int)rng_below(&rng, NICE_COUNT) + NICE_LEAST;
-    hogs[i].left = 0;
-    hogs[i].ran = 0;
     weights += (double)share_quantum(&rules, hogs[i].nice);
   }
-  for (unsigned round = 0; round < 2000; round++) {
-    for (unsigned i = 0; i < n; i++) {
-      hogs[i].left = share_grant(&rules, hogs[i].left, hogs[i].nice);
-      if (hogs[i].left > 0) {
-        int64_t ran = share_slice(&rules, hogs[i].left) + rng_below(&rng, late + 1);
-        hogs[i].left -= ran;
-        hogs[i].ran += (double)ran;
-        total += (double)ran;
-      }
-    }
+  while (total < span) {
+    total += round_run(&round, n, late);
   }
   bool ok = true;
   for (unsigned i = 0; i < n; i++) {
@@ -62,26 +78,71 @@ static bool shares_hold(unsigned n, uint32_t late) {
   return ok;
 }
 
+static void hogs_make(unsigned n) {
+  for (unsigned i = 0; i < n; i++) {
+    hogs[i] = (struct hog){.nice = (int)rng_below(&rng, NICE_COUNT) + NICE_LEAST};
+  }
+}
+
 static bool shares_of_any_mix(void) {
   bool ok = true;
   rules_default();
   for (unsigned mix = 0; mix < 300 && ok; mix++) {
-    ok = shares_hold(1 + rng_below(&rng, THREADS_MOST), 20000);
+    unsigned n = 1 + rng_below(&rng, THREADS_MOST);
+    hogs_make(n);
+    ok = shares_hold(n, 100e9, 2000); /* 100 s if a tick is a ns */
   }
   return ok;
 }
 
+static bool shares_of_all_nices(void) {
+  rules_default();
+  for (unsigned i = 0; i < NICE_COUNT; i++) {
+    hogs[i] = (struct hog){.nice = NICE_LEAST + (int)i};
+  }
+  return shares_hold(NICE_COUNT, 10e9, 2000);
+}
+
+/* After the first, no round is longer than `round` and what each runs over, or than slices of
+ * slice_min need; and those of many light threads are not shorter than that. */
+static bool rounds_are_bounded(void) {
+  bool ok = true;
+  rules_default();
+  for (unsigned mix = 0; mix < 300 && ok; mix++) {
+    struct share_round round = {0};
+    unsigned n = 1 + rng_below(&rng, THREADS_MOST);
+    hogs_make(n);
+    round_run(&round, n, 0);
+    for (unsigned i = 0; i < 20; i++) {
+      double most = (double)MAX(ROUND, (int)n * SLICE_MIN) + n * (SLICE_MIN / 10);
+      ok = ok && round_run(&round, n, 0) <= most;
+    }
+  }
+  return ok;
+}
+
+static bool light_slices_are_stretched(void) {
+  struct share_round round = {0};
+  rules_default();
+  for (unsigned i = 0; i < 10; i++) {
+    hogs[i] = (struct hog){.nice = NICE_MOST};
+  }
+  round_run(&round, 10, 0);
+  double length = round_run(&round, 10, 0);
+  return length > 9.9 * SLICE_MIN && length < 10.1 * SLICE_MIN;
+}
+
 static bool debt_is_bounded(void) {
   rules_default();
-  int64_t most = DEBT_QUANTA * share_quantum(&rules, 5);
-  return share_grant(&rules, -100 * most, 5) == -most + share_quantum(&rules, 5) &&
-         share_grant(&rules, -5, 5) == share_quantum(&rules, 5) - 5;
+  int64_t quantum = share_quantum(&rules, 5), most = DEBT_QUANTA * quantum;
+  return share_grant(-100 * most, quantum) == -most + quantum &&
+         share_grant(-5, quantum) == quantum - 5;
 }
 
 static bool prio_within_limits(void) {
   bool ok = true;
   for (uint32_t bonus = 0; bonus <= SHARE_BONUS_MOST; bonus++) {
-    share_rules_set(&rules, SLICE, SLICE_MIN, bonus, SLEEP, 400);
+    share_rules_set(&rules, &lengths, bonus, 400);
     for (int nice = NICE_LEAST; nice <= NICE_MOST; nice++) {
       uint32_t plain = share_prio(&rules, nice, 0), full = share_prio(&rules, nice, SLEEP);
       ok = ok && full >= RUNQ_FIRST_TIMESHARE && plain < RUNQ_PRIOS && plain - full <= bonus;
@@ -105,9 +166,11 @@ static bool credit_comes_and_goes(void) {
 static bool prio_survives_change(void) {
   bool ok = true;
   for (int i = 0; i < 20000; i++) {
-    uint64_t sleep = 1 + rng_below(&rng, SLEEP), credit = rng_below(&rng, SLEEP);
-    share_rules_set(&rules, SLICE, SLICE_MIN, rng_below(&rng, SHARE_BONUS_MOST + 1), sleep, 400);
-    rules.credit_most = rng_one_in(&rng, 2) ? SLEEP : sleep;
+    struct share_lengths other = lengths;
+    uint64_t credit = rng_below(&rng, SLEEP);
+    other.sleep = 1 + rng_below(&rng, SLEEP);
+    share_rules_set(&rules, &other, rng_below(&rng, SHARE_BONUS_MOST + 1), 400);
+    rules.credit_most = rng_one_in(&rng, 2) ? SLEEP : other.sleep;
     int nice = NICE_LEAST + (int)rng_below(&rng, NICE_COUNT);
     uint32_t plain = share_prio(&rules, nice, 0), now = share_prio(&rules, nice, credit);
     ok = ok && now >= RUNQ_FIRST_TIMESHARE && now <= plain && plain < RUNQ_PRIOS;
@@ -117,9 +180,12 @@ static bool prio_survives_change(void) {
 
 int main(int argc, char **argv) {
   rng_seed(&rng, tap_seed(argc, argv));
-  tap_plan(6);
+  tap_plan(9);
   tap_ok(quanta_by_weight(), "each step of nice is a factor of 1.25");
   tap_ok(shares_of_any_mix(), "300 random mixes of hogs share by weight to within a twentieth");
+  tap_ok(shares_of_all_nices(), "all forty nice values, within a twentieth after 10 s");
+  tap_ok(rounds_are_bounded(), "a round is no longer than its threads need [H3]");
+  tap_ok(light_slices_are_stretched(), "slices of light threads are slice_min on average");
   tap_ok(debt_is_bounded(), "a debt is paid, and forgiven beyond its bound [H1]");
   tap_ok(prio_within_limits(), "every nice value with every bonus is a timeshare priority");
   tap_ok(credit_comes_and_goes(), "credit is earned by sleep, spent by running, bounded");

@@ -28,7 +28,7 @@ bool timer_cancel(struct timer *t) {
   struct cpu_sched *cs = t->cs;
   lock_debug_narrow(true);
   spin_lock(&cs->wheel_lock);
-  bool pending = wheel_cancel(&cs->wheel, &t->wheel);
+  bool pending = wheel_cancel(&t->wheel);
   spin_unlock(&cs->wheel_lock);
   lock_debug_narrow(false);
   return pending;
@@ -73,16 +73,17 @@ static void slice_end(struct cpu_sched *cs, uint64_t now) {
 
 void upcall_timer(void) {
   struct cpu_sched *cs = sched_self();
-  uint64_t now = arch_tsc();
+  uint64_t now = arch_tsc(), now_ns = clock_from_tsc(now);
   counter_add(COUNTER_TIMER_IRQS, 1);
   trace(TRACE_TIMER, 0, 0);
   cs->armed = NEVER;
-  uint64_t next = timer_run(cs, clock_from_tsc(now));
-  cs->wheel_ns = next; /* set below */
+  if (now_ns >= cs->wheel_ns) {
+    cs->wheel_ns = timer_run(cs, now_ns);
+  }
   if (now >= cs->handoff_end) {
     handoff_end(cs);
   }
-  uint64_t wanted = MIN(clock_to_tsc(next), cs->handoff_end);
+  uint64_t wanted = MIN(clock_to_tsc(cs->wheel_ns), cs->handoff_end);
   if (now >= cs->slice_end) {
     slice_end(cs, now);
   } else {

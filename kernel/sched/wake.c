@@ -36,24 +36,14 @@ static void wake_tell(struct cpu_sched *cs, struct thread *t, bool preempts, uin
   }
 }
 
-/* t comes too late for this round. What the next one grants it has at once: in debt, it would sit
- * out that one too. */
-static void wake_push_expired(struct cpu_sched *cs, struct thread *t, uint64_t now)
-    HOLDS(&cs->lock) {
-  if (t->left <= 0) {
-    t->left = thread_grant(t);
-  }
-  push_expired(cs, t, now);
-}
-
 /* Runnable on this CPU now. */
 static void wake_push(struct cpu_sched *cs, struct thread *t, uint64_t now) HOLDS(&cs->lock) {
   thread_wake_credit(cs, t, now);
-  bool joins = t->left > 0 && !cpu_starves(cs, now);
+  bool joins = round_join(cs, t, now);
   if (LIKELY(joins)) {
     runq_push(&cs->rq, &t->rq, t->prio);
   } else {
-    wake_push_expired(cs, t, now);
+    push_late(cs, t, now);
   }
   wake_tell(cs, t, joins || t->prio < RUNQ_FIRST_TIMESHARE, now);
 }
@@ -163,8 +153,8 @@ static bool handoff_suits(const struct cpu_sched *cs, const struct thread *t) {
 static void handoff_put(struct cpu_sched *cs, struct thread *t) HOLDS(&cs->lock) {
   uint64_t now = arch_tsc();
   thread_wake_credit(cs, t, now);
-  if (UNLIKELY(t->left <= 0)) {
-    wake_push_expired(cs, t, now);
+  if (UNLIKELY(!round_join(cs, t, now))) {
+    push_late(cs, t, now);
   } else {
     cs->handoff = t;
     if (t->affinity & sched_online_mask() & ~(1ul << cs->id)) {

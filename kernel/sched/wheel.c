@@ -2,8 +2,8 @@
  *
  * The wheel's tick moves only in two places. wheel_turn() takes it to the start of the first slot
  * in use, which empties that slot or leaves in it what the tick itself still holds. wheel_advance()
- * takes it to the clock's tick when the first slot lies beyond. Neither passes a timer, and between
- * the old and the new tick no timer's highest differing digit changes: so [W2] survives. */
+ * takes it to the clock's tick when the first slot lies beyond. Neither passes a slot in use, and
+ * between the old and the new tick no timer's highest differing digit changes: so [W2] survives. */
 #include "sched/wheel.h"
 
 /* The first tick of a slot: the wheel's digits above, the slot's own, zeros below. */
@@ -16,7 +16,6 @@ static uint64_t slot_first_tick(const struct wheel *w, unsigned level, unsigned 
 void wheel_init(struct wheel *w, uint64_t now_ns) {
   w->tick = wheel_tick_of(now_ns);
   w->levels = 0;
-  w->n = 0;
   for (unsigned level = 0; level < WHEEL_LEVELS; level++) {
     w->slots[level] = 0;
   }
@@ -26,10 +25,23 @@ void wheel_init(struct wheel *w, uint64_t now_ns) {
   }
 }
 
-static void wheel_expire(struct wheel *w, struct wheel_timer *t, struct list *expired) {
-  w->n--;
-  t->place = WHEEL_EXPIRED;
-  list_push_back(expired, &t->node);
+static void wheel_slot_clear(struct wheel *w, unsigned level, unsigned slot) {
+  w->slots[level] &= ~WHEEL_BIT(slot);
+  if (w->slots[level] == 0) {
+    w->levels &= ~(1u << level);
+  }
+}
+
+uint64_t wheel_next(struct wheel *w) {
+  while (w->levels != 0) {
+    unsigned level = bit_first(w->levels), slot = bit_first(w->slots[level]);
+    const struct wheel_slot *at = &w->at[level << WHEEL_DIGIT_BITS | slot];
+    if (!list_is_empty(&at->timers)) {
+      return at->min_ns;
+    }
+    wheel_slot_clear(w, level, slot);
+  }
+  return UINT64_MAX;
 }
 
 /* Empties the first slot in use, whose time has come: what is due expires, the rest goes where it
@@ -45,7 +57,7 @@ static void wheel_turn(struct wheel *w, uint64_t now_ns, struct list *expired) {
   while ((node = list_pop_front(&moving)) != NULL) {
     struct wheel_timer *t = CONTAINER_OF(node, struct wheel_timer, node);
     if (level == 0 && t->deadline_ns <= now_ns) {
-      wheel_expire(w, t, expired);
+      list_push_back(expired, &t->node);
     } else {
       wheel_link(w, t);
     }
@@ -53,7 +65,7 @@ static void wheel_turn(struct wheel *w, uint64_t now_ns, struct list *expired) {
 }
 
 void wheel_advance(struct wheel *w, uint64_t now_ns, struct list *expired) {
-  while (w->levels != 0 && wheel_next(w) <= now_ns) {
+  while (wheel_next(w) <= now_ns && w->levels != 0) {
     wheel_turn(w, now_ns, expired);
   }
   uint64_t tick = wheel_tick_of(now_ns);
@@ -66,32 +78,29 @@ void wheel_advance(struct wheel *w, uint64_t now_ns, struct list *expired) {
   w->tick = MAX(w->tick, tick);
 }
 
-/* [W1] to [W3] of one slot; adds its timers to *n. */
-static bool slot_check(const struct wheel *w, unsigned level, unsigned slot, uint32_t *n) {
+/* [W1] to [W3] of one slot. */
+static bool slot_check(const struct wheel *w, unsigned level, unsigned slot) {
   unsigned place = level << WHEEL_DIGIT_BITS | slot;
   const struct list *head = &w->at[place].timers;
   uint64_t min_ns = w->at[place].min_ns;
-  bool empty = list_is_empty(head), ok = empty == !(w->slots[level] & WHEEL_BIT(slot));
-  ok = ok && (!empty || min_ns == UINT64_MAX);
+  bool ok = list_is_empty(head) || w->slots[level] & WHEEL_BIT(slot);
   list_for_each (node, head) {
     const struct wheel_timer *t = CONTAINER_OF(node, struct wheel_timer, node);
     uint64_t tick = MAX(wheel_tick_of(t->deadline_ns), w->tick);
     ok = ok && t->place == place;
     ok = ok && wheel_level(w, tick) == level && wheel_digit(tick, level) == slot;
     ok = ok && min_ns <= t->deadline_ns;
-    ++*n;
   }
   return ok;
 }
 
 bool wheel_check(const struct wheel *w) {
-  uint32_t n = 0;
   bool ok = (w->levels >> WHEEL_LEVELS) == 0;
   for (unsigned level = 0; level < WHEEL_LEVELS; level++) {
     ok = ok && !(w->levels & (1u << level)) == (w->slots[level] == 0);
     for (unsigned slot = 0; slot < WHEEL_SLOTS; slot++) {
-      ok = ok && slot_check(w, level, slot, &n);
+      ok = ok && slot_check(w, level, slot);
     }
   }
-  return ok && n == w->n; /* [W4] */
+  return ok;
 }

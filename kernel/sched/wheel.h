@@ -14,8 +14,10 @@
  * So all timers of a level are due before those of the next, and those of a slot before those of
  * the next slot: the first set bit of the lowest level in use names the slot with the earliest
  * timer. Each slot keeps its earliest deadline, and its timers move down ("cascade") only when that
- * has come. Locks: none, the owner provides them. Limits: 14 KiB a wheel. What runs at each arm and
- * cancel is here, for inlining. */
+ * has come. Most timers are cancelled long before: a cancel only unlinks, and the bit of a slot
+ * that it leaves empty goes when wheel_next() comes by, at most once for each add. Locks: none, the
+ * owner provides them. Limits: 14 KiB a wheel. What runs at each arm and cancel is here, for
+ * inlining. */
 #ifndef CATHODE_SCHED_WHEEL_H
 #define CATHODE_SCHED_WHEEL_H
 
@@ -31,18 +33,17 @@
 struct wheel_timer {
   struct list node;
   uint64_t deadline_ns;
-  uint16_t place;   /* level << 6 | slot, or WHEEL_EXPIRED: on the list of wheel_advance */
+  uint16_t place;   /* level << 6 | slot */
   uint8_t spare[6]; /* for the owner */
 };
 
-#define WHEEL_EXPIRED 0xffff
 #define WHEEL_PLACES (WHEEL_LEVELS * WHEEL_SLOTS)
 
-/* [W1] A slot's bit is set iff its list is not empty, a level's bit iff it has such a slot.
+/* [W1] A slot whose list is not empty has its bit set, and a level's bit is set iff one of its
+ *      slots' is. Only a cancel leaves a bit without timers.
  * [W2] A timer sits where the rule above puts it; one that was late when added, where a deadline in
  *      the wheel's tick would have put it.
- * [W3] min_ns of a slot is no later than any deadline in it, UINT64_MAX when it is empty. A cancel
- *      may leave it too early. */
+ * [W3] min_ns of a slot is no later than any deadline in it. A cancel may leave it too early. */
 struct wheel_slot {
   struct list timers;
   uint64_t min_ns;
@@ -50,9 +51,8 @@ struct wheel_slot {
 
 struct wheel {
   uint64_t tick;                /* positions are relative to this; may lag */
-  uint32_t levels;              /* bit: the level has timers */
-  uint32_t n;                   /* [W4] the number of timers */
-  uint64_t slots[WHEEL_LEVELS]; /* bit: the slot has timers */
+  uint32_t levels;              /* bit: the level has slots in use */
+  uint64_t slots[WHEEL_LEVELS]; /* bit: the slot is in use */
   struct wheel_slot at[WHEEL_PLACES];
 };
 
@@ -91,7 +91,7 @@ static inline void wheel_link(struct wheel *w, struct wheel_timer *t) {
   unsigned place = level << WHEEL_DIGIT_BITS | slot;
   struct wheel_slot *at = &w->at[place];
   t->place = (uint16_t)place;
-  if (deadline_ns < at->min_ns) {
+  if (deadline_ns < at->min_ns || list_is_empty(&at->timers)) {
     at->min_ns = deadline_ns;
   }
   w->slots[level] |= WHEEL_BIT(slot);
@@ -99,49 +99,27 @@ static inline void wheel_link(struct wheel *w, struct wheel_timer *t) {
   list_push_back(&at->timers, &t->node);
 }
 
-/* After the last timer of a slot has gone. */
-static inline void wheel_slot_clear(struct wheel *w, unsigned level, unsigned slot) {
-  w->at[level << WHEEL_DIGIT_BITS | slot].min_ns = UINT64_MAX;
-  w->slots[level] &= ~WHEEL_BIT(slot);
-  if (w->slots[level] == 0) {
-    w->levels &= ~(1u << level);
-  }
-}
-
 /* Makes a timer that is not pending due at `deadline_ns`; one in the past is due at once. O(1). */
 static inline void wheel_add(struct wheel *w, struct wheel_timer *t, uint64_t deadline_ns) {
   kassert_debug(!wheel_is_pending(t));
-  w->n++;
   t->deadline_ns = deadline_ns;
   wheel_link(w, t);
 }
 
 /* Answers whether the timer was pending; it is not afterwards. One that has expired but is still on
  * the list of wheel_advance is taken off it. O(1). */
-static inline bool wheel_cancel(struct wheel *w, struct wheel_timer *t) {
+static inline bool wheel_cancel(struct wheel_timer *t) {
   if (!wheel_is_pending(t)) {
     return false;
   }
-  bool last = t->node.prev == t->node.next; /* only the head is left */
   list_remove(&t->node);
-  if (t->place != WHEEL_EXPIRED) {
-    w->n--;
-    if (last) {
-      wheel_slot_clear(w, t->place >> WHEEL_DIGIT_BITS, t->place & (WHEEL_SLOTS - 1));
-    }
-  }
   return true;
 }
 
-/* When wheel_advance must run next: the earliest deadline, or the earlier one of a timer that has
- * been cancelled since; UINT64_MAX when the wheel is empty. O(1). */
-static inline uint64_t wheel_next(const struct wheel *w) {
-  if (w->levels == 0) {
-    return UINT64_MAX;
-  }
-  unsigned level = bit_first(w->levels);
-  return w->at[level << WHEEL_DIGIT_BITS | bit_first(w->slots[level])].min_ns;
-}
+/* When wheel_advance must run next: the earliest deadline, or the earlier one of a timer of its
+ * slot that has been cancelled since; UINT64_MAX when the wheel is empty. O(1), shared among the
+ * adds; at most WHEEL_PLACES steps. */
+uint64_t wheel_next(struct wheel *w);
 
 /* Appends the timers with deadline <= now_ns to `expired` (an initialised list), earlier ticks
  * first; the order within a tick, and among timers that were late when added, is not defined. Never
@@ -150,7 +128,7 @@ static inline uint64_t wheel_next(const struct wheel *w) {
  * never visited. */
 void wheel_advance(struct wheel *w, uint64_t now_ns, struct list *expired);
 
-/* Whether [W1] to [W4] hold. For tests. */
+/* Whether [W1] to [W3] hold. For tests. */
 bool wheel_check(const struct wheel *w);
 
 _Static_assert(sizeof(struct wheel_timer) <= 48, "part of every context");
