@@ -3,6 +3,7 @@
  * A crowd of threads on one CPU does nothing but yield, each counting its turns. When this side
  * runs again, everybody has had a turn: an operation is one turn of a thread, this one's included:
  * a switch and what a thread does in its turn. Memory grows with the crowd, instructions must not.
+ * All wait at a gate until the last has been made: else each new one would let all before it run.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -17,11 +18,14 @@ enum { STACK_BYTES = 16384, TURNS_LEAST = 20000, TURNS_FIRST = 1000000 };
 static struct {
   pthread_t *threads;
   uint64_t n;
+  pthread_mutex_t gate;
   _Alignas(64) _Atomic uint64_t turns; /* of all; one CPU, so nobody contends */
   _Alignas(64) _Atomic bool stop;
 } crowd;
 
 static void *member(void *argument) {
+  pthread_mutex_lock(&crowd.gate);
+  pthread_mutex_unlock(&crowd.gate);
   while (!atomic_load_explicit(&crowd.stop, memory_order_relaxed)) {
     atomic_fetch_add_explicit(&crowd.turns, 1, memory_order_relaxed);
     sched_yield();
@@ -46,11 +50,14 @@ static bool crowd_start(struct run *run) {
   crowd.threads = calloc(run->param, sizeof(crowd.threads[0]));
   atomic_store(&crowd.stop, false);
   atomic_store(&crowd.turns, 0);
+  pthread_mutex_init(&crowd.gate, NULL);
+  pthread_mutex_lock(&crowd.gate);
   error = error != 0 ? error : pthread_attr_setstacksize(&attr, STACK_BYTES);
   for (; error == 0 && crowd.threads != NULL && crowd.n < run->param; crowd.n += error == 0) {
     error = pthread_create(&crowd.threads[crowd.n], &attr, member, NULL);
   }
   pthread_attr_destroy(&attr);
+  pthread_mutex_unlock(&crowd.gate);
   if (crowd.n < run->param) {
     run_fail(run, "thread %llu: %s", (unsigned long long)crowd.n, strerror(error));
     crowd_end(run);
@@ -90,7 +97,7 @@ static void crowd_teardown(struct run *run) {
   crowd_end(run);
 }
 
-static const uint64_t sizes[] = {10, 100, 1000, 0};
+static const uint64_t sizes[] = {10, 100, 1000, 10000, 0};
 
 const struct bench_case case_ctx_yield_crowd = {
     .name = "ctx.yield.crowd",
