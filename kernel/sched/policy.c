@@ -119,20 +119,24 @@ struct thread *rt_pick(struct cpu_sched *cs, uint64_t now) {
   return throttled ? NULL : CONTAINER_OF(runq_pop(&cs->rq), struct thread, rq);
 }
 
+/* The end of the time that a real-time thread has before others: its budget's, or earlier, for who
+ * waits behind it may be better off elsewhere, and only the end of a slice looks for that. */
+static uint64_t rt_budget_end(const struct cpu_sched *cs, const struct thread *t) {
+  uint64_t budget = sched_rules.rt_budget, used = cs->rt.used, look = sched_rules.balance;
+  uint64_t end = budget == NEVER ? NEVER : t->since + (budget > used ? budget - used : 0);
+  return look == 0 ? end : MIN(end, t->since + look);
+}
+
 /* The end of a slice when real-time threads run or wait. */
 uint64_t rt_slice_end(const struct cpu_sched *cs, const struct thread *t) {
   uint64_t end = NEVER;
   if (t->policy != SCHED_ABI_FIFO) {
     end = t->since + (uint64_t)share_slice(&sched_rules.share, t->left);
   }
-  uint64_t budget = sched_rules.rt_budget, used = cs->rt.used;
   if (t->prio >= RUNQ_FIRST_TIMESHARE) { /* it runs while they are throttled */
     return MIN(end, cs->rt.start + sched_rules.rt_period);
   }
-  if (!runq_has_timeshare(&cs->rq) || budget == NEVER) {
-    return end;
-  }
-  return MIN(end, t->since + (budget > used ? budget - used : 0));
+  return runq_has_timeshare(&cs->rq) ? MIN(end, rt_budget_end(cs, t)) : end;
 }
 
 /* ---- changes --------------------------------------------------------------------------------- */
