@@ -14,6 +14,7 @@ import time
 CHECKS = (
     ("compilers", "warnings are errors with gcc and clang; lock contracts"),
     ("hosttests", "host unit tests under ASan and UBSan"),
+    ("fuzz", "pure cores fuzzed for a moment, with sanitizers, against their models"),
     ("models", "models of lock-free hand-overs hold, and break when they should"),
     ("format", "clang-format changes nothing"),
     ("includes", "include direction"),

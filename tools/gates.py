@@ -71,6 +71,8 @@ FAULTS = (
     Fault("words", "note to oneself", "kernel/lib/gate.c", "/* TO" + "DO */\n"),
     Fault("words", "a machine's path", "kernel/lib/gate.c", "/* /ho" + "me/me2/x */\n"),
     Fault("format", "clang-format would change this line", "kernel/lib/gate.c", "int  x ;\n"),
+    Fault("fuzz", "Bail out!", "kernel/sched/balance.c", "v->load[cpu] <= fewest",
+          old="v->load[cpu] < fewest"),
     Fault("models", "FAIL  kernel/sched/model/idle.pml", "kernel/sched/model/idle.pml",
           "buffer ! HALTED", old="atomic { empty(buffer) -> idle_state = HALTED } /* exchange */"),
     Fault("models", "PLAIN_HALT is not found out", "kernel/sched/model/idle.pml",

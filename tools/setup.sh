@@ -20,6 +20,8 @@ grub-mkrescue:grub-common
 python3:python3
 xz:xz-utils
 '
+# What some checks are skipped without: installed with the rest on a fresh machine, if apt knows it.
+extras='spin libclang-rt-14-dev'
 
 is_there() {
   case $1 in
@@ -60,3 +62,6 @@ if ! { apt-get $lock update && apt-get $lock install -y --no-install-recommends 
   echo "setup: apt could not install:$missing (its last words are above); try: $line" >&2
   exit 1
 fi
+# shellcheck disable=SC2086 # as above
+apt-get $lock install -y --no-install-recommends $extras >"$log" 2>&1 </dev/null ||
+  echo "setup: apt could not install $extras; the checks that need them will say so" >&2

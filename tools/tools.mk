@@ -136,6 +136,9 @@ stress: ## storms on the scheduler at 1, 2, 4, 8 and 64 CPUs under forced preemp
 models: ## check the models of the kernel's lock-free hand-overs (spin)
 	@tools/check/models.py
 
+fuzz: ## fuzz the pure cores that can be: SECONDS=60 each, found inputs stay in build/fuzz
+	@tools/check/fuzz.py --seconds $(if $(filter file,$(origin SECONDS)),60,$(SECONDS))
+
 format: ## lay out every C file as `make check` demands
 	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
 

@@ -50,14 +50,20 @@ static uint32_t model_target(const struct balance_view *v, uint32_t self, uint32
   return best != BALANCE_NONE && v->load[self] >= v->load[best] + least ? best : BALANCE_NONE;
 }
 
-static bool choices_match(void) {
+static bool choice_matches(void) {
   struct balance_view v;
+  view_random(&v);
+  uint32_t self = rng_below(&rng, 64), least = 1 + rng_below(&rng, 3);
+  return balance_victim(&v, self, least) == model_victim(&v, self, least) &&
+         balance_target(&v, self, least) == model_target(&v, self, least);
+}
+
+RNG_FUZZ(&rng, TAP_REQUIRE(choice_matches()));
+
+static bool choices_match(void) {
   bool ok = true;
   for (unsigned i = 0; i < N_VIEWS && ok; i++) {
-    view_random(&v);
-    uint32_t self = rng_below(&rng, 64), least = 1 + rng_below(&rng, 3);
-    ok = balance_victim(&v, self, least) == model_victim(&v, self, least) &&
-         balance_target(&v, self, least) == model_target(&v, self, least);
+    ok = choice_matches();
   }
   return ok;
 }

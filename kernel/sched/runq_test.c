@@ -192,14 +192,18 @@ static void random_step(unsigned push_weight) {
 
 static void random_walk(unsigned push_weight) {
   model_init();
-  for (unsigned i = 0; i < N_STEPS; i++) {
+  for (unsigned i = 0; i < N_STEPS && !rng_is_over(&rng); i++) {
     random_step(push_weight);
     if (i % CHECK_EVERY == 0) {
       TAP_REQUIRE(runq_check(&rq));
       step_steal();
     }
   }
+  TAP_REQUIRE(runq_check(&rq));
+  step_steal();
 }
+
+RNG_FUZZ(&rng, random_walk(10));
 
 static bool drains_empty(void) {
   while (n_queued > 0) {

@@ -111,7 +111,7 @@ static void next_is_sound(void) {
 static uint64_t random_walk(uint64_t start_ns, unsigned most_bits) {
   uint64_t fired_before = n_fired;
   model_init(start_ns);
-  for (unsigned i = 0; i < N_STEPS; i++) {
+  for (unsigned i = 0; i < N_STEPS && !rng_is_over(&rng); i++) {
     random_step(most_bits);
     if (i % CHECK_EVERY == 0) {
       next_is_sound();
@@ -121,6 +121,8 @@ static uint64_t random_walk(uint64_t start_ns, unsigned most_bits) {
   TAP_REQUIRE(wheel_check(&wheel));
   return n_fired - fired_before;
 }
+
+RNG_FUZZ(&rng, random_walk(rng_next(&rng), 2 + rng_below(&rng, 60)));
 
 /* An idle CPU sleeps until wheel_next() and advances then. Every wake-up must fire something. */
 static bool no_idle_wakeups(void) {
