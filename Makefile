@@ -45,6 +45,7 @@ CLEAN_KEEP := musl
 include tools/tools.mk
 
 .PHONY: all run trace debug bochs bench test stress fuzz models check gates doctor setup clean \
+  itrace
   distclean iso sdk help docs format compdb
 
 all: $(B)/kernel.elf $(B)/initfs.img $(B)/kvmtest.elf ## build the kernel and the image

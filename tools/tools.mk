@@ -66,11 +66,17 @@ run-guest:
 
 OUT := $(B)/trace.json
 MASK :=
+ONCE :=
 
 trace: ## run CMD="..." and write its trace for ui.perfetto.dev, with a summary
 	@$(MAKE) -s all >&2
 	@tools/trace.py --out $(OUT) $(if $(MASK),--mask $(MASK)) --cmd "$$CMD" \
 	  --bootargs "$$BOOTARGS" -- $(RUN_OPTIONS)
+
+itrace: ## functions that the instructions of CMD="..." went to; ONCE=function: of one operation
+	@$(MAKE) -s all >&2
+	@tools/itrace.py --cmd "$$CMD" --bootargs "$$BOOTARGS" --mem $(MEM) --kernel $(KERNEL) \
+	  --once "$(ONCE)"
 
 debug: ## boot and wait for gdb, which is started with the kernel's symbols
 	@$(MAKE) all $(B)/debug/kernel.elf >&2

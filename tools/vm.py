@@ -43,6 +43,7 @@ class Config:
         self.accel, self.cpu, self.smp, self.mem = accel, cpu or "max", smp, mem
         self.icount, self.timeout, self.gdb, self.iso = icount, timeout, gdb, iso
         self.icount_shift = icount_shift
+        self.exec_log = None  # a file: one instruction a block, so that `log exec` shows each
 
 
 class Outcome:
@@ -86,6 +87,7 @@ def command_line(config, fds):
         "-device", "isa-debug-exit,iobase=0xf4,iosize=4",
         *accel_arguments(config), *channel_arguments(fds), *boot_arguments(config),
         *(["-gdb", "tcp:127.0.0.1:1234", "-S"] if config.gdb else []),
+        *(["-singlestep", "-D", config.exec_log] if config.exec_log else []),
     ]
 
 
@@ -194,6 +196,10 @@ class Machine:
         except OSError:
             pass  # QEMU is gone; its exit status will say why
 
+    def monitor(self, line):
+        """A command for QEMU's monitor; what it answers is kept as `registers`."""
+        self.qmp_send("human-monitor-command", **{"command-line": line})
+
     def qmp_feed(self, data):
         *lines, self.qmp_rest = (self.qmp_rest + data).split(b"\n")
         for line in filter(bytes.strip, lines):
@@ -298,7 +304,7 @@ class Machine:
 
     def hang(self):
         """Asks QEMU where every CPU is before it goes."""
-        self.qmp_send("human-monitor-command", **{"command-line": "info registers -a"})
+        self.monitor("info registers -a")
         until = time.monotonic() + 2
         while not self.registers and self.n_open and time.monotonic() < until:
             self.pump(0.1)

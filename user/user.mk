@@ -80,8 +80,9 @@ $(U)/obj/cathode.o: $(POSIX_OBJ) $(LIBC_RUNTIME)
 	  $(foreach name,$(LIBC_NAMES),--keep-global-symbol='$(name)') $@.tmp $@ && rm $@.tmp
 
 # Put in place whole: whoever links meanwhile has the old one.
-$(SYSROOT)/.stamp: $(SYSROOT)/.musl $(U)/obj/cathode.o $(wildcard kernel/abi/*)
-	$(call run,AR,$(SYSROOT)/lib/libc.a)cd $(SYSROOT) && cp musl.a libc.new.a && \
+$(SYSROOT)/.stamp: $(SYSROOT)/.musl $(U)/obj/cathode.o user/posix/state.ld $(wildcard kernel/abi/*)
+	$(call run,AR,$(SYSROOT)/lib/libc.a)cp user/posix/state.ld $(SYSROOT)/lib/ && \
+	  cd $(SYSROOT) && cp musl.a libc.new.a && \
 	  $(AR) rs libc.new.a $(CURDIR)/$(U)/obj/cathode.o 2>/dev/null && mv libc.new.a lib/libc.a && \
 	  for name in m rt pthread dl util crypt; do $(AR) rc lib/lib$$name.a; done && \
 	  mkdir -p include/cathode && cp -R $(CURDIR)/kernel/abi include/cathode/ && touch .stamp

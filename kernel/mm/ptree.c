@@ -58,38 +58,58 @@ static void leaf_put(uint64_t pte) {
   }
 }
 
-static bool quad_is_empty(const _Atomic uint64_t *e) {
-  return (atomic_load_explicit(&e[0], memory_order_relaxed) |
-          atomic_load_explicit(&e[1], memory_order_relaxed) |
-          atomic_load_explicit(&e[2], memory_order_relaxed) |
-          atomic_load_explicit(&e[3], memory_order_relaxed)) == 0;
-}
-
-/* Empties four leaves of a table that nobody can reach, not even hardware; answers how many were
- * used. */
-static unsigned quad_drop(_Atomic uint64_t *e) {
-  unsigned n = 0;
-  for (unsigned i = 0; i < 4; i++) {
-    uint64_t pte = atomic_load_explicit(&e[i], memory_order_relaxed);
-    if (pte == 0) {
-      continue;
-    }
-    n++;
-    atomic_store_explicit(&e[i], 0, memory_order_relaxed);
-    if ((pte & PTE_COUNTED) != 0) {
-      leaf_put(pte);
-    }
+static inline void leaf_put_counted(uint64_t pte) {
+  if ((pte & PTE_COUNTED) != 0) {
+    leaf_put(pte);
   }
-  return n;
 }
 
-/* Tables are mostly sparse, so the count of used entries says when to stop looking. */
+/* Four entries at a time: tables are sparse, and what is used in them is mostly pages of files that
+ * nobody counts and nobody writes to. */
+struct quad {
+  uint64_t e[4];
+};
+
+static inline struct quad quad_load(const _Atomic uint64_t *e) {
+  return (struct quad){{atomic_load_explicit(&e[0], memory_order_relaxed),
+                        atomic_load_explicit(&e[1], memory_order_relaxed),
+                        atomic_load_explicit(&e[2], memory_order_relaxed),
+                        atomic_load_explicit(&e[3], memory_order_relaxed)}};
+}
+
+static inline void quad_store(_Atomic uint64_t *e, struct quad q) {
+  atomic_store_explicit(&e[0], q.e[0], memory_order_relaxed);
+  atomic_store_explicit(&e[1], q.e[1], memory_order_relaxed);
+  atomic_store_explicit(&e[2], q.e[2], memory_order_relaxed);
+  atomic_store_explicit(&e[3], q.e[3], memory_order_relaxed);
+}
+
+/* What any of the four has. */
+static inline uint64_t quad_bits(struct quad q) {
+  return q.e[0] | q.e[1] | q.e[2] | q.e[3];
+}
+
+/* Empties four leaves. */
+static inline void quad_drop(_Atomic uint64_t *e) {
+  struct quad q = quad_load(e);
+  uint64_t bits = quad_bits(q);
+  if (bits != 0) {
+    quad_store(e, (struct quad){{0}});
+  }
+  if ((bits & PTE_COUNTED) != 0) {
+    leaf_put_counted(q.e[0]);
+    leaf_put_counted(q.e[1]);
+    leaf_put_counted(q.e[2]);
+    leaf_put_counted(q.e[3]);
+  }
+}
+
+/* Empties a last-level table that nobody can reach, not even hardware. */
 static void leaves_empty(struct table t) {
-  unsigned left = t.frame->n_used;
-  for (uint32_t groups = t.frame->groups; left != 0; groups &= groups - 1) {
+  for (uint32_t groups = t.frame->groups; groups != 0; groups &= groups - 1) {
     _Atomic uint64_t *e = &t.entries[bit_first(groups) * GROUP_SIZE];
-    for (unsigned i = 0; i != GROUP_SIZE && left != 0; i += 4) {
-      left -= quad_is_empty(&e[i]) ? 0 : quad_drop(&e[i]);
+    for (unsigned i = 0; i != GROUP_SIZE; i += 4) {
+      quad_drop(&e[i]);
     }
   }
   t.frame->n_used = 0;
@@ -148,32 +168,36 @@ static uint64_t entry_share(_Atomic uint64_t *entry, uint64_t pte, bool is_leaf)
   return pte;
 }
 
-/* Four entries; answers how many are used. */
-static unsigned quad_share(_Atomic uint64_t *to, _Atomic uint64_t *from, bool is_leaf) {
-  unsigned n = 0;
+static void quad_share_each(_Atomic uint64_t *to, _Atomic uint64_t *from, bool is_leaf) {
   for (unsigned i = 0; i < 4; i++) {
     uint64_t pte = atomic_load_explicit(&from[i], memory_order_relaxed);
     if (pte != 0) {
-      n++;
-      pte = entry_share(&from[i], pte, is_leaf);
-      atomic_store_explicit(&to[i], pte, memory_order_relaxed);
+      atomic_store_explicit(&to[i], entry_share(&from[i], pte, is_leaf), memory_order_relaxed);
     }
   }
-  return n;
+}
+
+static inline void quad_share(_Atomic uint64_t *to, _Atomic uint64_t *from, bool is_leaf) {
+  struct quad q = quad_load(from);
+  uint64_t bits = quad_bits(q);
+  if (bits == 0) {
+    return;
+  }
+  if (is_leaf && (bits & (PTE_COUNTED | PTE_W)) == 0) { /* nothing to count, nothing to take */
+    quad_store(to, q);
+  } else {
+    quad_share_each(to, from, is_leaf);
+  }
 }
 
 /* Shares with `to`, empty and private, all that `from` holds. The first write after a fork pays for
- * three tables that are mostly empty: empty entries go by in fours, and the count says when to
- * stop. */
+ * three tables that are mostly empty. */
 static void table_share(struct table to, struct table from) {
   bool is_leaf = from.frame->level == 0;
-  unsigned left = from.frame->n_used;
-  for (uint32_t groups = from.frame->groups; left != 0; groups &= groups - 1) {
+  for (uint32_t groups = from.frame->groups; groups != 0; groups &= groups - 1) {
     unsigned first = bit_first(groups) * GROUP_SIZE;
-    for (unsigned i = first; i != first + GROUP_SIZE && left != 0; i += 4) {
-      if (!quad_is_empty(&from.entries[i])) {
-        left -= quad_share(&to.entries[i], &from.entries[i], is_leaf);
-      }
+    for (unsigned i = first; i != first + GROUP_SIZE; i += 4) {
+      quad_share(&to.entries[i], &from.entries[i], is_leaf);
     }
   }
   to.frame->n_used = from.frame->n_used;

@@ -12,7 +12,8 @@
 
 #include "posix/posix.h"
 
-static char cwd_buffers[2][ABI_PATH_MAX]; /* the one not in use is filled, then takes over */
+/* The one not in use is filled, then takes over. */
+static char cwd_buffers[2][ABI_PATH_MAX] LARGE;
 static const char *cwd = "file:/";
 static uint32_t mask;
 

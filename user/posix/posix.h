@@ -19,6 +19,9 @@
 #include "runtime/start.h"
 #include "runtime/syscall.h"
 
+/* For arrays that mostly stay untouched: out of the page that fork copies (state.ld). */
+#define LARGE __attribute__((section(".bss.large")))
+
 /* ---- the thread's own block --------------------------------------------------------------- */
 
 /* Offsets up to alt_size are known to trampoline.S. */

@@ -45,10 +45,10 @@ uint64_t signal_on_alternate;
 uint64_t signal_fpu_size = FXSAVE_SIZE;
 uint32_t signal_fpu_xsave;
 
-static struct rt_lock lock;                       /* taken with handlers kept away */
-static struct k_sigaction actions[N_SIGNALS + 1]; /* [lock] */
-static uint64_t ignored, caught;                  /* [lock] of the program's actions */
-static uint64_t waited;                           /* [lock] also diverted for, by sigtimedwait() */
+static struct rt_lock lock;                             /* taken with handlers kept away */
+static struct k_sigaction actions[N_SIGNALS + 1] LARGE; /* [lock] */
+static uint64_t ignored, caught;                        /* [lock] of the program's actions */
+static uint64_t waited; /* [lock] also diverted for, by sigtimedwait() */
 
 /* ---- the mask ----------------------------------------------------------------------------- */
 

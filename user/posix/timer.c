@@ -40,10 +40,10 @@ struct posix_timer {
 };
 
 static struct rt_lock lock;
-static struct posix_timer real = {.fd = FD_NONE}; /* [lock] */
-static struct posix_timer timers[TIMERS_MOST];    /* [lock] */
-static int n_timers;                              /* [lock] all used ones lie below */
-static uint64_t signals;                          /* [lock/r] that a timer has ever used */
+static struct posix_timer real = {.fd = FD_NONE};    /* [lock] */
+static struct posix_timer timers[TIMERS_MOST] LARGE; /* [lock] */
+static int n_timers;                                 /* [lock] all used ones lie below */
+static uint64_t signals;                             /* [lock/r] that a timer has ever used */
 
 /* ---- the kernel's timers ------------------------------------------------------------------ */
 
