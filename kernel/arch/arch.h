@@ -252,7 +252,16 @@ static inline void arch_space_rest(void) {
 void arch_space_resume(void);
 bool arch_cpu_rests(uint32_t cpu); /* perhaps not any more when this returns */
 /* The loaded space's change `generation`, which narrowed [lo, hi): the calling CPU forgets it. */
-void arch_space_flush(uint64_t lo, uint64_t hi, uint64_t generation);
+void arch_space_flush_slow(uint64_t lo, uint64_t hi, uint64_t generation);
+static inline void arch_space_flush(uint64_t lo, uint64_t hi, uint64_t generation) {
+  struct asids *asids = &arch_cpu_self()->asids;
+  if (hi - lo == PAGE_SIZE && asid_need(asids, generation) == ASID_RANGE) { /* most are */
+    asid_catch_up(asids, generation);
+    __asm__ volatile("invlpg (%0)" ::"r"(lo) : "memory");
+  } else {
+    arch_space_flush_slow(lo, hi, generation);
+  }
+}
 void arch_kernel_map_page(uint64_t va, paddr_t pa, paddr_t (*alloc_page)(void));
 
 /* ---- interrupts --------------------------------------------------------------------------- */

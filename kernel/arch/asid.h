@@ -10,7 +10,7 @@
  *
  * So a space whose generation is its slot's can be used as it is; one that is behind is flushed and
  * brought up; one that is unknown takes the slot of another, flushed likewise. A CPU that cannot
- * tag has one slot. */
+ * tag has one slot, and forgets all with each load. */
 #ifndef CATHODE_ARCH_ASID_H
 #define CATHODE_ARCH_ASID_H
 
@@ -46,13 +46,13 @@ static inline bool asid_catch_up(struct asids *a, uint64_t generation) {
 /* The slot of a space becomes the current one, at this generation; answers whether what is cached
  * under its tag must go. */
 static inline bool asid_choose(struct asids *a, uint64_t space, uint64_t generation) {
-  for (uint32_t i = 0; i < a->n; i++) {
+  for (uint32_t i = 0; a->n > 1 && i < a->n; i++) {
     if (a->slots[i].space == space) {
       a->current = i;
       return asid_catch_up(a, generation);
     }
   }
-  a->current = a->next;
+  a->current = a->next; /* of one slot, that one */
   a->next = a->next + 1 < a->n ? a->next + 1 : 0;
   a->slots[a->current] = (struct asid_slot){space, generation};
   return true;

@@ -122,7 +122,8 @@ int main(void) {
   for (uint32_t n = 1; n <= ASID_SLOTS; n++) {
     n_kept = 0;
     tap_ok(run(n, n), "random loads and changes with %u slots", n);
-    tap_ok(n_kept > (n == 1 ? 1000 : 10000), "spaces come back to what is cached");
+    tap_ok(n == 1 ? n_kept == 0 : n_kept > 10000,
+           "spaces come back to what is cached, if there are tags");
   }
   tap_ok(n_wrong == 0, "each change asked for no more than it had to");
   return tap_done();

@@ -53,6 +53,12 @@ struct shoot_request {
   _Atomic uint64_t waiting; /* CPUs that have not answered */
 } __attribute__((aligned(64)));
 
+/* What was narrowed, and what waits to be freed (NULL: nothing). */
+struct change {
+  uint64_t lo, hi, generation;
+  const struct ptree_gather *gather;
+};
+
 struct shoot_wanted {
   _Atomic uint64_t by; /* CPUs that want something of this one */
 } __attribute__((aligned(64)));
@@ -130,27 +136,35 @@ static uint64_t resting_of(uint64_t cpus) {
   return resting;
 }
 
-/* The change has been made; [M1]. */
-static void change_tell(struct space *s, uint64_t lo, uint64_t hi, bool tables) {
-  uint64_t generation = atomic_fetch_add(&s->arch.generation, 1) + 1;
-  uint64_t cpus = others_in(s);
-  if (arch_cpu_self()->space == &s->arch) {
-    arch_space_flush(lo, hi, generation);
-  }
-  if (cpus != 0 && !tables) {
+/* Other CPUs are told of a change, and have answered when this returns. */
+static void others_tell(struct space *s, uint64_t cpus, const struct change *c) {
+  bool tables = c->gather != NULL && ptree_gather_has_tables(c->gather);
+  if (!tables) {
     cpus &= ~resting_of(cpus);
   }
   if (cpus != 0) {
     struct shoot_request *r = request_of(s, tables ? TOLD_TABLES : TOLD_NARROWED);
-    r->lo = lo;
-    r->hi = hi;
-    r->generation = generation;
+    r->lo = c->lo;
+    r->hi = c->hi;
+    r->generation = c->generation;
     request_send(r, cpus);
   }
 }
 
+/* The change has been made, and is counted now [M1]. */
+static inline void change_tell(struct space *s, struct change c) {
+  c.generation = atomic_fetch_add(&s->arch.generation, 1) + 1;
+  uint64_t others = others_in(s);
+  if (arch_cpu_self()->space == &s->arch) {
+    arch_space_flush(c.lo, c.hi, c.generation);
+  }
+  if (UNLIKELY(others != 0)) {
+    others_tell(s, others, &c);
+  }
+}
+
 void shootdown_all(struct space *s) {
-  change_tell(s, 0, ABI_USER_END, false);
+  change_tell(s, (struct change){.lo = 0, .hi = ABI_USER_END});
 }
 
 void shootdown_leave(struct space *s) {
@@ -161,7 +175,7 @@ void shootdown_leave(struct space *s) {
 }
 
 static void gather_flush(struct ptree_gather *g) {
-  change_tell(g->ctx, g->lo, g->hi, ptree_gather_has_tables(g));
+  change_tell(g->ctx, (struct change){.lo = g->lo, .hi = g->hi, .gather = g});
   ptree_gather_release(g);
 }
 

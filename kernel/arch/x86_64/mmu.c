@@ -156,7 +156,7 @@ bool arch_cpu_rests(uint32_t cpu) {
   return atomic_load(&cpu_of(cpu)->rests);
 }
 
-void arch_space_flush(uint64_t lo, uint64_t hi, uint64_t generation) {
+void arch_space_flush_slow(uint64_t lo, uint64_t hi, uint64_t generation) {
   struct arch_cpu *cpu = arch_cpu_self();
   enum asid_need need = asid_need(&cpu->asids, generation);
   if (need == ASID_NOTHING) {
