@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "abi/abi.h"
+#include "arch/asid.h"
 
 /* Addresses of three kinds; a user address cannot be dereferenced by mistake. */
 typedef struct {
@@ -93,6 +94,9 @@ struct arch_cpu {
   const void *fpu_owner;    /* whose registers the FPU holds, when they are also in memory */
   struct arch_space *space; /* whose tables CR3 holds */
   struct arch_trace trace;
+  _Atomic bool rests; /* [o/r] runs no thread of `space` and touches no user memory */
+  struct asids asids; /* [o] */
+  uint64_t n_spaces;  /* [o] made here */
 };
 
 /* Volatile: a thread may be on another CPU after each switch, so no value may be kept across one.
@@ -217,8 +221,10 @@ bool arch_user_has_fsgsbase(void);
 
 /* ---- address spaces ----------------------------------------------------------------------- */
 struct arch_space {
-  paddr_t root;          /* [c] the top table */
-  _Atomic uint64_t cpus; /* [a] CPUs whose CR3 may hold it */
+  paddr_t root;                /* [c] the top table */
+  uint64_t id;                 /* [c] never given twice; 0: the kernel's own */
+  _Atomic uint64_t cpus;       /* [a] CPUs whose CR3 may hold it */
+  _Atomic uint64_t generation; /* [a] how many times its tables took something away */
 };
 
 #define PTE_PRESENT (1ul << 0)
@@ -236,14 +242,27 @@ extern struct arch_space arch_kernel_space;
 uint64_t arch_pte_noexec(void); /* PTE_NOEXEC, or 0 on a CPU without NX */
 void arch_space_init(struct arch_space *s, paddr_t root,
                      void *root_table); /* adds the kernel half */
-void arch_space_enter(
-    struct arch_space *s); /* load CR3 and keep the masks; nothing when loaded already */
-void arch_kernel_map_page(uint64_t va, paddr_t pa, paddr_t (*alloc_page)(void));
-
-static inline void arch_tlb_flush_page(uint64_t va) {
-  __asm__ volatile("invlpg (%0)" ::"r"(va) : "memory");
+/* Load CR3 and keep the masks. Of a space that is loaded already: only what was missed at rest. */
+void arch_space_enter(struct arch_space *s);
+/* The CPU goes on without a space: what is loaded stays, unused, and need not be kept right. */
+static inline void arch_space_rest(void) {
+  atomic_store_explicit(&arch_cpu_self()->rests, true, memory_order_relaxed);
 }
-void arch_tlb_flush_all(void);
+/* The loaded space is used again: what was missed meanwhile is forgotten. */
+void arch_space_resume(void);
+bool arch_cpu_rests(uint32_t cpu); /* perhaps not any more when this returns */
+/* The loaded space's change `generation`, which narrowed [lo, hi): the calling CPU forgets it. */
+void arch_space_flush_slow(uint64_t lo, uint64_t hi, uint64_t generation);
+static inline void arch_space_flush(uint64_t lo, uint64_t hi, uint64_t generation) {
+  struct asids *asids = &arch_cpu_self()->asids;
+  if (hi - lo == PAGE_SIZE && asid_need(asids, generation) == ASID_RANGE) { /* most are */
+    asid_catch_up(asids, generation);
+    __asm__ volatile("invlpg (%0)" ::"r"(lo) : "memory");
+  } else {
+    arch_space_flush_slow(lo, hi, generation);
+  }
+}
+void arch_kernel_map_page(uint64_t va, paddr_t pa, paddr_t (*alloc_page)(void));
 
 /* ---- interrupts --------------------------------------------------------------------------- */
 enum arch_ipi { ARCH_IPI_WAKE = 0, ARCH_IPI_TLB = 1, ARCH_IPI_COUNT };

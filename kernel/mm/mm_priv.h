@@ -61,8 +61,9 @@ void grants_cut_cancel(struct grants_cut *cut);
 /* Where len bytes are free, as high as possible. */
 bool space_hole(struct space *s, uint64_t len, uint64_t *start);
 
-/* Invalidate [lo, hi) of a space on every CPU that may hold it, and wait until they have. */
-void shootdown_range(struct space *s, uint64_t lo, uint64_t hi);
+/* Rights were taken away anywhere in a space, and no table: when this returns no CPU uses what it
+ * had cached. */
+void shootdown_all(struct space *s);
 /* Make every CPU but this one let go of the space: it is about to be destroyed. */
 void shootdown_leave(struct space *s);
 

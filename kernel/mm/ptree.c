@@ -247,6 +247,14 @@ void ptree_gather_range(struct ptree_gather *g, uint64_t start, uint64_t end) {
   g->hi = MAX(g->hi, end);
 }
 
+bool ptree_gather_has_tables(const struct ptree_gather *g) {
+  uint64_t tables = g->chain != FRAME_NIL;
+  for (uint32_t i = 0; i < g->n_refs; i++) {
+    tables |= g->refs[i] & 1;
+  }
+  return tables != 0;
+}
+
 /* The flush comes before the new reference and its range, so that a reference in the gather always
  * has its range there too. */
 static void gather_add(struct ptree_gather *g, uint64_t ref, struct range r) {

@@ -80,6 +80,8 @@ void ptree_gather_init(struct ptree_gather *g, void (*flush)(struct ptree_gather
 static inline bool ptree_gather_is_pending(const struct ptree_gather *g) {
   return g->lo < g->hi;
 }
+/* Whether tables are among what waits, so that hardware must not walk through them any more. */
+bool ptree_gather_has_tables(const struct ptree_gather *g);
 /* Adds addresses to flush, for changes that the caller made by itself. */
 void ptree_gather_range(struct ptree_gather *g, uint64_t start, uint64_t end);
 /* After the flush: drops all references and frees what has none left. Detached private tables,

@@ -6,26 +6,58 @@
  *   change the page tables
  *   fill request[self], waiting = targets
  *   wanted[target] |= bit(self); IPI       interrupt, or arch_relax() in a spin loop:
- *   while (waiting) arch_relax()           for each bit of wanted[self]: flush; waiting &=
- * ~bit(self) free the frames
+ *   while (waiting) arch_relax()           for each bit of wanted[self]: flush;
+ *   free the frames                          waiting &= ~bit(self)
  *
- * [M3] No frame or table that a CPU may still have cached is freed before that CPU has answered.
- * Who waits serves others (arch_relax), so that two initiators cannot wait for each other. A locked
- * instruction on the masks orders the page-table change before the look at space->cpus [M1]. */
+ * Who waits serves others (arch_relax), so that two initiators cannot wait for each other.
+ *
+ * Who is told. A change takes something away from the tables: an entry, or a right. It counts up
+ * the space's generation, and looks for CPUs in the space's mask that do not rest. A CPU that rests
+ * (idle, or in a thread without a space) keeps the tables loaded, unused; it hears nothing, and
+ * compares generations when it comes back:
+ *
+ *   changer                                CPU
+ *   tables := less                         rests := true        (plain: late is harmless)
+ *   generation += 1   (locked)             ...
+ *   look at the mask, then at rests        rests := false       (locked; or: mask |= bit, locked)
+ *                                          look at the generation; flush if it is another
+ *
+ * [M1] Each side writes, then looks, with a locked instruction between. If the changer still sees
+ * the CPU resting, or not in the mask, then the CPU's write comes after the changer's look, so that
+ * the CPU's own look finds the generation counted, and its flush is after the change.
+ *
+ * [M3] No frame or table that a CPU may still use is freed before that CPU has answered. A CPU that
+ * rests uses no frame; but its hardware may walk tables on speculation, and mark what it finds
+ * there as accessed (SDM vol. 3A 4.10.2.3). So when tables go, CPUs at rest are told as well. They
+ * leave for the kernel's space, so that they are told once for each rest.
+ *
+ * A CPU that is told of generation g and has seen g - 1 flushes the range; one that has seen less
+ * flushes all; one that has seen g, because it flushed all in the meantime, nothing (asid.h).
+ * model/tlb.pml explores all this. */
 #include "arch/upcall.h"
 #include "base/trace.h"
 #include "lib/bits.h"
 #include "mm/mm_priv.h"
 #include "sched/sched.h"
 
-#define RANGE_PAGES_MOST 32u /* beyond this many INVLPG a full flush is cheaper */
+enum told {
+  TOLD_NARROWED, /* entries of [lo, hi) have gone, or rights of them */
+  TOLD_TABLES,   /* tables have gone as well: a CPU at rest leaves */
+  TOLD_LEAVE,    /* the space goes */
+};
 
 struct shoot_request {
-  struct space *space;
-  uint64_t lo, hi;
-  bool leave;
+  struct space *space; /* NULL: only answer */
+  uint64_t lo, hi, generation;
+  enum told told;
   _Atomic uint64_t waiting; /* CPUs that have not answered */
 } __attribute__((aligned(64)));
+
+/* What was narrowed, and what waits to be freed (NULL: nothing). */
+struct change {
+  uint64_t lo, hi, generation;
+  const struct ptree_gather *gather;
+};
 
 struct shoot_wanted {
   _Atomic uint64_t by; /* CPUs that want something of this one */
@@ -34,23 +66,22 @@ struct shoot_wanted {
 static struct shoot_request requests[MAX_CPUS];
 static struct shoot_wanted wanted[MAX_CPUS];
 
-static void flush_local(uint64_t lo, uint64_t hi) {
-  if ((hi - lo) >> PAGE_SHIFT > RANGE_PAGES_MOST) {
-    arch_tlb_flush_all();
+static void request_obey(const struct shoot_request *r) {
+  const struct arch_cpu *cpu = arch_cpu_self();
+  if (cpu->space != &r->space->arch) {
     return;
   }
-  for (uint64_t va = lo; va < hi; va += PAGE_SIZE) {
-    arch_tlb_flush_page(va);
+  bool rests = atomic_load_explicit(&cpu->rests, memory_order_relaxed);
+  if (r->told == TOLD_LEAVE || (rests && r->told == TOLD_TABLES)) {
+    arch_space_enter(&arch_kernel_space);
+  } else if (!rests) {
+    arch_space_flush(r->lo, r->hi, r->generation);
   }
 }
 
 static void request_serve(struct shoot_request *r) {
-  if (r->space != NULL && arch_cpu_self()->space == &r->space->arch) {
-    if (r->leave) {
-      arch_space_enter(&arch_kernel_space);
-    } else {
-      flush_local(r->lo, r->hi);
-    }
+  if (r->space != NULL) {
+    request_obey(r);
   }
   atomic_fetch_and(&r->waiting, ~(1ul << cpu_id()));
 }
@@ -66,18 +97,15 @@ void upcall_ipi_tlb(void) {
   }
 }
 
-static void request_send(struct space *s, uint64_t targets, uint64_t lo, uint64_t hi, bool leave) {
+/* The request of the calling CPU, filled in, goes to these CPUs, and is answered by all of them. */
+static void request_send(struct shoot_request *r, uint64_t targets) {
   uint32_t self = cpu_id();
-  struct shoot_request *r = &requests[self];
-  r->space = s;
-  r->lo = lo;
-  r->hi = hi;
-  r->leave = leave;
   atomic_store(&r->waiting, targets);
   counter_add(COUNTER_SHOOTDOWNS, 1);
   for (uint64_t rest = targets; rest != 0; rest &= rest - 1) {
     uint32_t cpu = bit_first(rest);
     if (atomic_fetch_or(&wanted[cpu].by, 1ul << self) == 0) {
+      counter_add(COUNTER_SHOOTDOWN_IPIS, 1);
       trace(TRACE_IPI, cpu, ARCH_IPI_TLB);
       arch_ipi_send(cpu, ARCH_IPI_TLB);
     }
@@ -87,27 +115,67 @@ static void request_send(struct space *s, uint64_t targets, uint64_t lo, uint64_
   }
 }
 
-void shootdown_range(struct space *s, uint64_t lo, uint64_t hi) {
-  uint64_t self = 1ul << cpu_id();
-  atomic_thread_fence(memory_order_seq_cst); /* [M1] */
-  uint64_t cpus = atomic_load(&s->arch.cpus);
-  if (arch_cpu_self()->space == &s->arch) {
-    flush_local(lo, hi);
+static struct shoot_request *request_of(struct space *s, enum told told) {
+  struct shoot_request *r = &requests[cpu_id()];
+  r->space = s;
+  r->told = told;
+  return r;
+}
+
+static uint64_t others_in(struct space *s) {
+  return atomic_load(&s->arch.cpus) & ~(1ul << cpu_id());
+}
+
+static uint64_t resting_of(uint64_t cpus) {
+  uint64_t resting = 0;
+  for (uint64_t rest = cpus; rest != 0; rest &= rest - 1) {
+    uint32_t cpu = bit_first(rest);
+    resting |= arch_cpu_rests(cpu) ? 1ul << cpu : 0;
   }
-  if (cpus & ~self) {
-    request_send(s, cpus & ~self, lo, hi, false);
+  counter_add(COUNTER_SHOOTDOWN_SPARED, bit_count(resting));
+  return resting;
+}
+
+/* Other CPUs are told of a change, and have answered when this returns. */
+static void others_tell(struct space *s, uint64_t cpus, const struct change *c) {
+  bool tables = c->gather != NULL && ptree_gather_has_tables(c->gather);
+  if (!tables) {
+    cpus &= ~resting_of(cpus);
+  }
+  if (cpus != 0) {
+    struct shoot_request *r = request_of(s, tables ? TOLD_TABLES : TOLD_NARROWED);
+    r->lo = c->lo;
+    r->hi = c->hi;
+    r->generation = c->generation;
+    request_send(r, cpus);
   }
 }
 
+/* The change has been made, and is counted now [M1]. */
+static inline void change_tell(struct space *s, struct change c) {
+  c.generation = atomic_fetch_add(&s->arch.generation, 1) + 1;
+  uint64_t others = others_in(s);
+  if (arch_cpu_self()->space == &s->arch) {
+    arch_space_flush(c.lo, c.hi, c.generation);
+  }
+  if (UNLIKELY(others != 0)) {
+    others_tell(s, others, &c);
+  }
+}
+
+void shootdown_all(struct space *s) {
+  change_tell(s, (struct change){.lo = 0, .hi = ABI_USER_END});
+}
+
 void shootdown_leave(struct space *s) {
-  uint64_t others = atomic_load(&s->arch.cpus) & ~(1ul << cpu_id());
+  uint64_t others = others_in(s);
   if (others != 0) {
-    request_send(s, others, 0, 0, true);
+    request_send(request_of(s, TOLD_LEAVE), others);
   }
 }
 
 static void gather_flush(struct ptree_gather *g) {
-  shootdown_range(g->ctx, g->lo, g->hi);
+  change_tell(g->ctx, (struct change){.lo = g->lo, .hi = g->hi, .gather = g});
   ptree_gather_release(g);
 }
 
@@ -139,7 +207,7 @@ void gather_drain_slow(struct ptree_gather *g) {
 uint64_t shootdown_bench(uint32_t cpu, uint32_t iterations) {
   uint64_t start = arch_tsc();
   for (uint32_t i = 0; i < iterations; i++) {
-    request_send(NULL, 1ul << cpu, 0, 0, false);
+    request_send(request_of(NULL, TOLD_NARROWED), 1ul << cpu);
   }
   return arch_tsc() - start;
 }

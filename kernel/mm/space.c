@@ -356,7 +356,7 @@ enum abi_error space_clone(struct space *src, struct space **out) {
     (*out)->ceiling = src->ceiling;
     spin_lock(&src->pt_lock);
     if (ptree_clone((*out)->arch.root.v, src->arch.root.v)) {
-      shootdown_range(src, 0, ABI_USER_END);
+      shootdown_all(src);
     }
     spin_unlock(&src->pt_lock);
   }

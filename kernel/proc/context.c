@@ -179,6 +179,9 @@ static void context_release_objects(struct context *c) {
   c->files = NULL;
   c->actions = NULL;
   c->thread.space = NULL;
+  if (c == context_current()) {
+    arch_space_rest();
+  }
   atomic_fetch_add(&context_n_releasing, 1);
   struct space *s = space_exchange(c, NULL);
   if (s != NULL) {

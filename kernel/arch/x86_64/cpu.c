@@ -43,7 +43,7 @@ _Static_assert(offsetof(struct arch_cpu, user_sp) == 16, "CPU_USER_SP");
 _Static_assert(offsetof(struct arch_cpu, current) == 24, "CPU_CURRENT");
 _Static_assert(offsetof(struct arch_cpu, id) == 32, "cpu_id()");
 _Static_assert(offsetof(struct arch_cpu, sched) == 40, "sched_self()");
-_Static_assert(offsetof(struct cpu_area, tss.rsp) == 100, "CPU_RSP0");
+_Static_assert(offsetof(struct cpu_area, tss.rsp) == 228, "CPU_RSP0");
 _Static_assert(offsetof(struct arch_cpu, fpu_owner) == 48, "CPU_FPU_OWNER");
 _Static_assert(offsetof(struct arch_thread, work) == 0, "THREAD_WORK");
 _Static_assert(offsetof(struct arch_thread, fpu_cpu) == 4, "THREAD_FPU_CPU");
@@ -131,8 +131,13 @@ void cpu_set_tables(uint32_t cpu) {
   load_tables(a);
   a->cpu = (struct arch_cpu){
       .self = &a->cpu, .id = cpu, .space = &arch_kernel_space, .trace = {.records = trace_unread}};
+  asid_init(&a->cpu.asids, cpu_features.pcid ? ASID_SLOTS : 1);
   wrmsr(MSR_GS_BASE, (uint64_t)a);
   wrmsr(MSR_KERNEL_GS_BASE, 0);
+}
+
+struct arch_cpu *cpu_of(uint32_t cpu) {
+  return &cpu_areas[cpu].cpu;
 }
 
 /* CPUID only; once, before anything asks. */
@@ -141,6 +146,7 @@ void cpu_features_read(void) {
   uint32_t most = cpuid(0, 0).eax;
   struct cpuid l1 = cpuid(1, 0);
   f->pge = l1.edx >> 13 & 1;
+  f->pcid = l1.ecx >> 17 & 1;
   f->x2apic = l1.ecx >> 21 & 1;
   f->tsc_deadline = l1.ecx >> 24 & 1;
   f->xsave = l1.ecx >> 26 & 1;
@@ -163,13 +169,15 @@ void cpu_features_read(void) {
   cpu_fast_switch = f->xsaveopt && f->fsgsbase;
 }
 
-/* CR4 bits: MCE 6, PGE 7, OSFXSR 9, OSXMMEXCPT 10, UMIP 11, FSGSBASE 16, OSXSAVE 18, SMEP 20, SMAP
- * 21 (SDM vol. 3A 2.5); CR0: MP 1 set, EM 2 and TS 3 clear, NE 5, WP 16. */
+/* CR4 bits: MCE 6, PGE 7, OSFXSR 9, OSXMMEXCPT 10, UMIP 11, FSGSBASE 16, PCIDE 17, OSXSAVE 18,
+ * SMEP 20, SMAP 21 (SDM vol. 3A 2.5); PCIDE asks for long mode and tag 0 in CR3 (4.10.1). CR0: MP 1
+ * set, EM 2 and TS 3 clear, NE 5, WP 16. */
 static void control_registers_set(void) {
   const struct cpu_features *f = &cpu_features;
   uint64_t cr4 = read_cr4() | (1ul << 6) | (1ul << 9) | (1ul << 10);
   cr4 |= (uint64_t)f->pge << 7 | (uint64_t)f->umip << 11 | (uint64_t)f->fsgsbase << 16 |
-         (uint64_t)f->xsave << 18 | (uint64_t)f->smep << 20 | (uint64_t)f->smap << 21;
+         (uint64_t)f->pcid << 17 | (uint64_t)f->xsave << 18 | (uint64_t)f->smep << 20 |
+         (uint64_t)f->smap << 21;
   write_cr4(cr4);
   uint64_t cr0;
   __asm__ volatile("movq %%cr0, %0" : "=r"(cr0));
@@ -224,6 +232,7 @@ void arch_cpu_features(char *out, size_t cap) {
                {"umip", f->umip},
                {"fsgsbase", f->fsgsbase},
                {"pge", f->pge},
+               {"pcid", f->pcid},
                {"xsave", f->xsave},
                {"xsaveopt", f->xsaveopt},
                {"avx", f->avx},

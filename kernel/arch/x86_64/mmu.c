@@ -99,26 +99,76 @@ void arch_space_init(struct arch_space *s, paddr_t root, void *root_table) {
   table[KSTACK_REGION_BASE >> 39 & (ENTRIES - 1)] =
       kernel_root[KSTACK_REGION_BASE >> 39 & (ENTRIES - 1)];
   table[ENTRIES - 1] = kernel_root[ENTRIES - 1];
+  struct arch_cpu *cpu = arch_cpu_self();
   s->root = root;
+  s->id = cpu->n_spaces++ * MAX_CPUS + cpu->id + 1;
+  atomic_store_explicit(&s->generation, 0, memory_order_relaxed);
   atomic_store_explicit(&s->cpus, 0, memory_order_relaxed);
 }
 
-/* The bit is set before CR3 is loaded and a locked instruction is a full barrier: whoever changes
- * the tables and then reads the mask either sees this CPU, or this CPU's first walk sees the change
- * [M1]. */
+/* ---- what is loaded ------------------------------------------------------------------------
+ * shootdown.c has the other side of this, and the order in which both look. */
+
+#define CR3_KEEP (1ul << 63) /* what is cached under the new tag stays (SDM vol. 3A 4.10.4.1) */
+#define RANGE_PAGES_MOST 32u /* beyond this many INVLPG a full flush is cheaper */
+
+/* CR3 for the current slot. Tag 0 is the kernel's own space, which has no user half and whose
+ * tables take nothing away: nothing of it ever goes stale. Without PCID every load flushes. */
+static uint64_t cr3_of(const struct arch_cpu *cpu, const struct arch_space *s, bool keep) {
+  if (!cpu_features.pcid) {
+    return s->root.v;
+  }
+  uint64_t tag = s->id == 0 ? 0 : cpu->asids.current + 1;
+  return s->root.v | tag | (keep ? CR3_KEEP : 0);
+}
+
+/* All that the current tag has but global pages, which only the kernel has. INVPCID could name
+ * other tags; their generations spare us that. */
+static void tag_flush(void) {
+  write_cr3(read_cr3());
+}
+
 void arch_space_enter(struct arch_space *s) {
   struct arch_cpu *cpu = arch_cpu_self();
   struct arch_space *old = cpu->space;
   if (old == s) {
+    arch_space_resume();
     return;
   }
   uint64_t bit = 1ul << cpu->id;
-  atomic_fetch_or(&s->cpus, bit);
+  atomic_store_explicit(&cpu->rests, false, memory_order_relaxed);
+  atomic_fetch_or(&s->cpus, bit); /* before the generation is read [M1] */
+  bool keep = s->id == 0 || !asid_choose(&cpu->asids, s->id, atomic_load(&s->generation));
   cpu->space = s;
-  write_cr3(s->root.v);
+  write_cr3(cr3_of(cpu, s, keep));
   atomic_fetch_and(&old->cpus, ~bit);
 }
 
-void arch_tlb_flush_all(void) {
-  write_cr3(read_cr3());
+void arch_space_resume(void) {
+  struct arch_cpu *cpu = arch_cpu_self();
+  atomic_exchange(&cpu->rests, false); /* before the generation is read [M1] */
+  if (asid_catch_up(&cpu->asids, atomic_load(&cpu->space->generation))) {
+    tag_flush();
+  }
+}
+
+bool arch_cpu_rests(uint32_t cpu) {
+  return atomic_load(&cpu_of(cpu)->rests);
+}
+
+void arch_space_flush_slow(uint64_t lo, uint64_t hi, uint64_t generation) {
+  struct arch_cpu *cpu = arch_cpu_self();
+  enum asid_need need = asid_need(&cpu->asids, generation);
+  if (need == ASID_NOTHING) {
+    return;
+  }
+  if (need == ASID_ALL || (hi - lo) >> PAGE_SHIFT > RANGE_PAGES_MOST) {
+    asid_catch_up(&cpu->asids, atomic_load(&cpu->space->generation)); /* read before the flush */
+    tag_flush();
+    return;
+  }
+  asid_catch_up(&cpu->asids, generation);
+  for (uint64_t va = lo; va < hi; va += PAGE_SIZE) {
+    invlpg(va);
+  }
 }

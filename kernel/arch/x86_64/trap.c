@@ -126,7 +126,7 @@ uint64_t arch_bench_cr3(uint32_t iterations) {
 uint64_t arch_bench_invlpg(uint32_t iterations) {
   uint64_t start = arch_tsc();
   for (uint32_t i = 0; i < iterations; i++) {
-    arch_tlb_flush_page((uint64_t)&arch_kernel_space);
+    invlpg((uint64_t)&arch_kernel_space);
   }
   return arch_tsc() - start;
 }

@@ -52,8 +52,8 @@ struct arch_trap_frame {
 
 /* The features that this kernel uses when the CPU has them. */
 struct cpu_features {
-  bool nx, smep, smap, umip, fsgsbase, pge, xsave, xsaveopt, avx, x2apic, tsc_deadline, page_1g,
-      erms;
+  bool nx, smep, smap, umip, fsgsbase, pge, pcid, xsave, xsaveopt, avx, x2apic, tsc_deadline,
+      page_1g, erms;
 };
 extern struct cpu_features cpu_features; /* [c] after the first CPU's arch_cpu_init() */
 extern bool cpu_has_smap;
@@ -110,6 +110,10 @@ static inline uint64_t read_cr3(void) {
 
 static inline void write_cr3(uint64_t v) {
   __asm__ volatile("movq %0, %%cr3" ::"r"(v) : "memory");
+}
+
+static inline void invlpg(uint64_t va) {
+  __asm__ volatile("invlpg (%0)" ::"r"(va) : "memory");
 }
 
 static inline uint64_t rdfsbase(void) {
@@ -191,6 +195,7 @@ void apic_timer_calibrate_end(uint64_t tsc_cycles);
 /* cpu.c */
 void cpu_set_tables(uint32_t cpu);
 void cpu_features_read(void);
+struct arch_cpu *cpu_of(uint32_t cpu);
 /* fpu.c */
 void fpu_cpu_init(void);
 void thread_state_switch(struct arch_thread *prev, struct arch_thread *next);
