@@ -95,13 +95,19 @@ static enum abi_error range_check(uint64_t addr, uint64_t *len) {
                                                                                     : OK;
 }
 
-enum abi_error space_tables_unmap(struct space *s, uint64_t start, uint64_t end,
-                                  struct ptree_gather *gather) {
+/* What went is torn down by the caller, with gather_drain(), when it has let go of the lock. */
+static enum abi_error tables_unmap(struct space *s, uint64_t start, uint64_t end,
+                                   struct ptree_gather *gather) {
   spin_lock(&s->pt_lock);
   enum abi_error e = ptree_unmap(s->arch.root.v, start, end, gather);
   gather_settle(gather);
   spin_unlock(&s->pt_lock);
   return e;
+}
+
+enum abi_error space_tables_unmap(struct space *s, uint64_t start, uint64_t end,
+                                  struct ptree_gather *gather) {
+  return tables_unmap(s, start, end, gather);
 }
 
 static enum abi_error unmap_locked(struct space *s, uint64_t start, uint64_t end,
@@ -111,7 +117,7 @@ static enum abi_error unmap_locked(struct space *s, uint64_t start, uint64_t end
   if (e != OK || cut.first == NULL) {
     return e;
   }
-  e = space_tables_unmap(s, start, end, gather);
+  e = tables_unmap(s, start, end, gather);
   if (e != OK) {
     grants_cut_cancel(&cut);
     return e;
@@ -300,7 +306,7 @@ static enum abi_error range_discard(struct space *s, uint64_t addr, uint64_t len
   struct ptree_gather gather;
   gather_begin(&gather, s);
   rw_lock_exclusive(&s->lock);
-  enum abi_error e = space_tables_unmap(s, addr, addr + len, &gather);
+  enum abi_error e = tables_unmap(s, addr, addr + len, &gather);
   rw_unlock_exclusive(&s->lock);
   gather_drain(&gather);
   return e;
