@@ -96,8 +96,8 @@ static enum abi_error range_check(uint64_t addr, uint64_t *len) {
 }
 
 /* What went is torn down by the caller, with gather_drain(), when it has let go of the lock. */
-static enum abi_error tables_unmap(struct space *s, uint64_t start, uint64_t end,
-                                   struct ptree_gather *gather) {
+static inline __attribute__((always_inline)) enum abi_error
+tables_unmap(struct space *s, uint64_t start, uint64_t end, struct ptree_gather *gather) {
   spin_lock(&s->pt_lock);
   enum abi_error e = ptree_unmap(s->arch.root.v, start, end, gather);
   gather_settle(gather);
