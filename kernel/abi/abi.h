@@ -235,7 +235,7 @@ struct ring_sqe {
   uint32_t tag;      /* < RING_TAGS: the answer's tag, and the buffer slot */
   uint64_t file;     /* what the server answered to the open, 0 for the scheme's root */
   uint64_t arg;      /* the call's scalar: offset for READ and WRITE, flags | mode << 32 for OPEN */
-  uint64_t arg2;     /* READ, WRITE: flags of the open file; MMAP: length in bytes */
+  uint64_t arg2;     /* READ, WRITE: flags of the open file; MMAP: length in bytes; PAGE: object */
   uint32_t in_len;   /* bytes in the slot */
   uint32_t out_cap;  /* bytes that the answer may have in the slot */
   uint32_t pid, uid; /* of the caller's process */
@@ -252,6 +252,11 @@ enum ring_cqe_kind {
   CQE_DONE = 0,  /* result: bytes in the slot or a value, or a negated error */
   CQE_FD = 1,    /* OPEN, DUP: result is one of the server's descriptors, handed on to the client */
   CQE_EVENT = 2, /* no request: file `result` is now ready for just `extra` (POLL_ABI_*) */
+  CQE_PAGED = 3, /* MMAP: result (> 0) is the server's name for an object, the same for whoever is
+                    to share its pages. They are mapped to be read or copied, never to be written;
+                    OP_PAGE asks for each at its first touch, through a file of this scheme */
+  CQE_STALE = 4, /* no request: pages of object `result` have changed. All are out of every shared
+                    mapping when ring_enter() returns, and are asked for again */
 };
 
 struct ring_cqe {

@@ -9,7 +9,10 @@
  *                                                           copy
  *   present, shared           (spurious)                    W
  *
- * (1) and its neighbours, if they are at hand and the mapping is not writable. */
+ * (1) and its neighbours, if they are at hand and the mapping is not writable.
+ *
+ * A page that its object has to be brought first ends the fault with ABI_EAGAIN, before anything
+ * has changed; it is fetched with no lock held, and the fault begins again. */
 #include "base/panic.h"
 #include "lib/hash.h"
 #include "mm/mm_priv.h"
@@ -197,7 +200,13 @@ static bool grant_allows(const struct grant *g, bool write, bool exec) {
   return g->prot & need;
 }
 
-enum abi_error space_fault(struct space *s, uint64_t addr, bool write, bool exec) {
+void fault_note_missing(const struct grant *g, uint64_t va, struct object_ref *missing) {
+  memobj_get(g->obj);
+  *missing = (struct object_ref){g->obj, g->offset + (va - g->node.start), true};
+}
+
+enum abi_error space_fault_now(struct space *s, uint64_t addr, bool write, bool exec,
+                               struct object_ref *missing) {
   uint64_t va = ALIGN_DOWN(addr, PAGE_SIZE);
   counter_add(COUNTER_FAULTS, 1);
   atomic_fetch_add_explicit(&s->n_faults, 1, memory_order_relaxed);
@@ -212,7 +221,24 @@ enum abi_error space_fault(struct space *s, uint64_t addr, bool write, bool exec
     e = fault_page(s, grant_of(node), va, write, &gather, NULL);
     gather_end(&gather);
     spin_unlock(region);
+    if (UNLIKELY(e == ABI_EAGAIN)) {
+      fault_note_missing(grant_of(node), va, missing);
+    }
   }
   rw_unlock_shared(&s->lock);
   return e;
+}
+
+enum abi_error space_fault(struct space *s, uint64_t addr, bool write, bool exec) {
+  for (;;) {
+    struct object_ref missing;
+    enum abi_error e = space_fault_now(s, addr, write, exec, &missing);
+    if (e != ABI_EAGAIN) {
+      return e;
+    }
+    e = memobj_fetch(&missing, true);
+    if (e != OK) {
+      return e;
+    }
+  }
 }

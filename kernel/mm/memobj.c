@@ -3,7 +3,12 @@
  * FIXED: a run of physical memory that is never freed (the boot image); its pages are not counted.
  * ANON: sparse, zero where never touched; a radix tree of frames, one reference each. A mapping
  * takes a reference of its own on every page it maps, so that neither resize nor the object's end
- * hurts it. */
+ * hurts it.
+ * PAGED: as ANON, but a page that is not there is asked for, from whoever has the bytes
+ * (pager_ops). Nobody asks with a lock held: memobj_page() answers ABI_EAGAIN, the caller lets go
+ * of everything, memobj_fetch() waits, and the caller looks again. Many may ask for one page; the
+ * first answer stays. `version` counts what made pages stale: an answer that was asked for before
+ * is thrown away. */
 #include "base/panic.h"
 #include "lib/string.h"
 #include "mm/mm_priv.h"
@@ -13,13 +18,17 @@
 #define LEVELS_MOST 4u /* 2^36 pages */
 #define PAGES_MOST (1ul << 36)
 
-enum memobj_kind { MEMOBJ_FIXED, MEMOBJ_ANON };
+enum memobj_kind { MEMOBJ_FIXED, MEMOBJ_ANON, MEMOBJ_PAGED };
 
 struct memobj {
   struct refcount refs;
-  enum memobj_kind kind; /* [c] */
-  paddr_t base;          /* [c] FIXED */
-  struct spinlock lock;  /* MEMOBJ: the fields below */
+  enum memobj_kind kind;             /* [c] */
+  paddr_t base;                      /* [c] FIXED */
+  const struct pager_ops *pager_ops; /* [c] PAGED */
+  void *pager;                       /* [c] PAGED */
+  struct memobj *next_doomed;        /* [doomed_lock] */
+  struct spinlock lock;              /* MEMOBJ: the fields below */
+  uint64_t version;                  /* PAGED */
   uint64_t n_bytes;
   uint32_t levels; /* 0: no tree yet */
   paddr_t root;
@@ -52,8 +61,21 @@ enum abi_error memobj_create_anon(uint64_t n_bytes, struct memobj **out) {
              : memobj_create(MEMOBJ_ANON, (paddr_t){0}, n_bytes, out);
 }
 
+enum abi_error memobj_create_paged(const struct pager_ops *ops, void *pager, struct memobj **out) {
+  enum abi_error e = memobj_create(MEMOBJ_PAGED, (paddr_t){0}, PAGES_MOST << PAGE_SHIFT, out);
+  if (e == OK) {
+    (*out)->pager_ops = ops;
+    (*out)->pager = pager;
+  }
+  return e;
+}
+
 void memobj_get(struct memobj *o) {
   refcount_get(&o->refs);
+}
+
+bool memobj_get_unless_zero(struct memobj *o) {
+  return refcount_get_unless_zero(&o->refs);
 }
 
 uint64_t memobj_size(const struct memobj *o) {
@@ -67,18 +89,53 @@ static uint64_t *node_at(paddr_t pa) {
 }
 
 /* ---- what is left behind --------------------------------------------------------------------
- * Nodes that no object has any more, linked by their records. They are freed in pieces, by whoever
- * has just let go of its locks, or by idle CPUs. */
+ * Nodes that no object has any more, linked by their records, and paged objects that nobody has any
+ * more, whose pagers must hear of it. They go in pieces, by whoever has just let go of its locks,
+ * or by idle CPUs. */
 static struct spinlock doomed_lock = SPINLOCK(MEMOBJ);
-_Atomic uint32_t memobj_doomed = FRAME_NIL; /* [doomed_lock/r] */
+static uint32_t doomed_nodes = FRAME_NIL; /* [doomed_lock] pfn */
+static struct memobj *doomed_objects;     /* [doomed_lock] */
+_Atomic uint32_t memobj_n_doomed;         /* [doomed_lock/r] both together */
+
+static void n_doomed_add(uint32_t n) {
+  atomic_store_explicit(&memobj_n_doomed,
+                        atomic_load_explicit(&memobj_n_doomed, memory_order_relaxed) + n,
+                        memory_order_relaxed);
+}
 
 static void node_doom(paddr_t node, uint32_t level) {
   struct frame *f = frame_of(node);
   f->level = (uint8_t)level;
   spin_lock_second(&doomed_lock); /* perhaps below an object's: objects first, this last */
-  f->next = atomic_load_explicit(&memobj_doomed, memory_order_relaxed);
-  atomic_store_explicit(&memobj_doomed, (uint32_t)(node.v >> PAGE_SHIFT), memory_order_relaxed);
+  f->next = doomed_nodes;
+  doomed_nodes = (uint32_t)(node.v >> PAGE_SHIFT);
+  n_doomed_add(1);
   spin_unlock(&doomed_lock);
+}
+
+static void object_doom(struct memobj *o) {
+  spin_lock(&doomed_lock);
+  o->next_doomed = doomed_objects;
+  doomed_objects = o;
+  n_doomed_add(1);
+  spin_unlock(&doomed_lock);
+}
+
+/* One of either, or neither. */
+static struct memobj *doomed_take(uint32_t *pfn) {
+  spin_lock(&doomed_lock);
+  struct memobj *o = doomed_objects;
+  *pfn = o == NULL ? doomed_nodes : FRAME_NIL;
+  if (o != NULL) {
+    doomed_objects = o->next_doomed;
+  } else if (*pfn != FRAME_NIL) {
+    doomed_nodes = frame_of((paddr_t){(uint64_t)*pfn << PAGE_SHIFT})->next;
+  }
+  if (o != NULL || *pfn != FRAME_NIL) {
+    n_doomed_add(UINT32_MAX);
+  }
+  spin_unlock(&doomed_lock);
+  return o;
 }
 
 /* Lets go of slots [from, FANOUT) of a node: pages at once, nodes to the doomed. */
@@ -98,17 +155,19 @@ static void slots_drop(paddr_t node, uint32_t level, uint64_t from) {
   }
 }
 
+static void object_end(struct memobj *o);
+
 bool memobj_reap(void) {
-  if (LIKELY(atomic_load_explicit(&memobj_doomed, memory_order_relaxed) == FRAME_NIL)) {
+  if (LIKELY(atomic_load_explicit(&memobj_n_doomed, memory_order_relaxed) == 0)) {
     return false;
   }
-  spin_lock(&doomed_lock);
-  uint32_t pfn = atomic_load_explicit(&memobj_doomed, memory_order_relaxed);
-  if (pfn != FRAME_NIL) {
-    uint32_t next = frame_of((paddr_t){(uint64_t)pfn << PAGE_SHIFT})->next;
-    atomic_store_explicit(&memobj_doomed, next, memory_order_relaxed);
+  uint32_t pfn;
+  struct memobj *o = doomed_take(&pfn);
+  if (o != NULL) {
+    o->pager_ops->drop(o->pager);
+    object_end(o);
+    return true;
   }
-  spin_unlock(&doomed_lock);
   if (pfn == FRAME_NIL) {
     return false;
   }
@@ -181,21 +240,26 @@ static void tree_destroy(struct memobj *o) {
   }
 }
 
+static void object_end(struct memobj *o) {
+  tree_destroy(o);
+  kcache_free(&memobj_cache, o);
+}
+
+/* A pager takes locks that rank above those that may be held here: it hears of it later. */
 void memobj_put(struct memobj *o) {
-  if (refcount_put(&o->refs)) {
-    tree_destroy(o);
-    kcache_free(&memobj_cache, o);
+  if (!refcount_put(&o->refs)) {
+    return;
+  }
+  if (o->kind == MEMOBJ_PAGED) {
+    object_doom(o);
+  } else {
+    object_end(o);
   }
 }
 
-enum abi_error memobj_resize(struct memobj *o, uint64_t n_bytes) {
-  if (o->kind != MEMOBJ_ANON) {
-    return ABI_EINVAL;
-  }
-  if (n_bytes > PAGES_MOST << PAGE_SHIFT) {
-    return ABI_EFBIG;
-  }
-  spin_lock(&o->lock);
+/* ---- size --------------------------------------------------------------------------------- */
+
+static void size_set(struct memobj *o, uint64_t n_bytes) {
   uint64_t keep = ALIGN_UP(n_bytes, PAGE_SIZE) >> PAGE_SHIFT;
   if (n_bytes < o->n_bytes && keep < tree_reach(o)) {
     tree_trim(o, keep);
@@ -208,8 +272,44 @@ enum abi_error memobj_resize(struct memobj *o, uint64_t n_bytes) {
     }
   }
   o->n_bytes = n_bytes;
+}
+
+enum abi_error memobj_resize(struct memobj *o, uint64_t n_bytes) {
+  if (o->kind != MEMOBJ_ANON) {
+    return ABI_EINVAL;
+  }
+  if (n_bytes > PAGES_MOST << PAGE_SHIFT) {
+    return ABI_EFBIG;
+  }
+  spin_lock(&o->lock);
+  bool cut = ALIGN_UP(n_bytes, PAGE_SIZE) < o->n_bytes;
+  size_set(o, n_bytes);
   spin_unlock(&o->lock);
-  return OK;
+  bool mapped = refcount_read(&o->refs) > 1; /* else all that there is is the caller's */
+  return cut && mapped ? spaces_take_back(o, ALIGN_UP(n_bytes, PAGE_SIZE), true) : OK;
+}
+
+enum abi_error memobj_forget(struct memobj *o) {
+  kassert(o->kind == MEMOBJ_PAGED);
+  spin_lock(&o->lock);
+  o->version++;
+  if (o->levels > 0) {
+    tree_trim(o, 0);
+  }
+  spin_unlock(&o->lock);
+  return spaces_take_back(o, 0, false);
+}
+
+/* ---- pages -------------------------------------------------------------------------------- */
+
+static bool anon_present(struct memobj *o, uint64_t offset, paddr_t *pa) {
+  uint64_t *slot = tree_slot(o, offset >> PAGE_SHIFT, false);
+  if (slot == NULL || *slot == 0) {
+    return false;
+  }
+  pa->v = *slot;
+  frame_get(*pa);
+  return true;
 }
 
 static enum abi_error anon_page(struct memobj *o, uint64_t offset, paddr_t *pa) {
@@ -233,24 +333,52 @@ enum abi_error memobj_page(struct memobj *o, uint64_t offset, paddr_t *pa, bool 
   if (o->kind == MEMOBJ_FIXED) {
     *counted = false;
     pa->v = o->base.v + ALIGN_DOWN(offset, PAGE_SIZE);
-    return offset < o->n_bytes ? OK : ABI_EFAULT;
+    return offset < o->n_bytes ? OK : ABI_EIO;
   }
   *counted = true;
   spin_lock(&o->lock);
-  enum abi_error e =
-      offset < ALIGN_UP(o->n_bytes, PAGE_SIZE) ? anon_page(o, offset, pa) : ABI_EFAULT;
+  enum abi_error e = ABI_EIO;
+  if (offset < ALIGN_UP(o->n_bytes, PAGE_SIZE)) {
+    e = o->kind == MEMOBJ_ANON        ? anon_page(o, offset, pa)
+        : anon_present(o, offset, pa) ? OK
+                                      : ABI_EAGAIN;
+  }
   spin_unlock(&o->lock);
   return e;
 }
 
-static bool anon_present(struct memobj *o, uint64_t offset, paddr_t *pa) {
-  uint64_t *slot = tree_slot(o, offset >> PAGE_SHIFT, false);
-  if (slot == NULL || *slot == 0) {
-    return false;
+/* Keeps a page that was asked for at `version`; the object takes it over, or it stays as it is. */
+static enum abi_error page_keep(struct memobj *o, uint64_t offset, uint64_t version, paddr_t *pa) {
+  enum abi_error e = OK;
+  spin_lock(&o->lock);
+  uint64_t *slot = version == o->version ? tree_slot(o, offset >> PAGE_SHIFT, true) : NULL;
+  if (slot != NULL && *slot == 0) {
+    *slot = pa->v;
+    pa->v = 0;
+  } else if (slot == NULL && version == o->version) {
+    e = ABI_ENOMEM;
   }
-  pa->v = *slot;
-  frame_get(*pa);
-  return true;
+  spin_unlock(&o->lock);
+  return e;
+}
+
+enum abi_error memobj_fetch(struct object_ref *missing, bool patient) {
+  struct memobj *o = missing->obj;
+  uint64_t offset = ALIGN_DOWN(missing->offset, PAGE_SIZE);
+  enum abi_error e = ABI_ENOMEM;
+  paddr_t fresh;
+  spin_lock(&o->lock);
+  uint64_t version = o->version;
+  spin_unlock(&o->lock);
+  if (frame_alloc_zeroed(FRAME_OBJECT, &fresh)) {
+    e = o->pager_ops->page_in(o->pager, offset, direct_map(fresh), patient);
+    e = e == OK ? page_keep(o, offset, version, &fresh) : e;
+    if (fresh.v != 0) {
+      frame_put(fresh);
+    }
+  }
+  memobj_put(o);
+  return e;
 }
 
 bool memobj_page_present(struct memobj *o, uint64_t offset, paddr_t *pa, bool *counted) {

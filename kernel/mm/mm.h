@@ -4,6 +4,7 @@
 #define CATHODE_MM_MM_H
 
 #include "base/lock.h"
+#include "lib/list.h"
 #include "lib/refcount.h"
 #include "mm/frame_rec.h"
 #include "mm/gtree.h"
@@ -91,12 +92,31 @@ struct memobj;
                                                  struct memobj **out);
 /* Anonymous, sparse, zero until written; pages appear at first touch. */
 [[nodiscard]] enum abi_error memobj_create_anon(uint64_t n_bytes, struct memobj **out);
+/* Where a paged object's pages come from. No lock is held; both may sleep. */
+struct pager_ops {
+  /* Fills a page of zeros with the bytes at a page-aligned offset. ABI_EIO: there are none, or they
+   * cannot be had. ABI_EINTR: the caller has a signal to take; a patient one waits until it is
+   * killed. */
+  enum abi_error (*page_in)(void *pager, uint64_t offset, void *page, bool patient);
+  void (*drop)(void *pager); /* nobody has the object any more */
+};
+[[nodiscard]] enum abi_error memobj_create_paged(const struct pager_ops *ops, void *pager,
+                                                 struct memobj **out);
 void memobj_get(struct memobj *o);
+/* For who finds an object in a list that holds no reference, under the lock that its pager's drop()
+ * takes to take it off. */
+[[nodiscard]] bool memobj_get_unless_zero(struct memobj *o);
 void memobj_put(struct memobj *o);
 uint64_t memobj_size(const struct memobj *o);
-/* Pages beyond the new size are let go; mappings keep what they have. */
+/* Pages wholly beyond the new size are let go, and out of every space when it answers.
+ * Fails: ABI_EINVAL, ABI_EFBIG; ABI_ENOMEM: it has its new size, but some mapping may have kept
+ * pages that are the object's no more. Context: may sleep. */
 [[nodiscard]] enum abi_error memobj_resize(struct memobj *o, uint64_t n_bytes);
-/* The page at a byte offset; *counted: it has a reference count, of which the caller got one. */
+/* A paged object's pages are stale: out of every shared mapping when it answers, and asked for
+ * again at the next touch. Private mappings keep theirs. Fails as memobj_resize(). */
+[[nodiscard]] enum abi_error memobj_forget(struct memobj *o);
+/* The page at a byte offset; *counted: it has a reference count, of which the caller got one.
+ * Fails: ABI_EIO beyond the end; ABI_EAGAIN: memobj_fetch() must come first; ABI_ENOMEM. */
 [[nodiscard]] enum abi_error memobj_page(struct memobj *o, uint64_t offset, paddr_t *pa,
                                          bool *counted);
 /* The same for a page that is there already; makes none. */
@@ -110,6 +130,7 @@ struct grants;
 struct space {
   struct arch_space arch;
   struct refcount refs;
+  struct list spaces_node; /* [SPACES] all that live */
   struct rwlock lock;      /* SPACE: grants, and which tables are shared (shared: faults) */
   struct spinlock pt_lock; /* PTREE: tables above the last level */
   uint64_t ceiling;        /* [lock] where mappings go: below, if there is room */
@@ -166,8 +187,16 @@ struct map_request {
 [[nodiscard]] enum abi_error space_shared_at(struct space *s, uint64_t page,
                                              struct object_ref *out);
 
-/* Resolve a page fault. ABI_EFAULT: no grant there, or not these rights. ABI_ENOMEM. */
+/* Resolve a page fault. ABI_EFAULT: no grant there, or not these rights. ABI_EIO: the object has no
+ * such page. ABI_ENOMEM. ABI_EAGAIN: `missing` must be fetched first, and the fault then tried
+ * again. */
+[[nodiscard]] enum abi_error space_fault_now(struct space *s, uint64_t addr, bool write, bool exec,
+                                             struct object_ref *missing);
+/* The same, waiting for pages until they come or the caller is killed (ABI_EINTR). */
 [[nodiscard]] enum abi_error space_fault(struct space *s, uint64_t addr, bool write, bool exec);
+/* Has a page that is missing brought, and drops the reference. Fails: as page_in(), ABI_ENOMEM.
+ * Context: may sleep; no lock is held. */
+[[nodiscard]] enum abi_error memobj_fetch(struct object_ref *missing, bool patient);
 /* Bytes into a space that need not be the loaded one; rights are not asked for (exec). src NULL:
  * zeros. */
 [[nodiscard]] enum abi_error space_write_user(struct space *s, uint64_t addr, uaddr_t src,

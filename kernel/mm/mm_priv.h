@@ -83,12 +83,11 @@ void gather_settle(struct ptree_gather *g);
 
 /* Frees a piece of what objects have left behind; false when there is nothing. No lock is held. */
 bool memobj_reap(void);
-extern _Atomic uint32_t memobj_doomed; /* FRAME_NIL: there is nothing */
+extern _Atomic uint32_t memobj_n_doomed;
 
 void gather_drain_slow(struct ptree_gather *g);
 static inline void gather_drain(struct ptree_gather *g) {
-  if (g->dead != FRAME_NIL ||
-      atomic_load_explicit(&memobj_doomed, memory_order_relaxed) != FRAME_NIL) {
+  if (g->dead != FRAME_NIL || atomic_load_explicit(&memobj_n_doomed, memory_order_relaxed) != 0) {
     gather_drain_slow(g);
   }
 }
@@ -99,7 +98,22 @@ paddr_t fault_zero_frame(void); /* mapped read-only wherever anonymous memory wa
 /* The lock of the 2 MiB around va: whoever reads or changes its leaves, with the space's lock
  * shared, holds it. With the space's lock exclusive nobody else is there. */
 struct spinlock *fault_region(const struct space *s, uint64_t va);
-/* One page of a grant, made present (and writable), with its region's lock. */
+/* Empties the page tables of [start, end) with the lock exclusive, and has all CPUs forget them.
+ * What went is torn down by the caller, with gather_drain(), when it has let go of the lock. */
+enum abi_error space_tables_unmap(struct space *s, uint64_t start, uint64_t end,
+                                  struct ptree_gather *gather);
+
+/* All spaces (spaces.c), the young ones last. */
+void spaces_add(struct space *s);
+void spaces_remove(struct space *s);
+/* No space maps pages of the object from `offset` on when it answers OK, and none will but by a new
+ * fault; private mappings only if told. No lock is held. Fails: ABI_ENOMEM, having gone on. */
+enum abi_error spaces_take_back(const struct memobj *o, uint64_t offset, bool also_private);
+
+/* What a grant's object lacks at va, with a reference, for memobj_fetch() without locks. */
+void fault_note_missing(const struct grant *g, uint64_t va, struct object_ref *missing);
+/* One page of a grant, made present (and writable), with its region's lock. Fails: as
+ * memobj_page(). */
 enum abi_error fault_page(struct space *s, const struct grant *g, uint64_t va, bool write,
                           struct ptree_gather *gather, paddr_t *pa);
 

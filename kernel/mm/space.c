@@ -34,6 +34,7 @@ static enum abi_error space_with(struct grants *grants, struct space **out) {
   s->ceiling = ABI_NEAR_END;
   ptree_init(root.v);
   arch_space_init(&s->arch, root, direct_map(root));
+  list_init(&s->spaces_node);
   *out = s;
   return OK;
 }
@@ -47,8 +48,10 @@ enum abi_error space_create(struct space **out) {
   e = space_with(grants, out);
   if (e != OK) {
     grants_put(grants);
+    return e;
   }
-  return e;
+  spaces_add(*out);
+  return OK;
 }
 
 void space_get(struct space *s) {
@@ -63,6 +66,7 @@ void space_put(struct space *s) {
     return;
   }
   atomic_fetch_add(&space_n_ending, 1);
+  spaces_remove(s);
   if (arch_cpu_self()->space == &s->arch) {
     arch_space_enter(&arch_kernel_space);
   }
@@ -92,13 +96,18 @@ static enum abi_error range_check(uint64_t addr, uint64_t *len) {
 }
 
 /* What went is torn down by the caller, with gather_drain(), when it has let go of the lock. */
-static enum abi_error tables_unmap(struct space *s, uint64_t start, uint64_t end,
-                                   struct ptree_gather *gather) {
+static inline __attribute__((always_inline)) enum abi_error
+tables_unmap(struct space *s, uint64_t start, uint64_t end, struct ptree_gather *gather) {
   spin_lock(&s->pt_lock);
   enum abi_error e = ptree_unmap(s->arch.root.v, start, end, gather);
   gather_settle(gather);
   spin_unlock(&s->pt_lock);
   return e;
+}
+
+enum abi_error space_tables_unmap(struct space *s, uint64_t start, uint64_t end,
+                                  struct ptree_gather *gather) {
+  return tables_unmap(s, start, end, gather);
 }
 
 static enum abi_error unmap_locked(struct space *s, uint64_t start, uint64_t end,
@@ -359,6 +368,7 @@ enum abi_error space_clone(struct space *src, struct space **out) {
       shootdown_all(src);
     }
     spin_unlock(&src->pt_lock);
+    spaces_add(*out); /* with the source's lock: it holds what the source does now [M9] */
   }
   rw_unlock_exclusive(&src->lock);
   if (e != OK) {

@@ -6,7 +6,8 @@
 
 /* Make one page of any private grant present and private, whatever its rights, and keep its frame.
  */
-static enum abi_error page_pin(struct space *s, uint64_t va, paddr_t *pa) {
+static enum abi_error page_pin_now(struct space *s, uint64_t va, paddr_t *pa,
+                                   struct object_ref *missing) {
   rw_lock_shared(&s->lock);
   struct gnode *node = gtree_find(&s->grants->tree, va);
   enum abi_error e = ABI_EFAULT;
@@ -21,9 +22,26 @@ static enum abi_error page_pin(struct space *s, uint64_t va, paddr_t *pa) {
     }
     gather_end(&gather);
     spin_unlock(region);
+    if (e == ABI_EAGAIN) {
+      fault_note_missing(grant_of(node), va, missing);
+    }
   }
   rw_unlock_shared(&s->lock);
   return e;
+}
+
+static enum abi_error page_pin(struct space *s, uint64_t va, paddr_t *pa) {
+  for (;;) {
+    struct object_ref missing;
+    enum abi_error e = page_pin_now(s, va, pa, &missing);
+    if (e != ABI_EAGAIN) {
+      return e;
+    }
+    e = memobj_fetch(&missing, true);
+    if (e != OK) {
+      return e;
+    }
+  }
 }
 
 enum abi_error space_write_user(struct space *s, uint64_t addr, uaddr_t src, size_t len) {
@@ -78,12 +96,30 @@ static enum abi_error page_see(struct space *s, const struct grant *g, uint64_t 
   return OK;
 }
 
-static enum abi_error page_look(struct space *s, uint64_t va, paddr_t *pa, bool *counted) {
+static enum abi_error page_look_now(struct space *s, uint64_t va, paddr_t *pa, bool *counted,
+                                    struct object_ref *missing) {
   rw_lock_shared(&s->lock);
   struct gnode *node = gtree_find(&s->grants->tree, va);
   enum abi_error e = node != NULL ? page_see(s, grant_of(node), va, pa, counted) : ABI_EFAULT;
+  if (e == ABI_EAGAIN) {
+    fault_note_missing(grant_of(node), va, missing);
+  }
   rw_unlock_shared(&s->lock);
   return e;
+}
+
+static enum abi_error page_look(struct space *s, uint64_t va, paddr_t *pa, bool *counted) {
+  for (;;) {
+    struct object_ref missing;
+    enum abi_error e = page_look_now(s, va, pa, counted, &missing);
+    if (e != ABI_EAGAIN) {
+      return e;
+    }
+    e = memobj_fetch(&missing, true);
+    if (e != OK) {
+      return e;
+    }
+  }
 }
 
 enum abi_error space_read_user(struct space *s, uint64_t addr, uaddr_t dst, size_t len) {

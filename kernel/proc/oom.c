@@ -55,7 +55,12 @@ static enum abi_error oom_resolve(struct context *c, const struct arch_fault *f)
   struct victim v = {0};
   uint64_t before, after;
   bool ending = endings_read(&before);
-  enum abi_error e = space_fault(c->space, f->addr, f->write, f->exec);
+  struct object_ref missing;
+  enum abi_error e = space_fault_now(c->space, f->addr, f->write, f->exec, &missing);
+  if (e == ABI_EAGAIN) { /* to wait for a page while others wait for us would do no good */
+    memobj_put(missing.obj);
+    return OK;
+  }
   if (e != ABI_ENOMEM) {
     return e;
   }

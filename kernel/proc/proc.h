@@ -238,6 +238,8 @@ _Noreturn void context_exit(void);
 void context_work(struct arch_user_frame *frame);
 /* In interruptible waits: true when the wait must end with EINTR. */
 bool context_interrupted(void);
+/* In waits that no signal ends: true when the caller was killed. */
+bool context_is_dying(void);
 /* Exec's last step: every other context of the process is gone when it answers true; false: this
  * one was killed instead. */
 bool context_be_alone(void);

@@ -281,17 +281,26 @@ bool upcall_page_fault(const struct arch_fault *f) {
   trace(TRACE_FAULT, f->addr,
         f->write | (uint64_t)f->exec << 1 | (uint64_t)f->present << 2 | (uint64_t)f->user << 3);
   enum abi_error e = ABI_EFAULT;
+  struct object_ref missing;
   if (f->addr < ABI_USER_END) {
-    e = space_fault(c->space, f->addr, f->write, f->exec);
+    e = space_fault_now(c->space, f->addr, f->write, f->exec, &missing);
   }
-  if (e == OK) {
+  if (LIKELY(e == OK)) {
     return true;
+  }
+  if (e == ABI_EAGAIN) { /* a copy inside a call has nobody to tell of a signal */
+    e = memobj_fetch(&missing, !f->user);
+  }
+  if (e == OK || (f->user && e == ABI_EINTR)) {
+    return true; /* and the instruction faults again, after the signal */
   }
   if (f->user && e == ABI_ENOMEM) {
     inject_note("page fault");
     e = oom_fault(c, f);
   }
-  if (f->user && e != ABI_ENOMEM && e != OK) {
+  if (f->user && e == ABI_EIO) {
+    force(SIGNAL_BUS, 2, f->addr);
+  } else if (f->user && e != ABI_ENOMEM && e != OK) {
     force(SIGNAL_SEGV, f->present ? 2 : 1, f->addr);
   }
   return f->user;

@@ -22,6 +22,10 @@ bool context_interrupted(void) {
   return atomic_load(&c->thread.arch.work) & ARCH_WORK_DIE;
 }
 
+bool context_is_dying(void) {
+  return atomic_load(&context_current()->thread.arch.work) & ARCH_WORK_DIE;
+}
+
 enum abi_error wait_over(uint64_t deadline_ns) {
   if (context_interrupted()) {
     return ABI_EINTR;

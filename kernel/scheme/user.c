@@ -14,7 +14,8 @@
  * read once and checked; indices are kept here. [U2] A client leaves SENT only with s->lock held,
  * and ring_enter() unparks under it. [U3] After death (the ring's last descriptor has gone) no
  * request is SENT. Closing a file sends CLOSE without waiting; when no tag is free it waits in
- * s->closing. */
+ * s->closing. [U4] One tag is left to requests for pages: a client that holds a tag may touch a
+ * mapped page on the way, and those who ask for pages need no other tag to be done. */
 #include "lib/hash.h"
 #include "lib/string.h"
 #include "scheme/user_priv.h"
@@ -49,15 +50,32 @@ static bool tag_take(struct server *s, uint32_t *tag) {
   return true;
 }
 
-static bool tag_is_free(void *arg) {
-  const struct server *s = arg;
-  return s->free_tags != 0 || s->dead;
+static bool must_leave(const struct user_call *c) {
+  return c->patient ? context_is_dying() : context_interrupted();
 }
 
-static enum abi_error tag_get(struct server *s, uint32_t *tag) {
+/* [U4] */
+static bool tag_is_free(const struct server *s, const struct user_call *c) {
+  uint64_t tags = __atomic_load_n(&s->free_tags, __ATOMIC_ACQUIRE);
+  return (c->for_page ? tags : tags & (tags - 1)) != 0;
+}
+
+static enum abi_error tag_wait(struct server *s, const struct user_call *c) {
+  struct waiter w;
+  bool leave = false;
+  inject_point("wait");
+  waitq_add(&s->tags_waitq, &w);
+  while (!tag_is_free(s, c) && !s->dead && !(leave = must_leave(c))) {
+    sched_park(NO_DEADLINE);
+  }
+  waitq_remove(&s->tags_waitq, &w);
+  return leave ? ABI_EINTR : OK;
+}
+
+static enum abi_error tag_get(struct server *s, const struct user_call *c, uint32_t *tag) {
   for (;;) {
     spin_lock(&s->lock);
-    bool dead = s->dead, ok = !dead && tag_take(s, tag);
+    bool dead = s->dead, ok = !dead && tag_is_free(s, c) && tag_take(s, tag);
     if (ok) {
       s->requests[*tag] = (struct request){.state = REQUEST_SENT, .client = thread_current()};
     }
@@ -65,7 +83,7 @@ static enum abi_error tag_get(struct server *s, uint32_t *tag) {
     if (ok || dead) {
       return ok ? OK : ABI_ESHUTDOWN;
     }
-    enum abi_error e = wait_until(&s->tags_waitq, tag_is_free, s, NO_DEADLINE);
+    enum abi_error e = tag_wait(s, c);
     if (e != OK) {
       return e;
     }
@@ -91,11 +109,11 @@ static void tag_put(struct server *s, uint32_t tag) {
 
 static void tag_release(struct server *s, uint32_t tag) {
   spin_lock(&s->lock);
-  bool was_empty = s->free_tags == 0;
+  bool was_scarce = (s->free_tags & (s->free_tags - 1)) == 0; /* none, or one for pages */
   bool closes = !list_is_empty(&s->closing);
   tag_put(s, tag);
   spin_unlock(&s->lock);
-  if (was_empty) {
+  if (was_scarce) {
     waitq_wake(&s->tags_waitq);
   }
   if (closes) {
@@ -207,11 +225,11 @@ static void request_send(struct server *s, uint32_t tag, struct user_call *c) {
 }
 
 /* True when the answer is there; false: interrupted, and the request is on its own now [U2]. */
-static bool request_wait(struct server *s, uint32_t tag) {
+static bool request_wait(struct server *s, const struct user_call *c, uint32_t tag) {
   struct request *r = &s->requests[tag];
   inject_point("request");
   while (__atomic_load_n(&r->state, __ATOMIC_ACQUIRE) != REQUEST_DONE) {
-    if (context_interrupted()) {
+    if (must_leave(c)) {
       spin_lock(&s->lock);
       bool sent = r->state == REQUEST_SENT;
       if (sent) {
@@ -238,7 +256,7 @@ int64_t user_call(struct server *s, struct user_call *c) {
   if (c->in_len > RING_SLOT_SIZE || c->out_cap > RING_SLOT_SIZE) {
     return -ABI_EINVAL;
   }
-  enum abi_error e = tag_get(s, &tag);
+  enum abi_error e = tag_get(s, c, &tag);
   if (e != OK) {
     return -(int64_t)e;
   }
@@ -248,7 +266,7 @@ int64_t user_call(struct server *s, struct user_call *c) {
     return -(int64_t)e;
   }
   request_send(s, tag, c);
-  if (!request_wait(s, tag)) {
+  if (!request_wait(s, c, tag)) {
     return -ABI_EINTR;
   }
   struct request *r = &s->requests[tag];
@@ -286,6 +304,9 @@ static void answer_resolve(struct request *r, const struct ring_cqe *cqe) {
       fd_put(&ref);
       r->answer.file = ref.file;
     }
+  } else if (cqe->kind == CQE_PAGED) {
+    r->answer.paged = r->op == OP_MMAP && cqe->result > 0;
+    r->result = r->answer.paged || cqe->result < 0 ? r->result : -ABI_EIO;
   } else if (r->op == OP_MMAP && cqe->result > 0) {
     enum abi_error e =
         space_object_at(server->space, (uint64_t)cqe->result, r->length, &r->answer.memory);
@@ -386,6 +407,8 @@ static void completions_take(struct server *s) {
     s->cq_head++;
     if (cqe.kind == CQE_EVENT) {
       event_note(s, &cqe);
+    } else if (cqe.kind == CQE_STALE) {
+      user_paged_stale(s, (uint64_t)cqe.result);
     } else {
       complete(s, &cqe);
     }

@@ -6,23 +6,19 @@ static const struct file_ops user_ops, root_ops, ring_ops;
 
 /* ---- client files -------------------------------------------------------------------------- */
 
-static struct user_file *user_of(struct file *f) {
-  return f->object;
-}
-
 /* A root's object is the server itself; its file id is 0. */
 static struct server *server_of(struct file *f, uint64_t *id) {
   if (f->ops == &root_ops) {
     *id = 0;
     return f->object;
   }
-  *id = user_of(f)->id;
-  return user_of(f)->server;
+  *id = user_file_of(f)->id;
+  return user_file_of(f)->server;
 }
 
 /* Long transfers go slot by slot and end with a short one, as the server's do. */
 static int64_t transfer(struct file *f, uaddr_t buf, size_t len, uint64_t offset, bool write) {
-  struct user_file *uf = user_of(f);
+  struct user_file *uf = user_file_of(f);
   size_t done = 0;
   do {
     size_t n = MIN(len - done, (size_t)RING_SLOT_SIZE);
@@ -93,7 +89,7 @@ static int64_t user_dup(struct file *f, const char *name, size_t len, struct fil
 
 /* Operations that only the kernel itself may send. */
 static bool op_is_internal(uint32_t op) {
-  return op < OP_STAT || op == OP_MMAP || op == OP_POLL || op == OP_CANCEL;
+  return op < OP_STAT || op == OP_MMAP || op == OP_POLL || op == OP_CANCEL || op == OP_PAGE;
 }
 
 static int64_t user_file_call(struct file *f, const struct file_call *call) {
@@ -110,8 +106,11 @@ static int64_t user_file_call(struct file *f, const struct file_call *call) {
 }
 
 static int64_t user_map(struct file *f, uint64_t offset, uint64_t len, struct object_ref *out) {
-  struct user_call c = {.op = OP_MMAP, .file = user_of(f)->id, .arg = offset, .arg2 = len};
-  int64_t r = user_call(user_of(f)->server, &c);
+  struct user_call c = {.op = OP_MMAP, .file = user_file_of(f)->id, .arg = offset, .arg2 = len};
+  int64_t r = user_call(user_file_of(f)->server, &c);
+  if (c.answer.paged) {
+    return user_paged_map(f, (uint64_t)r, offset, out);
+  }
   if (c.answer.memory.obj == NULL) {
     return r < 0 ? r : -ABI_ENODEV;
   }
@@ -122,8 +121,8 @@ static int64_t user_map(struct file *f, uint64_t offset, uint64_t len, struct ob
 static int64_t user_size(struct file *f) {
   struct abi_stat st;
   struct user_call c = {
-      .op = OP_STAT, .file = user_of(f)->id, .kernel_out = &st, .out_cap = sizeof(st)};
-  int64_t r = user_call(user_of(f)->server, &c);
+      .op = OP_STAT, .file = user_file_of(f)->id, .kernel_out = &st, .out_cap = sizeof(st)};
+  int64_t r = user_call(user_file_of(f)->server, &c);
   if (r < 0) {
     return r;
   }
@@ -131,7 +130,7 @@ static int64_t user_size(struct file *f) {
 }
 
 static uint32_t user_poll(struct file *f, uint32_t events) {
-  const struct user_file *uf = user_of(f);
+  const struct user_file *uf = user_file_of(f);
   uint32_t ready = POLL_ABI_IN | POLL_ABI_OUT;
   if (uf->server->dead) {
     return POLL_ABI_ERR | POLL_ABI_HUP;
@@ -143,11 +142,11 @@ static uint32_t user_poll(struct file *f, uint32_t events) {
 }
 
 static struct waitq *user_waitq(struct file *f) {
-  return &user_of(f)->waitq;
+  return &user_file_of(f)->waitq;
 }
 
 static void user_close(struct file *f) {
-  user_file_close(user_of(f));
+  user_file_close(user_file_of(f));
 }
 
 static const struct file_ops user_ops = {.read = user_read,
@@ -283,6 +282,7 @@ static enum abi_error server_create(struct server **out) {
   waitq_init(&s->server_waitq);
   waitq_init(&s->tags_waitq);
   list_init(&s->closing);
+  list_init(&s->pagers);
   for (uint32_t i = 0; i < SERVER_BUCKETS; i++) {
     list_init(&s->files[i]);
   }

@@ -24,6 +24,7 @@ enum request_state { REQUEST_FREE, REQUEST_SENT, REQUEST_DONE, REQUEST_ORPHAN };
 struct user_answer {
   struct file *file;
   struct object_ref memory;
+  bool paged; /* MMAP: the result is the id of an object */
 };
 
 struct request {
@@ -50,6 +51,7 @@ struct server {
   struct waitq server_waitq, tags_waitq;
   struct list closing;               /* [lock] files whose CLOSE waits for a tag */
   struct list files[SERVER_BUCKETS]; /* [lock] by id */
+  struct list pagers;                /* [lock] objects whose pages it is asked for */
   struct request requests[RING_TAGS];
   uint8_t *slot_pages[RING_TAGS][RING_SLOT_SIZE / PAGE_SIZE]; /* [o] the tag's owner */
 };
@@ -71,12 +73,18 @@ struct user_call {
   void *kernel_out; /* out: kernel memory, or NULL for: */
   uaddr_t in, out;
   size_t in_len, out_cap;    /* at most RING_SLOT_SIZE */
+  bool for_page;             /* may have the last tag [U4] */
+  bool patient;              /* only death ends the wait */
   struct user_answer answer; /* result; the caller owns it */
   struct user_file
       *opened; /* OPEN, DUP: a fresh record, which the call uses up; NULL again unless it is open */
 };
 
 int64_t user_call(struct server *s, struct user_call *c);
+/* The object of pages that a server has named, for a client's file of it (user_page.c). */
+int64_t user_paged_map(struct file *f, uint64_t id, uint64_t offset, struct object_ref *out);
+/* The server says that pages of an object have changed. */
+void user_paged_stale(struct server *s, uint64_t id);
 void server_die(struct server *s);
 void server_get(struct server *s);
 void server_put(struct server *s);
@@ -95,6 +103,11 @@ static inline struct ring_sqe *server_sqe(struct server *s, uint32_t i) {
 static inline struct ring_cqe *server_cqe(struct server *s, uint32_t i) {
   uint64_t at = RING_CQ_OFFSET + (i & (RING_CQES - 1)) * sizeof(struct ring_cqe);
   return (struct ring_cqe *)(s->ring_pages[at / PAGE_SIZE] + at % PAGE_SIZE);
+}
+
+/* A client's open file of a server's. */
+static inline struct user_file *user_file_of(struct file *f) {
+  return f->object;
 }
 
 #endif

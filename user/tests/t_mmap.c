@@ -208,6 +208,36 @@ static void test_file_shared(void) {
   unlink("file");
 }
 
+/* Beyond the end of the file: the rest of its last page is there, all further ones are SIGBUS. */
+static void test_file_end(void) {
+  int fd = file_with("file", 5000);
+  char *p = mmap(NULL, 4 * PAGE, RW, MAP_SHARED, fd, 0);
+  char *q = mmap(NULL, 4 * PAGE, RW, MAP_PRIVATE, fd, 0);
+  if (p == MAP_FAILED || q == MAP_FAILED) {
+    bail_out("a mapping longer than its file");
+  }
+  ok(p[4999] == 'e' && p[5000] == 0 && p[2 * PAGE - 1] == 0, "the last page of a file");
+  is(child_exit(child_reads, p + 2 * PAGE), -SIGBUS, "a read behind it is SIGBUS");
+  is(child_exit(child_writes, p + 3 * PAGE), -SIGBUS, "and so is a write");
+  is(child_exit(child_reads, q + 2 * PAGE), -SIGBUS, "in a private mapping, too");
+  fails_with(pwrite(fd, p + 2 * PAGE, 1, 0), EFAULT, "for a call it is EFAULT");
+  ok(ftruncate(fd, 3 * PAGE) == 0 && p[2 * PAGE] == 0, "until the file has grown");
+  p[2 * PAGE] = 'g';
+  char byte = 0;
+  ok(pread(fd, &byte, 1, 2 * PAGE) == 1 && byte == 'g', "what is written there is in the file");
+  q[0] = 'P';
+  q[PAGE] = 'P';
+  ok(ftruncate(fd, 100) == 0 && p[99] == 'a' && q[0] == 'P', "the file is cut");
+  is(child_exit(child_reads, p + PAGE), -SIGBUS, "what is cut off is SIGBUS");
+  is(child_exit(child_reads, q + PAGE), -SIGBUS, "a private copy of it, too");
+  ok(pwrite(fd, "w", 1, 3 * PAGE + 7) == 1 && p[3 * PAGE + 7] == 'w' && p[2 * PAGE] == 0,
+     "a write behind the end brings the pages back, empty");
+  munmap(p, 4 * PAGE);
+  munmap(q, 4 * PAGE);
+  close(fd);
+  unlink("file");
+}
+
 static void test_remap(void) {
   char *p = map(2 * PAGE, RW, MAP_PRIVATE);
   p[0] = 'r';
@@ -336,6 +366,7 @@ int main(void) {
   test_random_layout();
   test_file_private();
   test_file_shared();
+  test_file_end();
   test_remap();
   test_advice();
   test_cow();

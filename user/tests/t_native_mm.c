@@ -2,6 +2,7 @@
  * mappings without a place go. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <signal.h>
 
 #include "runtime/syscall.h"
 #include "tap.h"
@@ -102,6 +103,58 @@ static void test_same(void) {
   is(step(SPACE_UNMAP, 0x20000000, 4 * PAGE, NULL), 0, "the second goes");
 }
 
+/* An object that is cut: what lies behind its end goes from every mapping, before the call answers.
+ */
+static int child_reads(void *p) {
+  return *(volatile unsigned char *)p;
+}
+
+static int child_copies_cut_page(void *p) {
+  volatile unsigned char *page = p;
+  int64_t fd = sys_openat(FD_NS, "sys:/leaks", 10, O_ABI_RDONLY, 0);
+  return page[0] == 0 && sys_pread((int)fd, (void *)(page + PAGE), 1, 0) == -EFAULT ? 0 : 1;
+}
+
+static void test_cut(void) {
+  enum { N = 700 }; /* more than a table of pages */
+  int64_t fd = sys_openat(FD_NS, "memory:/", 8, O_ABI_RDWR, 0);
+  bool cut = sys_call((int)fd, OP_TRUNCATE, NULL, 0, 0, N * PAGE) == 0;
+  unsigned char *p = (unsigned char *)sys_mmap(0, N * PAGE, RW, MAP_ABI_SHARED, (int)fd, 0);
+  unsigned char *q = (unsigned char *)sys_mmap(0, N * PAGE, RW, MAP_ABI_PRIVATE, (int)fd, 0);
+  memset(p, 's', N * PAGE);
+  memset(q, 'p', N * PAGE);
+  int ends[2];
+  char byte;
+  if (pipe(ends) != 0) {
+    bail_out("pipe");
+  }
+  pid_t pid = fork(); /* a space that shares the tables */
+  if (pid == 0) {
+    close(ends[1]);
+    bool held = p[600 * PAGE] == 's' && read(ends[0], &byte, 1) == 0;
+    _exit(held && child_exit(child_reads, p + 600 * PAGE) == -SIGBUS &&
+                  child_reads(p + 2 * PAGE) == 's'
+              ? 0
+              : 1);
+  }
+  cut = cut && sys_call((int)fd, OP_TRUNCATE, NULL, 0, 0, 3 * PAGE + 5) == 0;
+  ok(cut && p[3 * PAGE + 4] == 's' && p[3 * PAGE + 5] == 0, "a cut object ends in its last page");
+  ok(q[3 * PAGE + 5] == 'p', "a private copy of that stays");
+  is(child_exit(child_reads, p + 4 * PAGE), -SIGBUS, "the next page is gone");
+  is(child_exit(child_reads, p + 600 * PAGE), -SIGBUS, "as is one far behind");
+  is(child_exit(child_reads, q + 600 * PAGE), -SIGBUS, "from a private mapping, too");
+  close(ends[1]);
+  int status = -1;
+  ok(waitpid(pid, &status, 0) == pid && status == 0, "and from another space");
+  cut = sys_call((int)fd, OP_TRUNCATE, NULL, 0, 0, 5 * PAGE) == 0;
+  ok(cut && p[4 * PAGE] == 0, "what comes back is zero");
+  is(child_exit(child_copies_cut_page, p + 4 * PAGE), 0, "behind the end a call has EFAULT");
+  sys_munmap((uint64_t)p, N * PAGE);
+  sys_munmap((uint64_t)q, N * PAGE);
+  sys_close((int)fd);
+  close(ends[0]);
+}
+
 static void test_ceiling(void) {
   is(step(SPACE_CEILING, 0x50000000, 0, NULL), 0, "a ceiling");
   is(map(0, 16, 0), 0x50000000 - 16 * PAGE, "a mapping goes right below");
@@ -121,6 +174,7 @@ int main(void) {
   }
   test_counts();
   test_same();
+  test_cut();
   test_ceiling();
   is(sys_close((int)space), 0, "the space goes");
   return tap_done();

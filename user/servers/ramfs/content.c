@@ -125,6 +125,7 @@ static void bytes_drop(struct content *content) {
   }
   content->fd = -1;
   content->lower = false;
+  content->reach = 0;
   pages_release_from(content, 0);
 }
 
@@ -164,15 +165,15 @@ static int object_need(struct content *content) {
   return error;
 }
 
-/* Map the object's first `need` bytes, or more. */
+/* Map the object's first `need` bytes, or more; behind the end of the file it stays empty [C5]. */
 static int object_map(struct content *content, uint64_t need) {
+  if (ftruncate(content->fd, (off_t)page_round_up(content->size)) != 0) {
+    return -ABI_ENOMEM;
+  }
   if (need <= content->map_len) {
     return 0;
   }
   size_t len = need < page_round_up(content->size) ? page_round_up(content->size) : need;
-  if (ftruncate(content->fd, (off_t)len) != 0) {
-    return -ABI_ENOMEM;
-  }
   void *map = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, content->fd, 0);
   if (map == MAP_FAILED) {
     return -ABI_ENOMEM;
@@ -257,6 +258,20 @@ static int64_t range_take(struct content *content, uint64_t offset, uint64_t n) 
   return done > 0 ? (int64_t)least(done, n) : error;
 }
 
+/* [C5] Before the file grows to `size`: what thereby comes within the reach of a mapping. */
+static int reach_grow(struct content *content, uint64_t size) {
+  uint64_t start = page_round_up(content->size), end = least(page_round_up(size), content->reach);
+  if (end <= start) {
+    return 0;
+  }
+  int64_t room = range_take(content, start, end - start);
+  if (room == (int64_t)(end - start)) {
+    return ftruncate(content->fd, (off_t)page_round_up(size)) == 0 ? 0 : -ABI_ENOMEM;
+  }
+  pages_release_from(content, start / PAGE);
+  return room < 0 ? (int)room : -ABI_ENOSPC;
+}
+
 int64_t content_write(struct content *content, uint64_t offset, const void *from, size_t n) {
   if (offset > CONTENT_SIZE_MAX || n > CONTENT_SIZE_MAX - offset) {
     return -ABI_EFBIG;
@@ -264,6 +279,7 @@ int64_t content_write(struct content *content, uint64_t offset, const void *from
   int error = n > 0 ? object_need(content) : 0;
   if (!error && n > 0 && offset > content->size) {
     error = tail_clear(content, content->size);
+    error = error ? error : reach_grow(content, offset);
   }
   if (error || n == 0) {
     return error;
@@ -290,6 +306,9 @@ static int content_cut(struct content *content, uint64_t size) {
   if (!error) {
     error = tail_clear(content, size);
   }
+  if (!error) {
+    map_drop(content);
+  }
   if (!error && ftruncate(content->fd, (off_t)page_round_up(size)) != 0) {
     error = -ABI_ENOMEM;
   }
@@ -297,7 +316,6 @@ static int content_cut(struct content *content, uint64_t size) {
     content->size = old_size;
     return error;
   }
-  map_drop(content);
   pages_release_from(content, page_round_up(size) / PAGE);
   return 0;
 }
@@ -312,6 +330,7 @@ int content_resize(struct content *content, uint64_t size) {
     return content_cut(content, size);
   } else if (size > content->size) {
     int error = content->lower ? object_need(content) : tail_clear(content, content->size);
+    error = error ? error : reach_grow(content, size);
     if (error) {
       return error;
     }
@@ -333,14 +352,17 @@ int64_t content_address(struct content *content, uint64_t offset, uint64_t n, bo
   bool below = content->lower && !writable && offset + n <= content->map_len;
   if (!below) {
     int64_t error = object_need(content);
-    int64_t room = error ? error : range_take(content, offset, n);
-    if (room != (int64_t)n) {
+    uint64_t end = least(offset + n, page_round_up(content->size));
+    uint64_t inside = end > offset ? end - offset : 0;
+    int64_t room = error || inside == 0 ? error : range_take(content, offset, inside);
+    if (room != (int64_t)inside) {
       return room < 0 ? room : -ABI_ENOSPC;
     }
     error = object_map(content, offset + n);
     if (error) {
       return error;
     }
+    content->reach = offset + n > content->reach ? offset + n : content->reach;
   }
   return (int64_t)(uintptr_t)(content->map + offset);
 }

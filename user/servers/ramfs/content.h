@@ -6,6 +6,9 @@
  *        cut off; pages that are not present read as zero, and reading does not make them present.
  *        Pages of a file below are not ours and do not count.
  *   [C3] Bytes of present pages behind `size` are zero, unless a client that maps them wrote there.
+ *   [C5] The object reaches to the end of the file's last page where it is mapped, and no further:
+ *        who touches what lies behind gets SIGBUS, until the file grows. Pages that a client can
+ *        reach count, also those that come within the reach of a mapping as the file grows.
  *   [C4] A file keeps its object as long as it has bytes, so all who map it share it; cut to
  *        nothing it gets a new one, and who mapped the old one (a running program) keeps it whole.
  * Bytes go in and out by pread and pwrite: a machine without memory is then an error to answer,
@@ -32,6 +35,7 @@ struct content {
   bool lower;        /* [C1] */
   uint8_t *map;      /* the file below, or the object where a client has asked; NULL: neither */
   size_t map_len;    /* bytes, whole pages */
+  uint64_t reach;    /* [C5] end of the furthest mapping that a client has asked for */
   uint64_t *present; /* [C2] a bit a page */
   size_t n_words;
 };
@@ -56,7 +60,8 @@ void content_set_lower(struct content *content, void *map, uint64_t size);
 [[nodiscard]] int content_resize(struct content *content, uint64_t size);
 
 /* An address where offset .. offset + n lies, for clients to map; `writable` when they may write
- * there. All of it counts. Fails: EINVAL (not page-aligned, or nothing), EFBIG, ENOSPC, ENOMEM. */
+ * there. What of it the file has counts; the rest may be mapped as well. Fails: EINVAL (not
+ * page-aligned, or nothing), EFBIG, ENOSPC, ENOMEM. */
 [[nodiscard]] int64_t content_address(struct content *content, uint64_t offset, uint64_t n,
                                       bool writable);
 

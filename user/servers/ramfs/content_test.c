@@ -100,6 +100,12 @@ static void test_maps(void) {
   mapped[0] = 'n';
   tap_ok(before[0] == 'n' && mapped[40 * PAGE] == 'g', "a grown file is still the same memory");
   tap_ok(quota.used == 41, "all that can be written through a mapping counts");
+  tap_ok(content_address(&content, 0, 50 * PAGE, true) > 0 && quota.used == 41,
+         "what lies behind the end does not");
+  tap_ok(content_resize(&content, 45 * PAGE) == 0 && quota.used == 45,
+         "until the file grows there");
+  TAP_REQUIRE(content_write(&content, 60 * PAGE, "x", 1) == 1);
+  tap_ok(quota.used == 51, "also by a write behind");
   tap_ok(content_resize(&content, 0) == 0 && quota.used == 0 && before[0] == 'n',
          "cut to nothing, it leaves its memory to those who have it");
   munmap(before, PAGE);
@@ -107,7 +113,7 @@ static void test_maps(void) {
 }
 
 int main(void) {
-  tap_plan(31);
+  tap_plan(34);
   test_quota();
   test_limits();
   test_lower();
