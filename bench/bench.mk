@@ -40,17 +40,19 @@ $(B)/user/bin/bench-child: $(B)/obj/bench-cathode/bench/child.o $(BENCH_SDK)
 
 # ---- for Linux ----------------------------------------------------------------------------------
 
-$(B)/obj/bench-linux/%.o: %.c
+include bench/linux/linux.mk
+
+$(B)/obj/bench-linux/%.o: %.c | $(LINUX_MUSL)/.stamp
 	@mkdir -p $(@D)
-	$(call run,CC,$<)$(CC) $(BENCH_CFLAGS) $(DEPFLAGS) -c -o $@ $<
+	$(call run,CC,$<)$(LINUX_CC) $(BENCH_CFLAGS) $(DEPFLAGS) -c -o $@ $<
 
 $(B)/bench/linux/bench: $(BENCH_LINUX_OBJ)
 	@mkdir -p $(@D)
-	$(call run,LD,$@)$(CC) -static -o $@ $^ -lm -pthread
+	$(call run,LD,$@)$(LINUX_LD) -o $@ $^ $(LINUX_END)
 
 $(B)/bench/linux/bench-child: $(B)/obj/bench-linux/bench/child.o
 	@mkdir -p $(@D)
-	$(call run,LD,$@)$(CC) -static -o $@ $^
+	$(call run,LD,$@)$(LINUX_LD) -o $@ $^ $(LINUX_END)
 
 # ---- tune: the guest's half of `make tune`; on Linux it checks itself ---------------------------
 
@@ -68,7 +70,7 @@ $(TUNE_CATHODE): $(TUNE_CATHODE_OBJ) $(BENCH_SDK)
 
 $(TUNE_LINUX): $(TUNE_LINUX_OBJ)
 	@mkdir -p $(@D)
-	$(call run,LD,$@)$(CC) -static -o $@ $^ -pthread
+	$(call run,LD,$@)$(LINUX_LD) -o $@ $^ $(LINUX_END)
 
 -include $(BENCH_CATHODE_OBJ:.o=.d) $(BENCH_LINUX_OBJ:.o=.d)
 -include $(TUNE_CATHODE_OBJ:.o=.d) $(TUNE_LINUX_OBJ:.o=.d)
