@@ -9,18 +9,27 @@
 #:   REPORT=results/tune-...          say again what the samples say
 #: make plot RUN=results/latest       draw the plots of a run again from its samples.tsv
 
-BENCH_SRC := $(filter-out bench/%_test.c bench/os_%.c bench/child.c,$(wildcard bench/*.c)) \
-  $(wildcard bench/cases/*.c)
+# Storms are shared with tune. The control program has its own main, and the cases' work left out.
+BENCH_SRC := $(filter-out bench/%_test.c bench/os_%.c bench/child%.c bench/control.c, \
+  $(wildcard bench/*.c)) $(wildcard bench/cases/*.c) \
+  $(patsubst %,bench/tune/%.c,work latency groups request cyclic)
+CONTROL_SRC := $(filter-out bench/main.c,$(BENCH_SRC)) bench/control.c
 BENCH_CFLAGS := $(STD) $(WARNINGS) -O2 -g -D_GNU_SOURCE -Ikernel -Iuser
 
-BENCH_CATHODE := $(B)/user/bin/bench $(B)/user/bin/bench-child
-BENCH_LINUX := $(B)/bench/linux/bench $(B)/bench/linux/bench-child
+BENCH_PROGRAMS := bench bench-child bench-child-big
+BENCH_CATHODE := $(BENCH_PROGRAMS:%=$(B)/user/bin/%) $(B)/user/bin/t_bench_control
+BENCH_LINUX := $(BENCH_PROGRAMS:%=$(B)/bench/linux/%) $(B)/bench/linux/bench-control \
+  $(B)/bench/linux/sh
 TEST_BIN += $(BENCH_CATHODE)
 
 BENCH_CATHODE_SRC := $(BENCH_SRC) bench/os_cathode.c
 BENCH_LINUX_SRC := $(BENCH_SRC) bench/os_linux.c
 BENCH_CATHODE_OBJ := $(BENCH_CATHODE_SRC:%.c=$(B)/obj/bench-cathode/%.o)
 BENCH_LINUX_OBJ := $(BENCH_LINUX_SRC:%.c=$(B)/obj/bench-linux/%.o)
+CONTROL_CATHODE_OBJ := $(CONTROL_SRC:%.c=$(B)/obj/control-cathode/%.o) \
+  $(B)/obj/control-cathode/bench/os_cathode.o
+CONTROL_LINUX_OBJ := $(CONTROL_SRC:%.c=$(B)/obj/control-linux/%.o) \
+  $(B)/obj/control-linux/bench/os_linux.o
 
 # ---- for Cathode --------------------------------------------------------------------------------
 
@@ -30,11 +39,24 @@ $(B)/obj/bench-cathode/%.o: %.c | $(BENCH_SDK)
 	@mkdir -p $(@D)
 	$(call run,CC,$<)$(BENCH_SDK) $(BENCH_CFLAGS) $(DEPFLAGS) -c -o $@ $<
 
+$(B)/obj/control-cathode/%.o: %.c | $(BENCH_SDK)
+	@mkdir -p $(@D)
+	$(call run,CC,$<)$(BENCH_SDK) $(BENCH_CFLAGS) -DBENCH_CONTROL $(DEPFLAGS) -c -o $@ $<
+
+$(B)/user/bin/t_bench_control: $(CONTROL_CATHODE_OBJ) \
+  $(B)/obj/bench-cathode/user/runtime/server.o $(BENCH_SDK)
+	@mkdir -p $(@D)
+	$(call run,LD,$@)$(BENCH_SDK) -o $@ $(filter %.o,$^) -lm -pthread
+
 $(B)/user/bin/bench: $(BENCH_CATHODE_OBJ) $(B)/obj/bench-cathode/user/runtime/server.o $(BENCH_SDK)
 	@mkdir -p $(@D)
 	$(call run,LD,$@)$(BENCH_SDK) -o $@ $(filter %.o,$^) -lm -pthread
 
 $(B)/user/bin/bench-child: $(B)/obj/bench-cathode/bench/child.o $(BENCH_SDK)
+	@mkdir -p $(@D)
+	$(call run,LD,$@)$(BENCH_SDK) -o $@ $(filter %.o,$^)
+
+$(B)/user/bin/bench-child-big: $(B)/obj/bench-cathode/bench/child_big.o $(BENCH_SDK)
 	@mkdir -p $(@D)
 	$(call run,LD,$@)$(BENCH_SDK) -o $@ $(filter %.o,$^)
 
@@ -54,6 +76,27 @@ $(B)/bench/linux/bench-child: $(B)/obj/bench-linux/bench/child.o
 	@mkdir -p $(@D)
 	$(call run,LD,$@)$(LINUX_LD) -o $@ $^ $(LINUX_END)
 
+$(B)/bench/linux/bench-child-big: $(B)/obj/bench-linux/bench/child_big.o
+	@mkdir -p $(@D)
+	$(call run,LD,$@)$(CC) -static -o $@ $^
+
+$(B)/obj/control-linux/%.o: %.c
+	@mkdir -p $(@D)
+	$(call run,CC,$<)$(CC) $(BENCH_CFLAGS) -DBENCH_CONTROL $(DEPFLAGS) -c -o $@ $<
+
+$(B)/bench/linux/bench-control: $(CONTROL_LINUX_OBJ)
+	@mkdir -p $(@D)
+	$(call run,LD,$@)$(CC) -static -o $@ $^ -lm -pthread
+
+# Cathode's shell, so that `sh -c` starts the same program on both.
+BENCH_SH_OBJ := $(patsubst %.c,$(B)/obj/bench-linux/%.o,$(filter-out %_test.c, \
+  $(wildcard user/sh/*.c)) $(wildcard user/bin/lib*.c))
+$(BENCH_SH_OBJ): BENCH_CFLAGS := $(filter-out -D_GNU_SOURCE,$(BENCH_CFLAGS))
+
+$(B)/bench/linux/sh: $(BENCH_SH_OBJ)
+	@mkdir -p $(@D)
+	$(call run,LD,$@)$(CC) -static -o $@ $^
+
 # ---- tune: the guest's half of `make tune`; on Linux it checks itself ---------------------------
 
 TUNE_SRC := $(filter-out %_test.c,$(wildcard bench/tune/*.c))
@@ -72,7 +115,8 @@ $(TUNE_LINUX): $(TUNE_LINUX_OBJ)
 	@mkdir -p $(@D)
 	$(call run,LD,$@)$(LINUX_LD) -o $@ $^ $(LINUX_END)
 
--include $(BENCH_CATHODE_OBJ:.o=.d) $(BENCH_LINUX_OBJ:.o=.d)
+-include $(BENCH_CATHODE_OBJ:.o=.d) $(BENCH_LINUX_OBJ:.o=.d) $(BENCH_SH_OBJ:.o=.d)
+-include $(CONTROL_CATHODE_OBJ:.o=.d) $(CONTROL_LINUX_OBJ:.o=.d)
 -include $(TUNE_CATHODE_OBJ:.o=.d) $(TUNE_LINUX_OBJ:.o=.d)
 
 # The host side: reading, statistics, table, plots, and runs that break.
@@ -82,6 +126,14 @@ CHECK_NEEDS += $(B)/bench/host_test.tap
 $(B)/bench/host_test.tap: $(BENCH_LINUX) $(BENCH_HOST)
 	$(call run,TEST,bench/host/host_test.py)bench/host/host_test.py $< >$@.new || \
 	  { cat $@.new >&2; exit 1; }
+	@mv $@.new $@
+
+# Every case without its work must be an error. In the guest /bin/t_bench_control says so.
+CHECK_NEEDS += $(B)/bench/control.tap
+
+$(B)/bench/control.tap: $(BENCH_LINUX)
+	$(call run,TEST,bench/control.c)$(B)/bench/linux/bench-control \
+	  --child=$(B)/bench/linux/bench-child >$@.new || { grep -v '^ok' $@.new >&2; exit 1; }
 	@mv $@.new $@
 
 # ---- running ------------------------------------------------------------------------------------

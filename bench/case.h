@@ -9,6 +9,9 @@
  *      seen to take effect (a status collected, a value changed), and the harness refuses a sample
  *      in which that is not n.
  * [B2] Nothing is subtracted from a measurement. What the loop itself costs is a case (cal.loop).
+ * [B3] A case that claims context switches has them counted by the system itself, too: `switches`.
+ * [B4] The work of a case stands in RUN_WORK(), and the control program, which leaves it out, must
+ *      find every case in error: control.c.
  *
  * Cases run one after the other in one process, pinned to CPU 0 unless they say otherwise. */
 #ifndef BENCH_CASE_H
@@ -43,7 +46,9 @@ struct bench_case {
   void (*teardown)(struct run *run); /* may be null; called whenever setup succeeded */
   const char *param_name;            /* with its unit, such as rss_mib; null when there are none */
   const uint64_t *params;            /* ends with 0 */
+  uint64_t min_n;                    /* where the calibration begins, 0 counts as 1 */
   uint64_t max_n;                    /* most operations a sample may have, 0 for no limit */
+  uint32_t switches;                 /* least times that an operation switches away from us [B3] */
   uint32_t samples_factor;           /* times the usual number of samples, 0 counts as 1 */
   bool counts_itself;                /* n is ignored, confirmed is what the sample covers */
   bool is_time; /* the answer is a time also where instructions are counted: it sleeps */
@@ -62,6 +67,15 @@ static inline void run_start(struct run *run) {
 static inline void run_stop(struct run *run) {
   run->ticks += ticks_now() - run->started;
 }
+
+/* The work that is measured [B4]. The control program does not do it, and takes `pretended`, what a
+ * system that skips it would answer: only what a case looks at besides can tell. Of the two only
+ * one is in a program; both are compiled. */
+#ifdef BENCH_CONTROL
+#define RUN_WORK(work, pretended) (0 ? (work) : (__typeof__(work))(pretended))
+#else
+#define RUN_WORK(work, pretended) (1 ? (work) : (__typeof__(work))(pretended))
+#endif
 
 /* Keeps the compiler from dropping or merging iterations of a loop. */
 static inline void run_barrier(void) {

@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "os.h"
+
 /* Milliseconds are long under emulation and short on hardware; both clocks then give 4 to 5 digits.
  * */
 enum { TARGET_NS = 4000000, TARGET_INSTRUCTIONS = 2000000 };
@@ -65,12 +67,31 @@ static uint64_t clamp_u64(uint64_t value, uint64_t least, uint64_t most) {
   return at_least > most ? most : at_least;
 }
 
+/* measure(), and what the system itself says of the switches that the case claims [B3]. */
+static bool measure_watched(const struct bench_case *bench, struct run *run, uint64_t n) {
+  struct os_counts before, after;
+  if (bench->switches > 0 && !os_counts_read(run, &before)) {
+    return false;
+  }
+  bench->measure(run, n);
+  if (run->state != RUN_OK || bench->switches == 0) {
+    return run->state == RUN_OK;
+  }
+  if (!os_counts_read(run, &after)) {
+    return false;
+  }
+  uint64_t claimed = run->confirmed * bench->switches;
+  uint64_t counted = after.switches - before.switches;
+  return counted >= claimed ||
+         run_fail(run, "the system counted %llu switches where %llu are claimed",
+                  (unsigned long long)counted, (unsigned long long)claimed);
+}
+
 /* One call of measure(), and the check that what was to be done was done [B1]. */
 static bool sample_take(const struct bench_case *bench, struct run *run, uint64_t n) {
   run->confirmed = 0;
   run->ticks = 0;
-  bench->measure(run, n);
-  if (run->state != RUN_OK) {
+  if (!measure_watched(bench, run, n)) {
     return false;
   }
   if (run->confirmed == 0 || (!bench->counts_itself && run->confirmed != n)) {
@@ -91,7 +112,7 @@ static uint64_t calibrate_step(uint64_t n, uint64_t ticks, uint64_t target, uint
 static uint64_t calibrate(const struct bench_case *bench, const struct plan *plan,
                           struct run *run) {
   uint64_t most = bench->max_n > 0 ? bench->max_n : UINT64_MAX;
-  uint64_t n = 1;
+  uint64_t n = bench->min_n > 0 ? bench->min_n : 1;
   if (!sample_take(bench, run, n)) { /* the very first round says nothing about the others */
     return 0;
   }

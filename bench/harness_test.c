@@ -5,8 +5,17 @@
 #include <string.h>
 
 #include "lib/tap.h"
+#include "os.h"
 
 static struct { uint64_t largest_n, calls, torn_down; } seen;
+
+/* The system's own count, as the tests want it. */
+static uint64_t switches_counted, switches_each_time;
+bool os_counts_read(struct run *run, struct os_counts *counts) {
+  (void)run;
+  counts->switches = switches_counted += switches_each_time;
+  return true;
+}
 
 static const struct options options = {.samples = 9, .unit = UNIT_INSTRUCTIONS};
 static const struct plan plan = {.samples = 9, .target_ticks = 1000000, .budget_ticks = UINT64_MAX};
@@ -114,6 +123,19 @@ static void budget_test(void) {
   outcome_free(&outcome);
 }
 
+static void switches_test(void) {
+  struct bench_case two = {.measure = honest_measure, .switches = 2, .max_n = 50};
+  switches_each_time = 100;
+  struct outcome outcome = measure(two, plan);
+  tap_ok(outcome.run.state == RUN_OK, "switches that the system has seen are believed");
+  outcome_free(&outcome);
+  switches_each_time = 99;
+  outcome = measure(two, plan);
+  tap_ok(outcome.run.state == RUN_FAILED && outcome.n_samples == 0,
+         "switches that the system has not seen are an error: %s", outcome.run.reason);
+  outcome_free(&outcome);
+}
+
 static void own_count_test(void) {
   struct bench_case own = {.measure = own_measure, .counts_itself = true};
   struct outcome outcome = measure(own, plan);
@@ -124,11 +146,12 @@ static void own_count_test(void) {
 
 int main(void) {
   ticks_init(1000000000);
-  tap_plan(6 + 1 + 5 + 2 + 2);
+  tap_plan(6 + 1 + 5 + 2 + 2 + 2);
   honest_test();
   time_test();
   dishonest_test();
   budget_test();
+  switches_test();
   own_count_test();
   return tap_done();
 }

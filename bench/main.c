@@ -2,7 +2,6 @@
  *
  * Exit status: 0 when every case was measured or is honestly absent, 1 when one failed, 2 for a
  * wrong command line. */
-#include <fnmatch.h>
 #include <stdio.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -13,38 +12,8 @@
 #include "report.h"
 #include "os.h"
 
-static const struct bench_case *const all_cases[] = {
-#define CASE(name) &case_##name,
-#include "cases.def"
-#undef CASE
-};
-
-enum { N_CASES = sizeof(all_cases) / sizeof(all_cases[0]) };
-
-static const uint64_t no_params[] = {1, 0}; /* one run; the value is not used */
-
-static const uint64_t *case_params(const struct bench_case *bench) {
-  return bench->params != NULL ? bench->params : no_params;
-}
-
-static bool case_selected(const struct options *options, const struct bench_case *bench) {
-  return options->only == NULL || fnmatch(options->only, bench->name, 0) == 0;
-}
-
-static uint32_t runs_count(const struct options *options) {
-  uint32_t n = 0;
-  for (size_t i = 0; i < N_CASES; i++) {
-    if (case_selected(options, all_cases[i])) {
-      for (const uint64_t *param = case_params(all_cases[i]); *param != 0; param++) {
-        n++;
-      }
-    }
-  }
-  return n;
-}
-
 static void cases_list(const struct options *options) {
-  for (size_t i = 0; i < N_CASES; i++) {
+  for (size_t i = 0; i < n_cases; i++) {
     if (case_selected(options, all_cases[i])) {
       printf("%-18s %s\n", all_cases[i]->name, all_cases[i]->op);
     }
@@ -81,7 +50,7 @@ static int cases_run(const struct options *options, uint32_t n_runs) {
   struct plan plan = plan_make(options, n_runs);
   uint32_t index = 0;
   int status = 0;
-  for (size_t i = 0; i < N_CASES; i++) {
+  for (size_t i = 0; i < n_cases; i++) {
     const struct bench_case *bench = all_cases[i];
     if (!case_selected(options, bench)) {
       continue;

@@ -19,6 +19,15 @@ long os_unknown_call(void);
  * measured. */
 uint64_t os_tsc_hz(void);
 
+/* What the system has counted, for the calling thread at least, which runs on CPU 0. */
+struct os_counts {
+  uint64_t switches; /* one for each time that it lost its CPU */
+  uint64_t faults;   /* page faults that it took */
+};
+
+/* False after run_fail(). */
+bool os_counts_read(struct run *run, struct os_counts *counts);
+
 /* A scheme of our own, served by another process: each read of its file answers the next number, a
  * uint64_t, starting with 1. Answers an open file, or -1 after run_absent() or run_fail(). */
 int os_counter_open(struct run *run);

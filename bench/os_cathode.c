@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -36,6 +37,26 @@ long os_unknown_call(void) {
 uint64_t os_tsc_hz(void) {
   const struct start_block *start = (const struct start_block *)getauxval(AT_CATHODE_START);
   return start->clock.tsc_hz;
+}
+
+static bool counter_find(const char *text, const char *name, uint64_t *count) {
+  const char *line = strstr(text, name);
+  return line != NULL && sscanf(line + strlen(name), " %" SCNu64, count) == 1;
+}
+
+/* CPU 0's own counters. */
+bool os_counts_read(struct run *run, struct os_counts *counts) {
+  static const char path[] = "sys:/cpu/0/stat";
+  char text[1024];
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t length = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+  if (fd >= 0) {
+    close(fd);
+  }
+  text[length < 0 ? 0 : length] = '\0';
+  return (counter_find(text, "\nSWITCHES", &counts->switches) &&
+          counter_find(text, "\nFAULTS", &counts->faults)) ||
+         run_fail(run, "%s does not count switches and faults", path);
 }
 
 /* ---- a scheme that counts ----------------------------------------------------------------- */

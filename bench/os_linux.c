@@ -1,6 +1,9 @@
 /* Linux: the yardstick. Numbers of calls: arch/x86/entry/syscalls/syscall_64.tbl. */
 #include "os.h"
 
+#include <errno.h>
+#include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 enum { NR_GETPPID = 110, NR_NOBODY = 4000 };
@@ -33,6 +36,17 @@ uint64_t os_tsc_hz(void) {
   uint64_t elapsed_ns = monotonic_ns() - ns;
   uint64_t elapsed_ticks = ticks_now() - ticks;
   return (uint64_t)((double)elapsed_ticks * 1e9 / (double)elapsed_ns);
+}
+
+/* A yield counts among the involuntary ones. */
+bool os_counts_read(struct run *run, struct os_counts *counts) {
+  struct rusage usage;
+  if (getrusage(RUSAGE_THREAD, &usage) != 0) {
+    return run_fail(run, "getrusage: %s", strerror(errno));
+  }
+  counts->switches = (uint64_t)usage.ru_nvcsw + (uint64_t)usage.ru_nivcsw;
+  counts->faults = (uint64_t)usage.ru_minflt + (uint64_t)usage.ru_majflt;
+  return true;
 }
 
 int os_counter_open(struct run *run) {

@@ -11,6 +11,7 @@
 enum { PAGE_SIZE_BYTES = 4096 };
 
 static unsigned n_cpus;
+static cpu_set_t all_cpus;
 
 bool process_pin(struct run *run, unsigned cpu) {
   cpu_set_t set;
@@ -22,10 +23,20 @@ bool process_pin(struct run *run, unsigned cpu) {
   return true;
 }
 
+bool process_unpin(struct run *run) {
+  if (sched_setaffinity(0, sizeof(all_cpus), &all_cpus) != 0) {
+    return run_fail(run, "releasing from CPU 0: %s", strerror(errno));
+  }
+  return true;
+}
+
 /* musl counts the CPUs that the calling thread may use: one, once it is bound. */
 void process_init(void) {
   long n = sysconf(_SC_NPROCESSORS_ONLN);
   n_cpus = n > 0 ? (unsigned)n : 1;
+  if (sched_getaffinity(0, sizeof(all_cpus), &all_cpus) != 0) {
+    CPU_SET(0, &all_cpus);
+  }
 }
 
 unsigned process_cpus(void) {

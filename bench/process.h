@@ -12,6 +12,9 @@ void process_init(void);
 /* Binds the calling thread to one CPU; children and threads made later inherit that. */
 bool process_pin(struct run *run, unsigned cpu);
 
+/* Undoes process_pin(): all CPUs that there are. */
+bool process_unpin(struct run *run);
+
 /* CPUs that the program was given. */
 unsigned process_cpus(void);
 

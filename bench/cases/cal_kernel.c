@@ -27,7 +27,7 @@ static bool reading_refill(struct run *run) {
   if (fd < 0 && (errno == ENOENT || errno == ENODEV)) {
     return run_absent(run, "this kernel has no %s", reading.path);
   }
-  ssize_t length = fd < 0 ? -1 : read(fd, reading.answer, ANSWER_SIZE - 1);
+  ssize_t length = fd < 0 ? -1 : RUN_WORK(read(fd, reading.answer, ANSWER_SIZE - 1), 1);
   if (length <= 0) {
     run_fail(run, "%s: %s", reading.path, length < 0 ? strerror(errno) : "nothing to read");
   }

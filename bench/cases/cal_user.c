@@ -9,15 +9,19 @@ enum { PAGE_BYTES = 4096 };
 static unsigned char source[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
 static unsigned char target[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
 
-static void loop_measure(struct run *run, uint64_t n) {
+static inline uint64_t turns_make(uint64_t n) {
   uint64_t i = 0;
-  run_start(run);
   while (i < n) {
     run_barrier();
     i++;
   }
+  return i;
+}
+
+static void loop_measure(struct run *run, uint64_t n) {
+  run_start(run);
+  run->confirmed = RUN_WORK(turns_make(n), 0);
   run_stop(run);
-  run->confirmed = i;
 }
 
 const struct bench_case case_cal_loop = {
@@ -31,7 +35,7 @@ static void clock_measure(struct run *run, uint64_t n) {
   uint64_t last = 0;
   run_start(run);
   for (uint64_t i = 0; i < n; i++) {
-    uint64_t now = ticks_now();
+    uint64_t now = RUN_WORK(ticks_now(), 0);
     advances += now > last;
     last = now;
   }
@@ -49,7 +53,7 @@ static void zero_measure(struct run *run, uint64_t n) {
   memset(target, 0xff, sizeof(target));
   run_start(run);
   for (uint64_t i = 0; i < n; i++) {
-    memset(target, 0, sizeof(target));
+    RUN_WORK((void)memset(target, 0, sizeof(target)), 0);
     run_barrier();
   }
   run_stop(run);
@@ -74,7 +78,7 @@ static void copy_measure(struct run *run, uint64_t n) {
   }
   run_start(run);
   for (uint64_t i = 0; i < n; i++) {
-    memcpy(target, source, sizeof(target));
+    RUN_WORK((void)memcpy(target, source, sizeof(target)), 0);
     run_barrier();
   }
   run_stop(run);

@@ -69,7 +69,7 @@ static bool crowd_start(struct run *run) {
 static uint64_t rounds_run(uint64_t turns) {
   uint64_t rounds = turns / crowd.n + 1;
   for (uint64_t i = 0; i < rounds; i++) {
-    sched_yield();
+    RUN_WORK((void)sched_yield(), 0);
   }
   return rounds;
 }
@@ -90,7 +90,11 @@ static void crowd_measure(struct run *run, uint64_t n) {
   run_start(run);
   uint64_t own = rounds_run(TURNS_LEAST);
   run_stop(run);
-  run->confirmed = atomic_load(&crowd.turns) - before + own;
+  uint64_t others = atomic_load(&crowd.turns) - before;
+  if (others == 0) {
+    run_fail(run, "nobody else had a turn");
+  }
+  run->confirmed = others + own;
 }
 
 static void crowd_teardown(struct run *run) {

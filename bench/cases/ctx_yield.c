@@ -43,7 +43,7 @@ static void *partner_thread(void *argument) {
 /* Yields until the partner has had a turn. False when it never gets one. */
 static inline bool turn_give(struct shared *shared, uint64_t *seen) {
   for (int i = 0; i < YIELDS_MOST; i++) {
-    sched_yield();
+    RUN_WORK((void)sched_yield(), 0);
     uint64_t turns = atomic_load_explicit(&shared->turns, memory_order_relaxed);
     if (turns != *seen) {
       *seen = turns;
@@ -89,6 +89,7 @@ const struct bench_case case_ctx_yield_process = {
     .op = "two switches by sched_yield between two processes on one CPU",
     .setup = process_setup,
     .measure = yield_measure,
+    .switches = 1,
     .teardown = process_teardown,
 };
 
@@ -116,5 +117,6 @@ const struct bench_case case_ctx_yield_thread = {
     .op = "two switches by sched_yield between two threads of a process on one CPU",
     .setup = thread_setup,
     .measure = yield_measure,
+    .switches = 1,
     .teardown = thread_teardown,
 };

@@ -18,7 +18,7 @@ static void exit_measure(struct run *run, uint64_t n) {
   run_start(run);
   for (uint64_t i = 0; i < n; i++) {
     int code = (int)(i % 100) + 1;
-    pid_t pid = process_fork(run);
+    pid_t pid = RUN_WORK(process_fork(run), 1);
     if (pid == 0) {
       _exit(code);
     }

@@ -61,7 +61,8 @@ static void echo_measure(struct run *run, uint64_t n) {
   for (uint64_t i = 0; i < n; i++) {
     unsigned char sent = (unsigned char)i;
     unsigned char got = sent;
-    if (write(echo.to_child[1], &sent, 1) != 1 || read(echo.from_child[0], &got, 1) != 1) {
+    if (RUN_WORK(write(echo.to_child[1], &sent, 1), 1) != 1 ||
+        RUN_WORK(read(echo.from_child[0], &got, 1), 1) != 1) {
       run_fail(run, "the pipe broke: %s", strerror(errno));
       return;
     }
@@ -81,6 +82,7 @@ const struct bench_case case_pipe_rtt_1cpu = {
     .op = "a byte to another process on the same CPU and its answer, through two pipes",
     .setup = one_setup,
     .measure = echo_measure,
+    .switches = 1,
     .teardown = echo_teardown,
 };
 

@@ -21,7 +21,7 @@ static void rtt_measure(struct run *run, uint64_t n) {
   run_start(run);
   for (uint64_t i = 0; i < n; i++) {
     uint64_t number = 0;
-    if (read(client.fd, &number, sizeof(number)) != sizeof(number)) {
+    if (RUN_WORK(read(client.fd, &number, sizeof(number)), sizeof(number)) != sizeof(number)) {
       run_fail(run, "the server's answer: %s", strerror(errno));
       return;
     }

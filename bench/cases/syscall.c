@@ -6,7 +6,7 @@ static void unknown_measure(struct run *run, uint64_t n) {
   uint64_t refused = 0;
   run_start(run);
   for (uint64_t i = 0; i < n; i++) {
-    refused += os_unknown_call() < 0;
+    refused += RUN_WORK(os_unknown_call(), 0) < 0;
   }
   run_stop(run);
   run->confirmed = refused;
@@ -23,7 +23,7 @@ static void null_measure(struct run *run, uint64_t n) {
   uint64_t same = 0;
   run_start(run);
   for (uint64_t i = 0; i < n; i++) {
-    same += os_null_call() == first;
+    same += RUN_WORK(os_null_call(), -1) == first;
   }
   run_stop(run);
   run->confirmed = first >= 0 ? same : 0;

@@ -15,8 +15,8 @@ static void create_measure(struct run *run, uint64_t n) {
     char *argument = &numbers[i % (sizeof(numbers) - 1)];
     pthread_t thread;
     void *result = NULL;
-    int error = pthread_create(&thread, NULL, successor, argument);
-    error = error != 0 ? error : pthread_join(thread, &result);
+    int error = RUN_WORK(pthread_create(&thread, NULL, successor, argument), 0);
+    error = error != 0 ? error : RUN_WORK(pthread_join(thread, &result), 0);
     if (error != 0) {
       run_fail(run, "pthread_create, pthread_join: %s", strerror(error));
       return;

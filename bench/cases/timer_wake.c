@@ -19,7 +19,7 @@ static void wake_measure(struct run *run, uint64_t n) {
     uint64_t deadline = clock_ns() + SLEEP_NS + turn++ * JITTER_NS % SLEEP_NS;
     struct timespec until = {.tv_sec = (time_t)(deadline / NS_PER_S),
                              .tv_nsec = (long)(deadline % NS_PER_S)};
-    int error = clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+    int error = RUN_WORK(clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL), 0);
     uint64_t woken = clock_ns();
     if (error != 0 || woken < deadline) {
       run_fail(run, "clock_nanosleep: %s", error != 0 ? strerror(error) : "woke too early");

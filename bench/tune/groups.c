@@ -159,7 +159,7 @@ static void result_take(struct sample *sample, const struct groups *groups) {
                   (unsigned long long)sent[i], (unsigned long long)received[i]);
     }
   }
-  sample->throughput_per_s = sample_rate(sample, total);
+  sample_count(sample, total);
 }
 
 /* When a thread cannot be had, the last messages of the senders that are missing come from here:

@@ -54,7 +54,7 @@ static void result_take(struct sample *sample, const struct interactive *all,
     sample_fail(sample, "%llu turns, %llu latencies", (unsigned long long)turns,
                 (unsigned long long)sample->latency.n);
   }
-  sample->throughput_per_s = sample_rate(sample, pieces);
+  sample_count(sample, pieces);
 }
 
 static void mixed_run(struct sample *sample) {

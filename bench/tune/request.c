@@ -143,7 +143,7 @@ static void request_run(struct sample *sample) {
   }
   if (good && crew_add(&dispatcher, sample, dispatcher_run, request)) {
     crew_join(&dispatcher);
-    sample->throughput_per_s = sample_rate(sample, request->n_asked);
+    sample_count(sample, request->n_asked);
   }
   workers_stop(request, &workers);
   result_take(sample, request);

@@ -35,8 +35,10 @@ bool sample_over(const struct sample *sample) {
   return clock_ns() >= sample->end_ns;
 }
 
-double sample_rate(const struct sample *sample, uint64_t n) {
-  return (double)n * NS_PER_S / (double)(clock_ns() - sample->start_ns);
+void sample_count(struct sample *sample, uint64_t n) {
+  sample->n_done = n;
+  sample->took_ns = clock_ns() - sample->start_ns;
+  sample->throughput_per_s = (double)n * NS_PER_S / (double)sample->took_ns;
 }
 
 bool crew_add(struct crew *crew, struct sample *sample, void *(*body)(void *), void *argument) {

@@ -20,7 +20,8 @@
 struct sample {
   unsigned n_cpus;
   uint64_t start_ns, end_ns; /* on clock_ns() */
-  double throughput_per_s;   /* 0: the workload has none */
+  uint64_t n_done, took_ns;  /* operations, and their time; 0: the workload counts none */
+  double throughput_per_s;   /* of the two */
   struct latency latency;    /* empty: the workload has none */
   _Atomic bool failed;
   char reason[128]; /* of the first failure; read when nobody works any more */
@@ -42,8 +43,8 @@ uint64_t clock_ns(void);
 void clock_sleep_until(uint64_t ns);
 bool sample_over(const struct sample *sample); /* end_ns has come */
 
-/* n a second, from start_ns until now. */
-double sample_rate(const struct sample *sample, uint64_t n);
+/* n operations were done, from start_ns until now. */
+void sample_count(struct sample *sample, uint64_t n);
 
 /* ---- threads ------------------------------------------------------------------------------ */
 
