@@ -44,9 +44,8 @@ CLEAN_KEEP := musl
 -include bench/bench.mk
 include tools/tools.mk
 
-.PHONY: all run trace debug bochs bench test stress fuzz models check gates doctor setup clean \
-  itrace
-  distclean iso sdk help docs format compdb
+.PHONY: all run trace itrace debug bochs bench test stress fuzz models check gates doctor setup \
+  clean distclean iso sdk help docs format compdb
 
 all: $(B)/kernel.elf $(B)/initfs.img $(B)/kvmtest.elf ## build the kernel and the image
 
