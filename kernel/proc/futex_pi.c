@@ -24,13 +24,19 @@
  * [F5] Who waits for an owner that dies remembers it, by a reference: its id is not used again, so
  *      the word that still has it is without owner, and is taken with FUTEX_PI_OWNER_DIED.
  *
- * Lock: PI, one for all: an edge may join any two processes. Limits: choosing and re-attaching are
- * O(waiters of a bucket), a chain is followed for CHAIN_MAX owners. */
+ * [F6] Who waits, who owns, and whom that waits for in turn are processes of one domain, whose lock
+ *      is held by who looks at them. A private lock is owned by its own process, so each process
+ *      has a domain of its own (hashed), until it first meets a lock that processes share: then it
+ *      moves to the shared domain with all its waiters, and stays there.
+ *
+ * Lock: PI, one a domain. Limits: choosing and re-attaching are O(waiters of a bucket), a chain is
+ * followed for CHAIN_MAX owners. */
 #include "base/clock.h"
 #include "lib/hash.h"
 #include "proc/proc_priv.h"
 
-#define BUCKETS 64u
+#define BUCKETS 32u
+#define DOMAINS 32u
 #define CHAIN_MAX 1024u
 #define ABI_RETRY ABI_EBUSY /* inside this file: the word has changed, look again */
 
@@ -49,30 +55,94 @@ struct pi_waiter {
   enum abi_error result; /* [PI/r] once GRANTED */
 };
 
-static struct spinlock pi_lock = SPINLOCK(PI);
-static struct list buckets[BUCKETS]; /* [pi_lock] in order of arrival */
+struct pi_domain {
+  struct spinlock lock;
+  struct list buckets[BUCKETS]; /* [PI] in order of arrival */
+} __attribute__((aligned(64)));
+
+static struct pi_domain domains[DOMAINS];
+static struct pi_domain *const shared_domain = &domains[0];
 
 void futex_pi_init(void) {
-  for (uint32_t i = 0; i < BUCKETS; i++) {
-    list_init(&buckets[i]);
+  for (uint32_t d = 0; d < DOMAINS; d++) {
+    spin_init(&domains[d].lock, RANK_PI);
+    for (uint32_t i = 0; i < BUCKETS; i++) {
+      list_init(&domains[d].buckets[i]);
+    }
   }
 }
 
-static struct list *bucket_of(const struct futex_key *key) {
-  return &buckets[hash_pair(key->a, key->b) % BUCKETS];
+void futex_pi_group_init(struct group *g) {
+  g->pi_domain = &domains[1 + g->pid % (DOMAINS - 1)];
+}
+
+static struct list *bucket_of(struct pi_domain *d, const struct futex_key *key) {
+  return &d->buckets[hash_pair(key->a, key->b) % BUCKETS];
 }
 
 static struct pi_waiter *waiter_of(struct list *node) {
   return (struct pi_waiter *)node;
 }
 
-/* ---- inheritance -------------------------------------------------------------------------- */
+/* ---- domains ------------------------------------------------------------------------------ */
 
-static struct context *owner_awaited(const struct context *c) HOLDS(&pi_lock) {
+/* The domain of a process, locked. It may change until it is. */
+static struct pi_domain *domain_enter(struct group *g) NO_LOCK_CHECK {
+  for (;;) {
+    struct pi_domain *d = __atomic_load_n(&g->pi_domain, __ATOMIC_ACQUIRE);
+    spin_lock(&d->lock);
+    if (d == g->pi_domain) {
+      return d;
+    }
+    spin_unlock(&d->lock);
+  }
+}
+
+static void domain_leave(struct pi_domain *d) NO_LOCK_CHECK {
+  spin_unlock(&d->lock);
+}
+
+/* With both domains locked. */
+static void bucket_move(struct list *bucket, struct group *g) {
+  list_for_each_safe (pos, bucket) {
+    struct pi_waiter *w = waiter_of(pos);
+    if (w->context->group == g) {
+      list_remove(&w->node);
+      list_push_back(bucket_of(shared_domain, &w->key), &w->node);
+    }
+  }
+}
+
+/* Said to be shared, and in memory that is: other processes may use the key too. */
+static bool key_is_shared(const struct futex_key *key, const struct space *s) {
+  return key->a != (uint64_t)s;
+}
+
+/* [F6] Once in the life of a process, if ever. A private domain's lock comes before the shared's.
+ */
+static void domain_share(struct group *g) NO_LOCK_CHECK {
+  if (__atomic_load_n(&g->pi_domain, __ATOMIC_ACQUIRE) == shared_domain) {
+    return;
+  }
+  struct pi_domain *d = domain_enter(g);
+  if (d != shared_domain) {
+    spin_lock_second(&shared_domain->lock);
+    for (uint32_t i = 0; i < BUCKETS; i++) {
+      bucket_move(&d->buckets[i], g);
+    }
+    __atomic_store_n(&g->pi_domain, shared_domain, __ATOMIC_RELEASE);
+    spin_unlock(&shared_domain->lock);
+  }
+  domain_leave(d);
+}
+
+/* ---- inheritance: all with the domain locked ---------------------------------------------- */
+
+static struct context *owner_awaited(const struct context *c) {
   return c->pi_blocked != NULL ? c->pi_blocked->owner : NULL;
 }
 
-static uint8_t best_waiting(const struct context *c) HOLDS(&pi_lock) {
+static uint8_t best_waiting(const struct context *c) {
   uint8_t best = RUNQ_NONE;
   list_for_each (pos, &c->pi_waiters) {
     best = MIN(best, CONTAINER_OF(pos, struct pi_waiter, owed)->context->thread.prio);
@@ -81,7 +151,7 @@ static uint8_t best_waiting(const struct context *c) HOLDS(&pi_lock) {
 }
 
 /* The list of c has changed, or somebody's priority on it. Ends where nothing changes. */
-static void boost_update(struct context *c) HOLDS(&pi_lock) {
+static void boost_update(struct context *c) {
   for (uint32_t i = 0; c != NULL && i < CHAIN_MAX; i++) {
     uint8_t best = best_waiting(c), before = c->thread.prio;
     if (best == c->pi_boost) {
@@ -94,7 +164,7 @@ static void boost_update(struct context *c) HOLDS(&pi_lock) {
 }
 
 /* Without telling the scheduler; answers the owner until now. */
-static struct context *owner_change(struct pi_waiter *w, struct context *owner) HOLDS(&pi_lock) {
+static struct context *owner_change(struct pi_waiter *w, struct context *owner) {
   struct context *old = w->owner;
   if (old != NULL) {
     list_remove(&w->owed);
@@ -107,7 +177,7 @@ static struct context *owner_change(struct pi_waiter *w, struct context *owner) 
   return old;
 }
 
-static void waiter_attach(struct pi_waiter *w, struct context *owner) HOLDS(&pi_lock) {
+static void waiter_attach(struct pi_waiter *w, struct context *owner) {
   if (w->owner != owner) {
     boost_update(owner_change(w, owner));
     boost_update(owner);
@@ -115,9 +185,9 @@ static void waiter_attach(struct pi_waiter *w, struct context *owner) HOLDS(&pi_
 }
 
 /* All who wait for the key wait for this owner now, who has just got it from `from`. */
-static void waiters_attach(const struct futex_key *key, struct context *owner, struct context *from)
-    HOLDS(&pi_lock) {
-  list_for_each (pos, bucket_of(key)) {
+static void waiters_attach(struct pi_domain *d, const struct futex_key *key, struct context *owner,
+                           struct context *from) {
+  list_for_each (pos, bucket_of(d, key)) {
     struct pi_waiter *w = waiter_of(pos);
     if (futex_key_equal(&w->key, key) && w->context != owner) {
       struct context *old = owner_change(w, owner);
@@ -132,7 +202,7 @@ static void waiters_attach(const struct futex_key *key, struct context *owner, s
 }
 
 /* [F3] Would c, which just got verified, wait for itself? A chain too long to follow counts. */
-static bool is_deadlock(struct context *c) HOLDS(&pi_lock) {
+static bool is_deadlock(struct context *c) {
   struct context *at = c;
   for (uint32_t i = 0; i < CHAIN_MAX; i++) {
     if (at->pi_blocked == NULL || !at->pi_blocked->verified) {
@@ -152,8 +222,8 @@ static enum pi_state waiter_state(const struct pi_waiter *w) {
   return __atomic_load_n(&w->state, __ATOMIC_ACQUIRE);
 }
 
-static bool waiter_is_alone(const struct pi_waiter *w) HOLDS(&pi_lock) {
-  list_for_each (pos, bucket_of(&w->key)) {
+static bool waiter_is_alone(struct pi_domain *d, const struct pi_waiter *w) {
+  list_for_each (pos, bucket_of(d, &w->key)) {
     if (waiter_of(pos) != w && futex_key_equal(&waiter_of(pos)->key, &w->key)) {
       return false;
     }
@@ -163,10 +233,10 @@ static bool waiter_is_alone(const struct pi_waiter *w) HOLDS(&pi_lock) {
 
 /* The word names no owner, or a dead one: be it. */
 static enum abi_error pi_take(struct pi_waiter *w, uaddr_t word, uint32_t seen) {
-  spin_lock(&pi_lock);
+  struct pi_domain *d = domain_enter(w->context->group);
   waiter_attach(w, NULL);
-  bool alone = waiter_is_alone(w);
-  spin_unlock(&pi_lock);
+  bool alone = waiter_is_alone(d, w);
+  domain_leave(d);
   uint32_t died = seen & FUTEX_PI_TID ? FUTEX_PI_OWNER_DIED : seen & FUTEX_PI_OWNER_DIED;
   uint32_t was = seen, wanted = w->context->id | died;
   if (!arch_cas_user_u32(word.v, &was, wanted | (alone ? 0 : FUTEX_PI_WAITERS))) {
@@ -175,31 +245,31 @@ static enum abi_error pi_take(struct pi_waiter *w, uaddr_t word, uint32_t seen) 
   if (was != seen) {
     return ABI_RETRY;
   }
-  spin_lock(&pi_lock);
-  waiters_attach(&w->key, w->context, NULL);
-  spin_unlock(&pi_lock);
+  d = domain_enter(w->context->group);
+  waiters_attach(d, &w->key, w->context, NULL);
+  domain_leave(d);
   return OK;
 }
 
 /* [F5] Has this thread died while w, or another who waits for the same lock, waited for it? */
 static bool owner_has_died(struct pi_waiter *w, uint32_t tid) {
   bool died = false;
-  spin_lock(&pi_lock);
-  list_for_each (pos, bucket_of(&w->key)) {
+  struct pi_domain *d = domain_enter(w->context->group);
+  list_for_each (pos, bucket_of(d, &w->key)) {
     const struct pi_waiter *other = waiter_of(pos);
     if (futex_key_equal(&other->key, &w->key) && other->dead != NULL && other->dead->id == tid) {
       died = true;
     }
   }
-  spin_unlock(&pi_lock);
+  domain_leave(d);
   return died;
 }
 
 static void waiter_forget_dead(struct pi_waiter *w) {
-  spin_lock(&pi_lock);
+  struct pi_domain *d = domain_enter(w->context->group);
   struct context *dead = w->dead;
   w->dead = NULL;
-  spin_unlock(&pi_lock);
+  domain_leave(d);
   if (dead != NULL) {
     context_put(dead);
   }
@@ -212,8 +282,9 @@ static bool owner_is_alive(const struct context *owner) {
 
 /* Does anybody who waits for the lock know this owner, who is dead? Then it is inherited from it,
  * as soon as futex_pi_exit() has told. */
-static bool owner_is_known(const struct pi_waiter *w, const struct context *owner) HOLDS(&pi_lock) {
-  list_for_each (pos, bucket_of(&w->key)) {
+static bool owner_is_known(struct pi_domain *d, const struct pi_waiter *w,
+                           const struct context *owner) {
+  list_for_each (pos, bucket_of(d, &w->key)) {
     const struct pi_waiter *other = waiter_of(pos);
     if (futex_key_equal(&other->key, &w->key) && (other->owner == owner || other->dead == owner)) {
       return true;
@@ -228,9 +299,9 @@ static enum abi_error waiter_attach_alive(struct pi_waiter *w, struct context *o
     return ABI_ESRCH;
   }
   enum abi_error e = ABI_RETRY;
-  spin_lock(&pi_lock);
+  struct pi_domain *d = domain_enter(w->context->group);
   if (w->state == PI_WAITING) {
-    bool known = owner_is_known(w, owner), before = w->owner == owner;
+    bool known = owner_is_known(d, w, owner), before = w->owner == owner;
     waiter_attach(w, owner);
     atomic_thread_fence(memory_order_seq_cst);
     e = owner_is_alive(owner) ? OK : known ? ABI_RETRY : ABI_ESRCH;
@@ -238,7 +309,7 @@ static enum abi_error waiter_attach_alive(struct pi_waiter *w, struct context *o
       waiter_attach(w, NULL);
     }
   }
-  spin_unlock(&pi_lock);
+  domain_leave(d);
   return e;
 }
 
@@ -246,6 +317,9 @@ static enum abi_error owner_attach(struct pi_waiter *w, uint32_t tid, struct con
   struct context *owner = context_find(tid);
   if (owner == NULL) {
     return ABI_ESRCH;
+  }
+  if (w->shared) {
+    domain_share(owner->group); /* [F6] */
   }
   enum abi_error e = waiter_attach_alive(w, owner);
   *out = owner; /* from here on compared only */
@@ -256,14 +330,14 @@ static enum abi_error owner_attach(struct pi_waiter *w, uint32_t tid, struct con
 /* [F3] The word has been read again. EAGAIN: now sleep. */
 static enum abi_error owner_verify(struct pi_waiter *w, const struct context *owner) {
   enum abi_error e = ABI_EAGAIN;
-  spin_lock(&pi_lock);
+  struct pi_domain *d = domain_enter(w->context->group);
   if (w->state == PI_WAITING && w->owner == owner) {
     w->verified = true;
     e = is_deadlock(w->context) ? ABI_EDEADLK : ABI_EAGAIN;
   } else if (w->state == PI_WAITING) {
     e = ABI_RETRY;
   }
-  spin_unlock(&pi_lock);
+  domain_leave(d);
   return e;
 }
 
@@ -312,19 +386,19 @@ static enum abi_error pi_look(struct pi_waiter *w, uaddr_t word) {
 }
 
 static void waiter_enter(struct pi_waiter *w) {
-  spin_lock(&pi_lock);
-  list_push_back(bucket_of(&w->key), &w->node);
+  struct pi_domain *d = domain_enter(w->context->group);
+  list_push_back(bucket_of(d, &w->key), &w->node);
   w->context->pi_blocked = w;
-  spin_unlock(&pi_lock);
+  domain_leave(d);
 }
 
 /* Who has been chosen meanwhile owns the lock, whatever else has happened. */
 static enum abi_error waiter_leave(struct pi_waiter *w, enum abi_error e) {
-  spin_lock(&pi_lock);
+  struct pi_domain *d = domain_enter(w->context->group);
   while (w->state == PI_CHOSEN) {
-    spin_unlock(&pi_lock);
+    domain_leave(d);
     sched_park(NO_DEADLINE);
-    spin_lock(&pi_lock);
+    d = domain_enter(w->context->group);
   }
   bool granted = w->state == PI_GRANTED;
   if (!granted) {
@@ -332,15 +406,19 @@ static enum abi_error waiter_leave(struct pi_waiter *w, enum abi_error e) {
     waiter_attach(w, NULL);
     w->context->pi_blocked = NULL;
   }
-  spin_unlock(&pi_lock);
+  domain_leave(d);
   return granted ? w->result : e;
 }
 
 int64_t futex_lock_pi(struct space *s, uaddr_t word, bool shared, uint64_t deadline_ns) {
-  struct pi_waiter w = {.context = context_current(), .shared = shared};
+  struct pi_waiter w = {.context = context_current()};
   enum abi_error e = futex_key_make(s, word, shared, &w.key);
   if (e != OK) {
     return -(int64_t)e;
+  }
+  w.shared = key_is_shared(&w.key, s);
+  if (w.shared) {
+    domain_share(w.context->group);
   }
   waiter_enter(&w); /* [F1] */
   while (waiter_state(&w) != PI_GRANTED) {
@@ -365,8 +443,8 @@ int64_t futex_lock_pi(struct space *s, uaddr_t word, bool shared, uint64_t deadl
  * pi_grant(). */
 static struct pi_waiter *pi_choose(const struct futex_key *key) {
   struct pi_waiter *best = NULL;
-  spin_lock(&pi_lock);
-  list_for_each (pos, bucket_of(key)) {
+  struct pi_domain *d = domain_enter(context_current()->group);
+  list_for_each (pos, bucket_of(d, key)) {
     struct pi_waiter *w = waiter_of(pos);
     if (futex_key_equal(&w->key, key) &&
         (best == NULL || w->context->thread.prio < best->context->thread.prio)) {
@@ -377,36 +455,36 @@ static struct pi_waiter *pi_choose(const struct futex_key *key) {
     list_remove(&best->node);
     __atomic_store_n(&best->state, PI_CHOSEN, __ATOMIC_RELEASE);
   }
-  spin_unlock(&pi_lock);
+  domain_leave(d);
   return best;
 }
 
 /* The word names w's thread, or could not be written. */
 static void pi_grant(struct pi_waiter *w, enum abi_error result) {
   struct context *self = context_current(), *next = w->context;
-  spin_lock(&pi_lock);
+  struct pi_domain *d = domain_enter(self->group);
   boost_update(owner_change(w, NULL));
   next->pi_blocked = NULL;
   if (result == OK) {
-    waiters_attach(&w->key, next, self);
+    waiters_attach(d, &w->key, next, self);
   }
   w->result = result;
   __atomic_store_n(&w->state, PI_GRANTED, __ATOMIC_RELEASE);
   sched_unpark(&next->thread); /* under the lock: it cannot leave its stack before */
-  spin_unlock(&pi_lock);
+  domain_leave(d);
 }
 
 /* [F1] The caller does not own it any more, and nobody else does: whoever has come meanwhile looks
  * again. */
 static void waiters_rouse(const struct futex_key *key) {
-  spin_lock(&pi_lock);
-  list_for_each (pos, bucket_of(key)) {
+  struct pi_domain *d = domain_enter(context_current()->group);
+  list_for_each (pos, bucket_of(d, key)) {
     if (futex_key_equal(&waiter_of(pos)->key, key)) {
       waiter_attach(waiter_of(pos), NULL);
       sched_unpark(&waiter_of(pos)->context->thread);
     }
   }
-  spin_unlock(&pi_lock);
+  domain_leave(d);
 }
 
 /* Ours to release: others may only add FUTEX_PI_WAITERS. */
@@ -440,6 +518,9 @@ int64_t futex_unlock_pi(struct space *s, uaddr_t word, bool shared) {
   if ((seen & FUTEX_PI_TID) != context_current()->id) {
     return -ABI_EPERM;
   }
+  if (key_is_shared(&key, s)) {
+    domain_share(context_current()->group);
+  }
   struct pi_waiter *w = pi_choose(&key);
   if (w == NULL) {
     e = word_release(word, 0);
@@ -457,15 +538,15 @@ void futex_pi_refresh(struct context *c) {
   if (__atomic_load_n(&c->pi_blocked, __ATOMIC_RELAXED) == NULL) {
     return;
   }
-  spin_lock(&pi_lock);
+  struct pi_domain *d = domain_enter(c->group);
   boost_update(owner_awaited(c));
-  spin_unlock(&pi_lock);
+  domain_leave(d);
 }
 
 /* Sends those who wait for c to look again; [F5] remembering c if it is dead. Each is done with the
  * lock anew, since a reference cannot be given back under it. */
 static void waiters_detach(struct context *c, bool died) {
-  spin_lock(&pi_lock);
+  struct pi_domain *d = domain_enter(c->group);
   while (!list_is_empty(&c->pi_waiters)) {
     struct pi_waiter *w = CONTAINER_OF(c->pi_waiters.next, struct pi_waiter, owed);
     struct context *before = NULL;
@@ -476,14 +557,14 @@ static void waiters_detach(struct context *c, bool died) {
       context_get(c);
     }
     sched_unpark(&w->context->thread);
-    spin_unlock(&pi_lock);
+    domain_leave(d);
     if (before != NULL) {
       context_put(before);
     }
-    spin_lock(&pi_lock);
+    d = domain_enter(c->group);
   }
   boost_update(c);
-  spin_unlock(&pi_lock);
+  domain_leave(d);
 }
 
 void futex_pi_exit(struct context *c) {

@@ -53,6 +53,7 @@ enum abi_error group_create(struct context *creator, struct context *c) {
   list_init(&g->contexts);
   waitq_init(&g->status);
   g->pid = c->id;
+  futex_pi_group_init(g);
   g->state = PROC_STATE_NEW;
   g->start_ns = clock_now();
   g->pgid = g->sid = c->id;

@@ -140,18 +140,19 @@ enum signal_number {
  */
 struct group {
   struct refcount refs;
-  uint32_t pid;           /* [c] id of the first context */
-  struct spinlock lock;   /* GROUP: the fields marked [L] */
-  struct list contexts;   /* [L/r] */
-  uint32_t n_started;     /* [L/r] contexts that were started and are not dead */
-  struct context *leader; /* [L] the first, kept with its id until the process has ended */
-  struct context *alone;  /* [L] who is ending the others, for exec */
-  uint32_t state;         /* [L/r] enum proc_state */
-  bool dying;             /* [L/r] all contexts are asked to die */
-  bool execed;            /* [o/r] it has entered another space since it began */
-  int32_t wstatus;        /* [L/r] */
-  struct group *parent;   /* [L] holds a reference; NULL: orphan */
-  uint32_t pgid, sid;     /* [L/r] */
+  uint32_t pid;                /* [c] id of the first context */
+  struct spinlock lock;        /* GROUP: the fields marked [L] */
+  struct list contexts;        /* [L/r] */
+  uint32_t n_started;          /* [L/r] contexts that were started and are not dead */
+  struct context *leader;      /* [L] the first, kept with its id until the process has ended */
+  struct context *alone;       /* [L] who is ending the others, for exec */
+  uint32_t state;              /* [L/r] enum proc_state */
+  bool dying;                  /* [L/r] all contexts are asked to die */
+  bool execed;                 /* [o/r] it has entered another space since it began */
+  int32_t wstatus;             /* [L/r] */
+  struct group *parent;        /* [L] holds a reference; NULL: orphan */
+  uint32_t pgid, sid;          /* [L/r] */
+  struct pi_domain *pi_domain; /* [PI/r] whose lock guards its locks with inheritance */
   uint32_t uid, gid, euid, egid;
   _Atomic uint64_t sig_pending; /* [a] */
   uint32_t sig_sender[64];      /* [GROUP/r] pid of who last sent signal n, at n - 1 */

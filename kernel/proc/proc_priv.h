@@ -26,6 +26,8 @@ static inline bool futex_key_equal(const struct futex_key *x, const struct futex
 }
 
 void futex_pi_init(void);
+/* g->pid is known. */
+void futex_pi_group_init(struct group *g);
 /* A dead context's locks: whoever waits for it takes over. */
 void futex_pi_exit(struct context *c);
 /* It has let go of some: whoever waits for it looks again. */

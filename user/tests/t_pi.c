@@ -73,15 +73,20 @@ static void *holder(void *arg) {
   return (void *)(intptr_t)(wanted || stop);
 }
 
-/* A link of a chain. */
+/* A link of a chain. It stays until the high thread has got through, and answers whether it has:
+ * its end would rouse who waits for it. */
 static void *link_of_chain(void *arg) {
   struct scene *scene = arg;
+  int64_t limit = now_ns(CLOCK_MONOTONIC) + 2 * long_ns;
   pthread_mutex_lock(scene->own);
   sem_post(scene->locked);
   pthread_mutex_lock(scene->next);
   pthread_mutex_unlock(scene->next);
   pthread_mutex_unlock(scene->own);
-  return scene;
+  while (!got && now_ns(CLOCK_MONOTONIC) < limit) {
+    sched_yield();
+  }
+  return (void *)(intptr_t)got;
 }
 
 static void *high(void *arg) {
@@ -132,28 +137,32 @@ static void test_inheritance(void) {
   ok(play(&inherits, long_ns), "nor the second time");
 }
 
-static void test_chain(void) {
+/* Bit i of `shared`: mutex i may be used by several processes. */
+static void test_chain(unsigned shared, const char *what) {
   enum { LINKS = 3 };
-  pthread_mutex_t mutexes[LINKS + 1];
+  pthread_mutex_t *mutexes =
+      mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   struct scene scenes[LINKS + 1];
   pthread_t threads[LINKS + 1];
   sem_t locked;
   sem_init(&locked, 0, 0);
   wanted = got = stop = 0;
   for (int i = 0; i <= LINKS; i++) {
-    mutexes[i] = mutex_of(PTHREAD_PRIO_INHERIT, PTHREAD_MUTEX_NORMAL, 0);
+    mutexes[i] = mutex_of(PTHREAD_PRIO_INHERIT, PTHREAD_MUTEX_NORMAL, shared >> i & 1);
     scenes[i] = (struct scene){&mutexes[i], i > 0 ? &mutexes[i - 1] : NULL, &locked};
     threads[i] = thread_start(LOW + i, i > 0 ? link_of_chain : holder, &scenes[i]);
     wait_for(&locked);
   }
   pthread_t middle = thread_start(MIDDLE, hog, (void *)&long_ns);
   pthread_t first = thread_start(HIGH, high, &mutexes[LINKS]);
-  ok(join(middle), "along a chain of three owners, too");
+  bool good = join(middle);
   join(first);
   for (int i = 0; i <= LINKS; i++) {
-    join(threads[i]);
+    good = join(threads[i]) && good;
   }
+  ok(good, what);
   sem_destroy(&locked);
+  munmap(mutexes, 4096);
 }
 
 /* ---- the end of a boost ------------------------------------------------------------------- */
@@ -508,7 +517,9 @@ int main(void) {
   thread_pin(0);
   be(MAIN);
   test_inheritance();
-  test_chain();
+  test_chain(0, "along a chain of three owners, too");
+  test_chain(1 << 1,
+             "a chain of locks of one process, in which one comes in that others may share");
   test_timeout();
   test_killed();
   test_changed_priority();
