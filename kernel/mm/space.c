@@ -58,6 +58,10 @@ void space_get(struct space *s) {
   refcount_get(&s->refs);
 }
 
+bool space_is_shared(struct space *s) {
+  return refcount_read(&s->refs) > 1;
+}
+
 _Atomic uint32_t space_n_ending;
 _Atomic uint64_t space_n_ended;
 
