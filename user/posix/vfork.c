@@ -62,9 +62,10 @@ void vfork_over(void) {
   in_child = false;
 }
 
-static void control_set(struct sig_control *control) {
+/* `n` is 2 when what has come meanwhile may be delivered through it. */
+static void control_set(struct sig_control *control, size_t n) {
   struct proc_op ops[] = {{.code = PROC_SIGCTL, .a = (uint64_t)control}, {.code = PROC_RESIGNAL}};
-  (void)rt_apply(FD_SELF, ops, 2); /* of ourselves: cannot fail */
+  (void)rt_apply(FD_SELF, ops, n); /* of ourselves: cannot fail */
 }
 
 /* What the call says; vfork_enter.S fills in where the child starts. */
@@ -92,7 +93,7 @@ struct vfork_call *vfork_begin(void) {
   }
   posix_guard_enter();
   kept.away = (struct sig_control){.blocked = ~0ull, .inhibit = 1};
-  control_set(&kept.away);
+  control_set(&kept.away, 1);
   memcpy(kept.state, state_begin, (size_t)(state_end - state_begin));
   kept.self = posix_self;
   in_child = true;
@@ -115,7 +116,7 @@ int64_t vfork_end(void) {
   signal_vfork_end();
   memcpy(state_begin, kept.state, (size_t)(state_end - state_begin));
   posix_self = kept.self;
-  control_set(&posix_self.control);
+  control_set(&posix_self.control, 2);
   int64_t fd = kept.call.result;
   if (fd >= 0) {
     children_lock();
