@@ -61,11 +61,12 @@ $(SYSROOT)/.musl: $(B)/musl/src/.stamp user/posix/calls.def user/posix/calls.h \
 # program may call its own functions what it likes.
 
 POSIX_SRC := $(filter-out %_test.c,$(wildcard user/posix/*.c))
-POSIX_OBJ := $(POSIX_SRC:user/%.c=$(U)/obj/%.o) $(U)/obj/posix/trampoline.o
+POSIX_OBJ := $(POSIX_SRC:user/%.c=$(U)/obj/%.o) \
+  $(patsubst user/%.S,$(U)/obj/%.o,$(wildcard user/posix/*.S))
 LIBC_RUNTIME := $(U)/obj/lib/fmt.o \
   $(filter-out $(U)/obj/runtime/server% $(U)/obj/runtime/start%,$(RUNTIME_OBJ))
 LIBC_NAMES := __cathode_* __clone __unmapself __set_thread_area __syscall_cp_asm __cp_begin \
-  __cp_end __cp_cancel __restore __restore_rt posix_spawn
+  __cp_end __cp_cancel __restore __restore_rt posix_spawn vfork
 
 $(U)/obj/posix/%.o: user/posix/%.c | $(SYSROOT)/.musl
 	@mkdir -p $(@D)
@@ -73,7 +74,7 @@ $(U)/obj/posix/%.o: user/posix/%.c | $(SYSROOT)/.musl
 
 $(U)/obj/posix/%.o: user/posix/%.S
 	@mkdir -p $(@D)
-	$(call run,AS,$<)$(CC) $(DEPFLAGS) -c -o $@ $<
+	$(call run,AS,$<)$(CC) $(USER_INCLUDE) $(DEPFLAGS) -c -o $@ $<
 
 $(U)/obj/cathode.o: $(POSIX_OBJ) $(LIBC_RUNTIME)
 	$(call run,LD,$@)$(LD) -r -o $@.tmp $^ && objcopy --wildcard \

@@ -284,7 +284,12 @@ struct search {
   uint64_t len, lo, hi, start; /* bytes in [lo, hi); the answer */
 };
 
-static bool hole_below(struct gnode *node, struct search *q);
+static bool hole_in_subtree(struct gnode *node, struct search *q);
+
+/* Most subtrees are passed over by a look at their bound, which is not worth a call. */
+static inline bool hole_below(struct gnode *node, struct search *q) {
+  return node != NULL && node->max_gap >= q->len && hole_in_subtree(node, q);
+}
 
 /* The gap below a node, or what of it is in the window. */
 static bool hole_in_gap(const struct gnode *node, struct search *q) {
@@ -302,10 +307,6 @@ static bool hole_in_subtree(struct gnode *node, struct search *q) {
   }
   node_tighten(node);
   return false;
-}
-
-static bool hole_below(struct gnode *node, struct search *q) {
-  return node != NULL && node->max_gap >= q->len && hole_in_subtree(node, q);
 }
 
 bool gtree_hole_below(struct gtree *t, uint64_t len, uint64_t lo, uint64_t hi, uint64_t *start) {

@@ -142,6 +142,8 @@ struct space {
 /* A copy-on-write clone: grants and page tables are shared until one side changes them. */
 [[nodiscard]] enum abi_error space_clone(struct space *src, struct space **out);
 void space_get(struct space *s);
+/* Somebody else holds it too, for now. */
+bool space_is_shared(struct space *s);
 /* The last reference tears it down; the calling CPU leaves it first. */
 void space_put(struct space *s);
 /* Spaces that are being torn down, and how many have been: who finds no memory asks before and

@@ -11,9 +11,32 @@ static void range_check(uint64_t start, uint64_t end) {
 
 /* ---- unmap ---------------------------------------------------------------------------------- */
 
+/* What entries first to last have, as one. */
+static uint64_t entries_bits(const struct table *t, unsigned first, unsigned last) {
+  uint64_t bits = 0;
+  const _Atomic uint64_t *e = &t->entries[first], *end = &t->entries[last] + 1;
+  for (; end - e >= 4; e += 4) {
+    bits |= atomic_load_explicit(&e[0], memory_order_relaxed) |
+            atomic_load_explicit(&e[1], memory_order_relaxed) |
+            atomic_load_explicit(&e[2], memory_order_relaxed) |
+            atomic_load_explicit(&e[3], memory_order_relaxed);
+  }
+  for (; e != end; e++) {
+    bits |= atomic_load_explicit(e, memory_order_relaxed);
+  }
+  return bits;
+}
+
+/* Whether any of entries first to last is used. A few are looked at without a search, which does
+ * not know where to end. */
+static bool table_is_used_between(const struct table *t, unsigned first, unsigned last) {
+  return last - first < 2 * GROUP_SIZE ? entries_bits(t, first, last) != 0
+                                       : table_next_used(t, first) <= last;
+}
+
 static bool table_is_used_in(const struct table *t, struct range r) {
   int level = t->frame->level;
-  return table_next_used(t, entry_index(r.start, level)) <= entry_index(r.end - 1, level);
+  return table_is_used_between(t, entry_index(r.start, level), entry_index(r.end - 1, level));
 }
 
 static enum abi_error edges_own(struct table t, struct range r, struct ptree_gather *g);
@@ -93,19 +116,16 @@ static void table_unmap(struct table t, struct range r, struct ptree_gather *g) 
 /* False if surely nothing is used in r, found on a single path down: most ranges of address space
  * that are given back were never touched, and lie below one entry of each upper level. */
 static bool tree_may_use(uint64_t root, struct range r) {
-  struct table t = table_at(root);
-  for (int level = PTREE_ROOT_LEVEL; level > 0; level--) {
-    unsigned first = entry_index(r.start, level), last = entry_index(r.end - 1, level);
-    if (first != last) {
-      return table_next_used(&t, first) <= last;
+  uint64_t pte = root;
+  for (int level = PTREE_ROOT_LEVEL; level > 0 && pte != 0; level--) {
+    if (UNLIKELY((r.start ^ (r.end - 1)) >= entry_span(level))) {
+      break;
     }
-    uint64_t pte = entry_load(&t, first);
-    if (pte == 0) {
-      return false;
-    }
-    t = table_at(pte);
+    const _Atomic uint64_t *entries = ptree_env_table(pte & PTE_ADDR);
+    pte = atomic_load_explicit(&entries[entry_index(r.start, level)], memory_order_relaxed);
   }
-  return table_next_used(&t, entry_index(r.start, 0)) <= entry_index(r.end - 1, 0);
+  struct table t = table_at(pte);
+  return pte != 0 && table_is_used_in(&t, r);
 }
 
 enum abi_error ptree_unmap(uint64_t root, uint64_t start, uint64_t end, struct ptree_gather *g) {

@@ -58,6 +58,10 @@ void space_get(struct space *s) {
   refcount_get(&s->refs);
 }
 
+bool space_is_shared(struct space *s) {
+  return refcount_read(&s->refs) > 1;
+}
+
 _Atomic uint32_t space_n_ending;
 _Atomic uint64_t space_n_ended;
 
@@ -139,11 +143,11 @@ bool space_hole(struct space *s, uint64_t len, uint64_t *start) {
 /* Where a request goes: its address if that is fixed or free, else the highest hole. */
 static enum abi_error map_place(struct space *s, struct map_request *r,
                                 struct ptree_gather *gather) {
-  if (r->flags & MAP_ABI_FIXED_NOREPLACE) {
-    return gtree_is_free(&s->grants->tree, r->addr, r->addr + r->len) ? OK : ABI_EEXIST;
-  }
-  if (r->flags & MAP_ABI_FIXED) {
-    return unmap_locked(s, r->addr, r->addr + r->len, gather);
+  if (r->flags & (MAP_ABI_FIXED_NOREPLACE | MAP_ABI_FIXED)) {
+    return gtree_is_free(&s->grants->tree, r->addr, r->addr + r->len) ? OK
+           : r->flags & MAP_ABI_FIXED_NOREPLACE
+               ? ABI_EEXIST
+               : unmap_locked(s, r->addr, r->addr + r->len, gather);
   }
   uint64_t len = r->len;
   uint64_t hint = ALIGN_DOWN(r->addr, PAGE_SIZE);

@@ -277,8 +277,7 @@ enum abi_error context_start(struct context *c) {
 
 /* ---- death -------------------------------------------------------------------------------- */
 
-/* Wake whoever joins this thread (set_tid_address(2)'s contract). */
-static void cleartid_store(struct context *c) {
+void context_clear_tid(struct context *c) {
   if (c->cleartid == 0 || !user_range_ok((uaddr_t){c->cleartid}, 4)) {
     return;
   }
@@ -296,7 +295,7 @@ _Noreturn void context_exit(void) {
       enum abi_error e = space_unmap(c->space, c->exit_unmap, c->exit_unmap_len);
       (void)e; /* a wrong range is the caller's loss: it is gone */
     }
-    cleartid_store(c);
+    context_clear_tid(c);
   }
   context_release_objects(c);
   group_leave(c);

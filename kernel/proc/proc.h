@@ -235,6 +235,8 @@ void context_set_space(struct context *c,
 struct space *context_space_get(struct context *c);
 /* The calling context leaves; EXIT_THREAD. */
 _Noreturn void context_exit(void);
+/* Tell who waits for the caller to die or to leave its space: set_tid_address(2)'s contract. */
+void context_clear_tid(struct context *self);
 /* The safe point [P1]. */
 void context_work(struct arch_user_frame *frame);
 /* In interruptible waits: true when the wait must end with EINTR. */

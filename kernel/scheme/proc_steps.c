@@ -89,8 +89,11 @@ _Noreturn static void space_enter(struct context *self, struct space *s, int32_t
   }
   futex_leave_space(self);
   inject_point("enter");
-  self->cleartid = 0;
   self->group->execed = true;
+  if (space_is_shared(self->space)) { /* a parent in vfork() waits for us to leave */
+    context_clear_tid(self);
+  }
+  self->cleartid = 0;
   context_set_space(self, s);
   arch_fpu_init_area(self->thread.arch.fpu);
   arch_user_enter(&self->regs);

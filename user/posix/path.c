@@ -11,14 +11,16 @@
 #include <sys/stat.h>
 
 #include "posix/posix.h"
+#include "posix/vfork.h"
 
 /* The one not in use is filled, then takes over. */
 static char cwd_buffers[2][ABI_PATH_MAX] LARGE;
-static const char *cwd = "file:/";
+static char cwd_in_vfork[2][ABI_PATH_MAX] LARGE;
+static const char *cwd;
 static uint32_t mask;
 
 void posix_path_init(const char *start_cwd, uint32_t start_mask) {
-  cwd = start_cwd ? start_cwd : cwd;
+  cwd = start_cwd ? start_cwd : "file:/";
   mask = start_mask;
 }
 
@@ -113,7 +115,8 @@ static int64_t path_do(int dir, const char *user, enum scheme_op op, uint64_t ar
 
 /* The directory's own name is asked for, so that no link stays in ours. Takes the descriptor. */
 static long cwd_set(int fd, const char *fallback) {
-  char *next = cwd == cwd_buffers[0] ? cwd_buffers[1] : cwd_buffers[0];
+  char(*buffers)[ABI_PATH_MAX] = posix_in_vfork() ? cwd_in_vfork : cwd_buffers;
+  char *next = cwd == buffers[0] ? buffers[1] : buffers[0];
   struct abi_stat st;
   int64_t result = sys_call(fd, OP_STAT, &st, 0, sizeof(st), 0);
   if (result >= 0 && (st.mode & S_ABI_IFMT) != S_ABI_IFDIR) {

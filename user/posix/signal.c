@@ -18,6 +18,7 @@
 #include "posix/posix.h"
 #include "posix/signal.h"
 #include "posix/timer.h"
+#include "posix/vfork.h"
 #include "runtime/process.h"
 
 #define N_SIGNALS 64u
@@ -48,7 +49,9 @@ uint32_t signal_fpu_xsave;
 static struct rt_lock lock;                             /* taken with handlers kept away */
 static struct k_sigaction actions[N_SIGNALS + 1] LARGE; /* [lock] */
 static uint64_t ignored, caught;                        /* [lock] of the program's actions */
-static uint64_t waited; /* [lock] also diverted for, by sigtimedwait() */
+static struct k_sigaction actions_before[N_SIGNALS + 1] LARGE;
+static bool actions_kept; /* in actions_before, by a child of vfork() */
+static uint64_t waited;   /* [lock] also diverted for, by sigtimedwait() */
 
 /* ---- the mask ----------------------------------------------------------------------------- */
 
@@ -132,8 +135,23 @@ static void fpu_measure(void) {
   measured = true;
 }
 
+/* A child of vfork() changes its own; its parent's are put back when it has left. */
+static void actions_keep(void) {
+  if (posix_in_vfork() && !actions_kept) {
+    memcpy(actions_before, actions, sizeof(actions));
+    actions_kept = true;
+  }
+}
+
+void signal_vfork_end(void) {
+  if (actions_kept) {
+    memcpy(actions, actions_before, sizeof(actions));
+  }
+}
+
 static void action_note(unsigned sig, const struct k_sigaction *act) {
   uint64_t bit = signal_bit(sig);
+  actions_keep();
   actions[sig] = *act;
   ignored &= ~bit;
   caught &= ~bit;

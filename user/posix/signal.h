@@ -25,6 +25,9 @@ static inline uint64_t signal_bit(unsigned sig) {
 void signal_fork_begin(void);
 void signal_fork_end(void);
 
+/* In the parent of a vfork, whose child has left: its actions again. */
+void signal_vfork_end(void);
+
 /* While sigtimedwait() runs, threads are diverted for these, too, whatever their action. */
 [[nodiscard]] int64_t signal_wait_begin(uint64_t set);
 void signal_wait_end(uint64_t set);

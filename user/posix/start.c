@@ -6,6 +6,7 @@
 #include "posix/posix.h"
 #include "posix/signal.h"
 #include "posix/timer.h"
+#include "posix/vfork.h"
 #include "runtime/process.h"
 
 /* libc's: the environment, and the word that ends a thread's life for others. */
@@ -106,6 +107,7 @@ int thread_clone(int (*function)(void *), void *stack, int flags, void *argument
   if ((flags & CLONE_THREAD_FLAGS) != CLONE_THREAD_FLAGS) {
     return -ABI_ENOSYS;
   }
+  vfork_forbid();
   ptrdiff_t distance = (char *)&posix_self - (char *)__builtin_thread_pointer();
   struct posix_thread *self = (struct posix_thread *)((char *)tp + distance);
   self->control.entry = (uint64_t)posix_trampoline;
@@ -181,11 +183,13 @@ long call_fork(void) {
       (void)rt_apply(FD_SELF, &op, 1);         /* of our own signals: cannot fail */
     }
     timer_forget();
+    vfork_over();
   }
   signal_fork_end();
   return pid;
 }
 
+/* Of syscall(SYS_vfork): vfork() itself is vfork_enter.S. */
 long call_vfork(void) {
   return call_fork();
 }

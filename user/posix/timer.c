@@ -40,7 +40,7 @@ struct posix_timer {
 };
 
 static struct rt_lock lock;
-static struct posix_timer real = {.fd = FD_NONE};    /* [lock] */
+static struct posix_timer real;                      /* [lock] */
 static struct posix_timer timers[TIMERS_MOST] LARGE; /* [lock] */
 static int n_timers;                                 /* [lock] all used ones lie below */
 static uint64_t signals;                             /* [lock/r] that a timer has ever used */
@@ -359,12 +359,16 @@ void timer_real_adopt(int fd) {
   signals = signal_bit(SIGALRM);
 }
 
-void timer_forget(void) {
+void timer_hide(void) {
   lock.word = 0;
   real.used = false;
+  n_timers = 0;
+  signals = 0;
+}
+
+void timer_forget(void) {
   for (int i = 0; i < n_timers; i++) {
     timers[i].used = false;
   }
-  n_timers = 0;
-  signals = 0;
+  timer_hide();
 }

@@ -25,6 +25,8 @@ void timer_resume(unsigned sig);
 
 /* In the child of a fork: timers are not inherited. */
 void timer_forget(void);
+/* In the child of a vfork: it has none, and leaves the parent's as they are. */
+void timer_hide(void);
 
 /* The real interval timer's descriptor, which exec passes on; FD_NONE: there is none. */
 int timer_real_fd(void);

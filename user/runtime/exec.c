@@ -47,7 +47,6 @@ int rt_exec(const struct rt_program *program) {
       {.code = PROC_FILES_SWEEP},
       {.code = PROC_ACTIONS_RESET},
       {.code = PROC_SIGCTL, .a = loaded.signals},
-      {.code = PROC_CLEARTID},
       step_name(&loaded),
       step_space(&loaded),
   };

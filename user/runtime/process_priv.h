@@ -18,6 +18,9 @@ void children_unlock(void);
 /* In the child of a fork, which has the lock: it has no children. Drops the lock. */
 void children_reset(void);
 
+/* This process has none; the memory of a table that was grown is somebody else's. */
+void children_forget(void);
+
 /* Remember a child, under the lock. Fails: ENOMEM, and then the descriptor is closed. */
 [[nodiscard]] int children_adopt(uint32_t pid, int fd);
 

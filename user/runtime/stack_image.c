@@ -72,8 +72,8 @@ static uint64_t put_string(struct image *im, const char *text) {
   return im->bottom + im->strings;
 }
 
-static void put_word(struct image *im, uint64_t word) {
-  memcpy(im->out + im->words, &word, sizeof(word));
+static inline void put_word(struct image *im, uint64_t word) {
+  __builtin_memcpy(im->out + im->words, &word, sizeof(word));
   im->words += sizeof(word);
 }
 

@@ -46,6 +46,14 @@ void children_unlock(void) {
   rt_guard.leave();
 }
 
+void children_forget(void) {
+  if (children.n != 0 || children.slots) {
+    memset(&children, 0, sizeof(children));
+  }
+  queue = 0;
+  user_ns = system_ns = 0;
+}
+
 void children_reset(void) {
   children_clear(&children);
   queue = 0;

@@ -386,15 +386,46 @@ user_copy_body:
   sub rdx, 64
   cmp rdx, 64
   jae .big
-.words:
-  cmp rdx, 8
-  jb .bytes
+.words:                     ; below 64: one step for each bit
+  test dl, 32
+  jz .w16
+  mov rax, [rsi]
+  mov rcx, [rsi + 8]
+  mov r8, [rsi + 16]
+  mov r9, [rsi + 24]
+  mov [rdi], rax
+  mov [rdi + 8], rcx
+  mov [rdi + 16], r8
+  mov [rdi + 24], r9
+  add rsi, 32
+  add rdi, 32
+  sub rdx, 32
+.w16:
+  test dl, 16
+  jz .w8
+  mov rax, [rsi]
+  mov rcx, [rsi + 8]
+  mov [rdi], rax
+  mov [rdi + 8], rcx
+  add rsi, 16
+  add rdi, 16
+  sub rdx, 16
+.w8:
+  test dl, 8
+  jz .w4
   mov rax, [rsi]
   mov [rdi], rax
   add rsi, 8
   add rdi, 8
   sub rdx, 8
-  jmp .words
+.w4:
+  test dl, 4
+  jz .bytes
+  mov eax, [rsi]
+  mov [rdi], eax
+  add rsi, 4
+  add rdi, 4
+  sub rdx, 4
 .bytes:
   test rdx, rdx
   jz user_copy_done

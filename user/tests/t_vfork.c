@@ -1,0 +1,217 @@
+/* vfork: the child's memory is the parent's, the parent waits, and what a process has beside its
+ * memory is each one's own. */
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "tap.h"
+
+static char *const no_environment[] = {NULL};
+static volatile int shared;
+static volatile sig_atomic_t n_handled;
+static volatile pid_t handled_in;
+
+static void on_signal(int sig) {
+  (void)sig;
+  n_handled++;
+  handled_in = getpid();
+}
+
+static int wait_exit(pid_t pid) {
+  int status;
+  return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void test_memory(void) {
+  shared = 1;
+  pid_t pid = vfork();
+  if (pid == 0) {
+    for (volatile int i = 0; i < 100000; i++) { /* a parent that does not wait would be through */
+    }
+    shared = 2;
+    _exit(3);
+  }
+  is(shared, 2, "the child's write is seen, and has been waited for");
+  is(wait_exit(pid), 3, "its exit code");
+}
+
+static void test_exec_ends_it(void) {
+  int fds[2];
+  char byte;
+  is(pipe2(fds, O_CLOEXEC), 0, "a pipe");
+  pid_t pid = vfork();
+  if (pid == 0) {
+    dup2(fds[0], 0);
+    execve("/bin/cat", (char *[]){"cat", NULL}, no_environment);
+    _exit(99);
+  }
+  is(waitpid(pid, NULL, WNOHANG), 0, "the parent goes on while the new program runs");
+  close(fds[0]);
+  close(fds[1]);
+  is(wait_exit(pid), 0, "the new program ends with its input");
+  ok(read(fds[0], &byte, 1) < 0 && errno == EBADF, "the descriptors were the parent's own");
+}
+
+static void test_exec_fails(void) {
+  pid_t pid = vfork();
+  if (pid == 0) {
+    execve("/bin/there-is-none", (char *[]){"none", NULL}, no_environment);
+    _exit(errno == ENOENT ? 4 : 5);
+  }
+  is(wait_exit(pid), 4, "a child whose exec fails goes on");
+}
+
+static void test_ids(void) {
+  static volatile pid_t child, parent;
+  pid_t self = getpid();
+  pid_t pid = vfork();
+  if (pid == 0) {
+    child = getpid();
+    parent = getppid();
+    _exit(0);
+  }
+  is(child, pid, "getpid in the child");
+  is(parent, self, "getppid in the child");
+  is(getpid(), self, "getpid in the parent");
+  is(wait_exit(pid), 0, "it can be waited for");
+}
+
+/* All that a child may do between vfork and exec. */
+static void child_changes_everything(void) {
+  struct sigaction action = {.sa_handler = SIG_IGN};
+  sigset_t all;
+  sigfillset(&all);
+  sigprocmask(SIG_SETMASK, &all, NULL);
+  bool good = sigaction(SIGUSR1, &action, NULL) == 0 && chdir("/bin") == 0 && chdir("/") == 0 &&
+              chdir("/bin") == 0;
+  umask(0);
+  alarm(1000);
+  good =
+      good && waitpid(-1, NULL, WNOHANG) == -1 && errno == ECHILD; /* the parent's are not ours */
+  _exit(good ? 0 : 1);
+}
+
+static void test_state(void) {
+  char cwd[64], before[64];
+  sigset_t mask;
+  struct sigaction action = {.sa_handler = on_signal}, now;
+  sigaction(SIGUSR1, &action, NULL);
+  umask(022);
+  is(chdir("/tmp"), 0, "the parent's directory");
+  ok(getcwd(before, sizeof(before)), "its name");
+  pid_t other = fork();
+  if (other == 0) {
+    pause();
+    _exit(0);
+  }
+  pid_t pid = vfork();
+  if (pid == 0) {
+    child_changes_everything();
+  }
+  is(wait_exit(pid), 0, "the child could change all of it, and has no children");
+  sigaction(SIGUSR1, NULL, &now);
+  ok(now.sa_handler == on_signal, "the parent's action is as before");
+  sigprocmask(SIG_SETMASK, NULL, &mask);
+  ok(!sigismember(&mask, SIGUSR1), "its mask is");
+  ok(getcwd(cwd, sizeof(cwd)) && strcmp(cwd, before) == 0, "its working directory is");
+  is(umask(022), 022, "its file mask is");
+  is(alarm(0), 0, "its alarm is");
+  kill(other, SIGKILL);
+  is(waitpid(other, NULL, 0), other, "its children are");
+  n_handled = 0;
+  raise(SIGUSR1);
+  is(n_handled, 1, "its handler runs");
+}
+
+static void test_signals(void) {
+  pid_t self = getpid();
+  n_handled = 0;
+  pid_t pid = vfork();
+  if (pid == 0) {
+    kill(self, SIGUSR1);
+    _exit(n_handled == 0 ? 0 : 1);
+  }
+  is(wait_exit(pid), 0, "a signal to the parent waits for the child to leave");
+  is(n_handled, 1, "and comes once");
+  is(handled_in, self, "to the parent");
+  n_handled = 0;
+  pid = vfork();
+  if (pid == 0) {
+    kill(getpid(), SIGUSR1);
+    _exit(n_handled == 1 && handled_in != self ? 0 : 1);
+  }
+  is(wait_exit(pid), 0, "a signal to the child is handled by it");
+  int status = 0;
+  pid = vfork();
+  if (pid == 0) {
+    kill(getpid(), SIGKILL);
+    for (;;) {
+    }
+  }
+  is(waitpid(pid, &status, 0), pid, "a child that is killed lets the parent go on");
+  ok(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "its status");
+}
+
+static void test_timers(void) {
+  timer_t timer;
+  struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+  struct itimerspec far = {.it_value.tv_sec = 1000}, left = {0};
+  is(timer_create(CLOCK_MONOTONIC, &event, &timer), 0, "a timer of the parent");
+  is(timer_settime(timer, 0, &far, NULL), 0, "which runs");
+  pid_t pid = vfork();
+  if (pid == 0) {
+    _exit(timer_gettime(timer, &left) == -1 ? 0 : 1);
+  }
+  is(wait_exit(pid), 0, "is none of the child's");
+  ok(timer_gettime(timer, &left) == 0 && left.it_value.tv_sec > 0, "and still the parent's");
+  timer_delete(timer);
+}
+
+/* A child of the child has its own memory, and everything works in it. */
+static void test_nested(void) {
+  shared = 1;
+  pid_t pid = vfork();
+  if (pid == 0) {
+    pid_t inner = vfork();
+    if (inner == 0) {
+      shared = 2;
+      _exit(6);
+    }
+    _exit(wait_exit(inner));
+  }
+  is(wait_exit(pid), 6, "a vfork in a vfork");
+  is(shared, 1, "is a fork");
+}
+
+static void *thread_end(void *arg) {
+  return arg;
+}
+
+static void test_threads(void) {
+  pthread_t thread;
+  pthread_create(&thread, NULL, thread_end, NULL);
+  pthread_join(thread, NULL);
+  shared = 1;
+  pid_t pid = vfork();
+  if (pid == 0) {
+    shared = 2;
+    _exit(7);
+  }
+  is(wait_exit(pid), 7, "a vfork after a thread");
+  is(shared, 1, "is a fork");
+}
+
+int main(void) {
+  test_memory();
+  test_exec_ends_it();
+  test_exec_fails();
+  test_ids();
+  test_state();
+  test_signals();
+  test_timers();
+  test_nested();
+  test_threads();
+  return tap_done();
+}
