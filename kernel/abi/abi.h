@@ -409,8 +409,10 @@ struct start_block {
   uint32_t n_cpus, cpu_features; /* CPU_FEATURE_* */
   struct abi_clock clock;
   uint64_t cwd; /* address of a NUL-terminated path */
-  uint32_t umask, zero;
-  uint64_t seed[2]; /* random, for AT_RANDOM and stack protectors */
+  uint32_t umask;
+  uint32_t layout_stays; /* programs that this one starts get its layout */
+  uint64_t seed[2];      /* random, for AT_RANDOM and stack protectors */
+  uint64_t layout;       /* what the addresses of this program follow from */
 };
 #define CPU_FEATURE_FSGSBASE 1u
 

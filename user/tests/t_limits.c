@@ -1,5 +1,6 @@
 /* The limit on a process's memory: setrlimit(RLIMIT_AS), as POSIX has it. */
 #define _GNU_SOURCE
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
@@ -32,7 +33,8 @@ static bool child_answers(pid_t child) {
          WEXITSTATUS(status) == 0;
 }
 
-static void test_inherits(char **argv) {
+static void test_inherits(void) {
+  const char *program = (const char *)getauxval(AT_EXECFN);
   pid_t child = fork();
   if (child == 0) {
     _exit(!limit_holds());
@@ -40,7 +42,7 @@ static void test_inherits(char **argv) {
   ok(child_answers(child), "a child has the limit");
   child = fork();
   if (child == 0) {
-    execl(argv[0], argv[0], "holds", (char *)NULL);
+    execl(program, program, "holds", (char *)NULL);
     _exit(2);
   }
   ok(child_answers(child), "and keeps it through exec");
@@ -66,7 +68,7 @@ static void test_hard(void) {
   ok(child_answers(child), "only root raises a hard limit");
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char **) {
   struct rlimit first, wrong = {SOFT, LITTLE};
   if (argc > 1) {
     return !limit_holds();
@@ -80,7 +82,7 @@ int main(int argc, char **argv) {
   is(setrlimit(RLIMIT_AS, &limited), 0, "a limit of 1 GiB");
   is(map_error(MUCH), ENOMEM, "2 GiB are too much now");
   is(map_error(LITTLE), 0, "16 MiB are not");
-  test_inherits(argv);
+  test_inherits();
   test_hard();
   is(setrlimit(RLIMIT_AS, &first), 0, "the limit goes");
   is(map_error(MUCH), 0, "and 2 GiB are to be had");
