@@ -38,6 +38,8 @@ static const struct bootarg bootarg_table[] = {
     {"fail.alloc", BOOTARG_U64, &fail_alloc_at, 0, UINT64_MAX, NULL,
      "make this allocation after boot fail"},
     {"fail.every", BOOTARG_BOOL, &fail_alloc_every, 0, 1, NULL, "and all that follow"},
+    {"layout_seed", BOOTARG_U64, &layout_seed, 0, UINT64_MAX, NULL,
+     "lay out every program's addresses by this seed; 0: each by its own"},
     {"stress", BOOTARG_U64, &stress_seed, 0, UINT64_MAX, NULL,
      "delays and preemptions after unlocks, by this seed (debug build)"},
 #define SCHED_PARAM(name, unit, initial, least, most, text)                                        \

@@ -298,12 +298,28 @@ struct space_op {
 };
 #define SPACE_OPS_MAX 64u
 
+/* Pages that were made present or writable at their first touch, by the program or for it. */
+enum space_fault_kind {
+  SPACE_FAULT_ZERO,  /* anonymous memory written for the first time: a zeroed frame */
+  SPACE_FAULT_READ,  /* anonymous memory only read: the zero frame, shared by all */
+  SPACE_FAULT_FILE,  /* an object's own page */
+  SPACE_FAULT_COPY,  /* copy-on-write */
+  SPACE_FAULT_WIDEN, /* a page that was there may be written to, uncopied */
+  SPACE_FAULT_KINDS
+};
+
 /* SPACE_STAT. Pages are of 4 KiB. */
 struct space_stat {
   uint64_t n_grants, mapped_bytes;
   uint64_t resident_pages, private_pages; /* that are there; that nobody else has */
   uint64_t table_pages;                   /* page tables, its own or shared */
-  uint64_t n_faults, n_copies;            /* page faults; those that copied */
+  uint64_t grant_bytes;                   /* of the kernel, for grants, its own or shared */
+  uint64_t faults[SPACE_FAULT_KINDS];     /* by enum space_fault_kind */
+};
+
+/* SPACE_LIMIT: the most bytes that may be mapped. */
+struct space_limit {
+  uint64_t soft, hard; /* UINT64_MAX: none */
 };
 
 enum proc_state {
@@ -393,8 +409,10 @@ struct start_block {
   uint32_t n_cpus, cpu_features; /* CPU_FEATURE_* */
   struct abi_clock clock;
   uint64_t cwd; /* address of a NUL-terminated path */
-  uint32_t umask, zero;
-  uint64_t seed[2]; /* random, for AT_RANDOM and stack protectors */
+  uint32_t umask;
+  uint32_t layout_stays; /* programs that this one starts get its layout */
+  uint64_t seed[2];      /* random, for AT_RANDOM and stack protectors */
+  uint64_t layout;       /* what the addresses of this program follow from */
 };
 #define CPU_FEATURE_FSGSBASE 1u
 

@@ -263,6 +263,10 @@ static inline void arch_space_flush(uint64_t lo, uint64_t hi, uint64_t generatio
   }
 }
 void arch_kernel_map_page(uint64_t va, paddr_t pa, paddr_t (*alloc_page)(void));
+/* Walks the kernel's tables: nothing is open to ring 3, what can be executed is the text, and the
+ * text and the constants cannot be written to where they are linked. Answers how many pages, of any
+ * size, there are; *wrong: the first address at which it is otherwise, 0: none. */
+uint64_t arch_kernel_map_check(uint64_t *wrong);
 
 /* ---- interrupts --------------------------------------------------------------------------- */
 enum arch_ipi { ARCH_IPI_WAKE = 0, ARCH_IPI_TLB = 1, ARCH_IPI_COUNT };

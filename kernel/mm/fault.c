@@ -122,7 +122,19 @@ static void neighbours_fill(const struct grant *g, uint64_t va, const struct ptr
   }
 }
 
-static enum abi_error page_fill(const struct grant *g, uint64_t va, bool write,
+static void fault_count(struct space *s, enum space_fault_kind kind) {
+  atomic_fetch_add_explicit(&s->n_faults[kind], 1, memory_order_relaxed);
+}
+
+/* How an entry that was empty is filled. */
+static enum space_fault_kind fill_kind(const struct grant *g, bool write) {
+  if (g->obj != NULL) {
+    return write && !g->shared ? SPACE_FAULT_COPY : SPACE_FAULT_FILE;
+  }
+  return write ? SPACE_FAULT_ZERO : SPACE_FAULT_READ;
+}
+
+static enum abi_error page_fill(struct space *s, const struct grant *g, uint64_t va, bool write,
                                 struct ptree_slot *slot) {
   uint64_t leaf = zero_frame.v | grant_leaf_bits(g);
   enum abi_error e = OK;
@@ -135,6 +147,7 @@ static enum abi_error page_fill(const struct grant *g, uint64_t va, bool write,
     return e;
   }
   ptree_leaf_set(slot, leaf);
+  fault_count(s, fill_kind(g, write));
   if (g->obj != NULL && !write && (g->prot & PROT_ABI_WRITE) == 0) {
     neighbours_fill(g, va, slot);
   }
@@ -149,13 +162,14 @@ static enum abi_error page_own(struct space *s, const struct grant *g, uint64_t 
   bool sole =
       (old & PTE_COUNTED) && atomic_load_explicit(&frame_of(from)->refs, memory_order_acquire) == 1;
   if (g->shared || sole) {
+    fault_count(s, SPACE_FAULT_WIDEN);
     ptree_leaf_widen(slot, write_bits(g) | (g->prot != 0 ? PTE_P : 0));
     return OK;
   }
   uint64_t leaf;
   enum abi_error e = leaf_copy(g, from, &leaf);
   if (e == OK) {
-    atomic_fetch_add_explicit(&s->n_cow, 1, memory_order_relaxed);
+    fault_count(s, SPACE_FAULT_COPY);
     counter_add(COUNTER_FAULTS_COW, 1);
     ptree_leaf_replace(slot, va, leaf, gather);
   }
@@ -183,7 +197,7 @@ enum abi_error fault_page(struct space *s, const struct grant *g, uint64_t va, b
   }
   uint64_t leaf = ptree_leaf_get(&slot);
   if (leaf == 0) {
-    e = page_fill(g, va, write, &slot);
+    e = page_fill(s, g, va, write, &slot);
   } else if (write && (!(leaf & PTE_W) || (g->prot & PROT_ABI_WRITE) == 0)) {
     e = page_own(s, g, va, &slot, gather);
   }
@@ -209,7 +223,6 @@ enum abi_error space_fault_now(struct space *s, uint64_t addr, bool write, bool 
                                struct object_ref *missing) {
   uint64_t va = ALIGN_DOWN(addr, PAGE_SIZE);
   counter_add(COUNTER_FAULTS, 1);
-  atomic_fetch_add_explicit(&s->n_faults, 1, memory_order_relaxed);
   rw_lock_shared(&s->lock);
   struct gnode *node = gtree_find(&s->grants->tree, va);
   enum abi_error e = ABI_EFAULT;

@@ -111,6 +111,7 @@ static void path_repair(struct gtree *t, struct gnode *node) {
 void gtree_init(struct gtree *t) {
   t->root = NULL;
   t->n = 0;
+  t->bytes = 0;
 }
 
 struct gnode *gtree_first_from(const struct gtree *t, uint64_t addr) {
@@ -208,6 +209,7 @@ void gtree_insert_at(struct gtree *t, const struct gplace *place, struct gnode *
   }
   *(parent == NULL ? &t->root : parent == place->above ? &parent->left : &parent->right) = node;
   t->n++;
+  t->bytes += node->end - node->start;
   node_widen(node);
   path_repair(t, parent);
 }
@@ -255,6 +257,7 @@ void gtree_remove(struct gtree *t, struct gnode *node) {
   node->left = node->right = node->parent = NULL;
   node->height = 0;
   t->n--;
+  t->bytes -= node->end - node->start;
   path_repair(t, changed);
 }
 
@@ -267,6 +270,7 @@ enum abi_error gtree_resize(struct gtree *t, struct gnode *node, uint64_t start,
   if (next != NULL && next->start < end) {
     return ABI_EEXIST;
   }
+  t->bytes += (end - start) - (node->end - node->start);
   node->gap += start - node->start;
   node->start = start;
   node->end = end;
@@ -342,6 +346,7 @@ bool gtree_copy(struct gtree *dst, const struct gtree *src,
                 struct gnode *(*copy)(const struct gnode *node)) {
   dst->root = NULL;
   dst->n = src->n;
+  dst->bytes = src->bytes;
   return subtree_copy(&dst->root, NULL, src->root, copy);
 }
 
@@ -383,7 +388,7 @@ static int node_check(const struct gtree *t, const struct gnode *node, uint64_t 
 }
 
 int gtree_check(const struct gtree *t) {
-  uint64_t below_end = 0;
+  uint64_t below_end = 0, bytes = 0;
   size_t n = 0;
   const struct gnode *node = t->root == NULL ? NULL : leftmost(t->root);
   for (; node != NULL; node = gtree_next(node)) {
@@ -398,9 +403,10 @@ int gtree_check(const struct gtree *t) {
       return broken;
     }
     below_end = node->end;
+    bytes += node->end - node->start;
     if (++n > t->n) {
       break;
     }
   }
-  return n == t->n ? 0 : 7;
+  return n != t->n ? 7 : bytes != t->bytes ? 8 : 0;
 }

@@ -15,6 +15,7 @@
  * [G5] gap is the distance to the predecessor's end, to address 0 for the first
  * [G6] max_gap is at least the node's gap and its children's max_gap
  * [G7] n is the number of nodes
+ * [G8] bytes is the sum of their lengths
  *
  * Locks: none here; the caller's address-space lock (shared for the const functions).
  * Limits: a hole answers no alignment but the page's: ask for len + align - page and round. */
@@ -38,7 +39,8 @@ struct gnode {
 
 struct gtree {
   struct gnode *root;
-  size_t n; /* nodes */
+  size_t n;       /* nodes */
+  uint64_t bytes; /* in them */
 };
 
 void gtree_init(struct gtree *t);

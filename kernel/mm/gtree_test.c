@@ -233,11 +233,14 @@ static void check_check(void) {
   t.root->max_gap = c.gap;
   t.n++;
   tap_ok(gtree_check(&t) == 7, "check sees a wrong count [G7]");
+  t.n--;
+  t.bytes += PAGE;
+  tap_ok(gtree_check(&t) == 8, "check sees a wrong sum [G8]");
 }
 
 int main(int argc, char **argv) {
   uint64_t seed = tap_seed(argc, argv);
-  tap_plan(11);
+  tap_plan(12);
   walk_random(seed);
   tap_ok(t.n == 0 && t.root == NULL, "random operations agree with the model");
   walk_deep();

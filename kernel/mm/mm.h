@@ -130,12 +130,13 @@ struct grants;
 struct space {
   struct arch_space arch;
   struct refcount refs;
-  struct list spaces_node; /* [SPACES] all that live */
-  struct rwlock lock;      /* SPACE: grants, and which tables are shared (shared: faults) */
-  struct spinlock pt_lock; /* PTREE: tables above the last level */
-  uint64_t ceiling;        /* [lock] where mappings go: below, if there is room */
-  struct grants *grants;   /* [lock] perhaps shared with clones */
-  _Atomic uint64_t n_faults, n_cow; /* [a] */
+  struct list spaces_node;  /* [SPACES] all that live */
+  struct rwlock lock;       /* SPACE: grants, and which tables are shared (shared: faults) */
+  struct spinlock pt_lock;  /* PTREE: tables above the last level */
+  uint64_t ceiling;         /* [lock] where mappings go: below, if there is room */
+  struct grants *grants;    /* [lock] perhaps shared with clones */
+  struct space_limit limit; /* [lock] on the bytes that grants have */
+  _Atomic uint64_t n_faults[SPACE_FAULT_KINDS]; /* [a] */
 };
 
 [[nodiscard]] enum abi_error space_create(struct space **out);
@@ -170,6 +171,11 @@ struct map_request {
 [[nodiscard]] enum abi_error space_map(struct space *s, struct map_request *r);
 /* Mappings that name no place go below. Fails: ABI_EINVAL for what is no page of user memory. */
 [[nodiscard]] enum abi_error space_set_ceiling(struct space *s, uint64_t addr);
+/* The limit on mapped bytes. What is mapped stays, however much. Fails: ABI_EINVAL when soft is
+ * above hard, ABI_EPERM when hard would rise and may not. */
+[[nodiscard]] enum abi_error space_set_limit(struct space *s, struct space_limit limit,
+                                             bool may_rise);
+struct space_limit space_get_limit(struct space *s);
 [[nodiscard]] enum abi_error space_unmap(struct space *s, uint64_t addr, uint64_t len);
 [[nodiscard]] enum abi_error space_protect(struct space *s, uint64_t addr, uint64_t len,
                                            uint32_t prot);
@@ -221,7 +227,9 @@ struct map_request {
 /* One line of text a grant; answers the length. */
 size_t space_describe(struct space *s, char *out, size_t cap);
 struct space_stats {
-  uint64_t n_grants, bytes_mapped, n_faults, n_cow;
+  uint64_t n_grants, bytes_mapped, bytes_grants;
+  struct space_limit limit;
+  uint64_t n_faults[SPACE_FAULT_KINDS];
   uint64_t n_resident; /* pages that are there */
   uint64_t n_private;  /* of these, frames that nobody else maps: what its end would free */
   uint64_t n_tables;   /* page tables on its ways, its own or shared */

@@ -58,6 +58,10 @@ enum abi_error grants_cut_prepare(struct space *s, uint64_t start, uint64_t end,
 void grants_cut(struct space *s, struct grants_cut *cut);
 void grants_cut_cancel(struct grants_cut *cut);
 
+/* Whether so many bytes more may be mapped. */
+static inline bool space_has_room(const struct space *s, uint64_t len) {
+  return s->grants->tree.bytes + len <= s->limit.soft;
+}
 /* Where len bytes are free, as high as possible. */
 bool space_hole(struct space *s, uint64_t len, uint64_t *start);
 

@@ -106,6 +106,9 @@ static enum abi_error remap_locked(struct space *s, uint64_t *addr, uint64_t old
   if (n == NULL || *addr + old_len > n->end) {
     return ABI_EFAULT;
   }
+  if (!space_has_room(s, new_len - old_len)) {
+    return ABI_ENOMEM;
+  }
   if (*addr + old_len == n->end && grow_in_place(s, n, *addr + new_len)) {
     return OK;
   }
@@ -180,6 +183,9 @@ static enum abi_error transfer_locked(struct space *dst, uint64_t to, struct spa
   }
   if (!gtree_is_free(&dst->grants->tree, to, to + len)) {
     return ABI_EEXIST;
+  }
+  if (!space_has_room(dst, len)) {
+    return ABI_ENOMEM;
   }
   struct grant like = {.node = {.start = to, .end = to + len}, .prot = (uint8_t)prot}, *g;
   enum abi_error e = grants_own(dst);

@@ -32,6 +32,7 @@ static enum abi_error space_with(struct grants *grants, struct space **out) {
   spin_init(&s->pt_lock, RANK_PTREE);
   s->grants = grants;
   s->ceiling = ABI_NEAR_END;
+  s->limit = (struct space_limit){UINT64_MAX, UINT64_MAX};
   ptree_init(root.v);
   arch_space_init(&s->arch, root, direct_map(root));
   list_init(&s->spaces_node);
@@ -186,6 +187,19 @@ static void populate(struct space *s, const struct map_request *r) {
   }
 }
 
+/* What a mapping adds to the space: what it replaces does not count. */
+static bool map_has_room(const struct space *s, const struct map_request *r) {
+  uint64_t added = r->len, end = r->addr + r->len;
+  if (LIKELY(space_has_room(s, added)) || !(r->flags & MAP_ABI_FIXED)) {
+    return space_has_room(s, added);
+  }
+  const struct gnode *n = gtree_first_from(&s->grants->tree, r->addr);
+  for (; n != NULL && n->start < end; n = gtree_next(n)) {
+    added -= MIN(n->end, end) - MAX(n->start, r->addr);
+  }
+  return space_has_room(s, added);
+}
+
 /* The node's links stay unset: it is in no tree. */
 static void grant_describe(const struct map_request *r, struct grant *g) {
   g->node.start = r->addr;
@@ -205,7 +219,7 @@ enum abi_error space_map(struct space *s, struct map_request *r) {
   struct ptree_gather gather;
   gather_begin(&gather, s);
   rw_lock_exclusive(&s->lock);
-  e = map_place(s, r, &gather);
+  e = map_has_room(s, r) ? map_place(s, r, &gather) : ABI_ENOMEM;
   if (e == OK) {
     struct grant like;
     grant_describe(r, &like);
@@ -227,6 +241,24 @@ enum abi_error space_set_ceiling(struct space *s, uint64_t addr) {
   s->ceiling = addr;
   rw_unlock_exclusive(&s->lock);
   return OK;
+}
+
+enum abi_error space_set_limit(struct space *s, struct space_limit limit, bool may_rise) {
+  if (limit.soft > limit.hard) {
+    return ABI_EINVAL;
+  }
+  rw_lock_exclusive(&s->lock);
+  enum abi_error e = limit.hard <= s->limit.hard || may_rise ? OK : ABI_EPERM;
+  s->limit = e == OK ? limit : s->limit;
+  rw_unlock_exclusive(&s->lock);
+  return e;
+}
+
+struct space_limit space_get_limit(struct space *s) {
+  rw_lock_shared(&s->lock);
+  struct space_limit limit = s->limit;
+  rw_unlock_shared(&s->lock);
+  return limit;
 }
 
 enum abi_error space_unmap(struct space *s, uint64_t addr, uint64_t len) {
@@ -367,6 +399,7 @@ enum abi_error space_clone(struct space *src, struct space **out) {
   enum abi_error e = space_with(grants, out);
   if (e == OK) {
     (*out)->ceiling = src->ceiling;
+    (*out)->limit = src->limit;
     spin_lock(&src->pt_lock);
     if (ptree_clone((*out)->arch.root.v, src->arch.root.v)) {
       shootdown_all(src);

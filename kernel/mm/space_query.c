@@ -82,13 +82,15 @@ static uint64_t piece_count(struct space *s, uint64_t va, uint64_t end, uint64_t
 }
 
 void space_stats_read(struct space *s, struct space_stats *st) {
-  *st = (struct space_stats){
-      .n_faults = atomic_load(&s->n_faults), .n_cow = atomic_load(&s->n_cow), .n_tables = 1};
+  *st = (struct space_stats){.n_tables = 1};
+  for (uint32_t kind = 0; kind < SPACE_FAULT_KINDS; kind++) {
+    st->n_faults[kind] = atomic_load_explicit(&s->n_faults[kind], memory_order_relaxed);
+  }
   rw_lock_shared(&s->lock);
   st->n_grants = s->grants->tree.n;
-  for (struct gnode *n = gtree_first_from(&s->grants->tree, 0); n != NULL; n = gtree_next(n)) {
-    st->bytes_mapped += n->end - n->start;
-  }
+  st->bytes_grants = st->n_grants * sizeof(struct grant) + sizeof(struct grants);
+  st->bytes_mapped = s->grants->tree.bytes;
+  st->limit = s->limit;
   rw_unlock_shared(&s->lock);
   uint64_t last = UINT64_MAX;
   for (uint64_t va = 0; va < ABI_USER_END; sched_point()) {

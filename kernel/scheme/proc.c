@@ -1,9 +1,10 @@
 /* proc: contexts and address spaces as descriptors.
  *
  * `proc:PID` opens a context by its id (who may signal it), `proc:PID/sched` its scheduling as
- * text. Everything else comes from a context's descriptor, or from FD_SELF: dup "addrspace" (its
- * space), dup "addrspace/empty" (a new one), dup "sched", and the batches of steps. Reading a
- * context's descriptor waits for its process to end and answers struct proc_status. */
+ * text, `proc:PID/mem-stat` what memory it has. Everything else comes from a context's descriptor,
+ * or from FD_SELF: dup "addrspace" (its space), dup "addrspace/empty" (a new one), dup "sched", and
+ * the batches of steps. Reading a context's descriptor waits for its process to end and answers
+ * struct proc_status. */
 #include "lib/fmt.h"
 #include "lib/string.h"
 #include "scheme/event.h"
@@ -219,7 +220,11 @@ int64_t proc_dup(struct context *target, const char *name, size_t len, struct fi
   if (name_is(name, len, "addrspace/empty")) {
     struct space *s;
     enum abi_error e = space_create(&s);
-    return e == OK ? space_file(s, out) : -(int64_t)e;
+    if (e != OK) {
+      return -(int64_t)e;
+    }
+    s->limit = space_get_limit(context_current()->space); /* nobody else has it yet */
+    return space_file(s, out);
   }
   if (name_is(name, len, "sched")) {
     return sched_file_create(target, out);
@@ -349,7 +354,9 @@ static int64_t proc_open(struct file *dir, const char *path, size_t len, uint32_
     return r;
   }
   if (digits < len) {
-    r = name_is(path + digits, len - digits, "/sched") ? sched_file_create(c, out) : -ABI_ENOENT;
+    r = name_is(path + digits, len - digits, "/sched")      ? sched_file_create(c, out)
+        : name_is(path + digits, len - digits, "/mem-stat") ? mem_file_create(c, out)
+                                                            : -ABI_ENOENT;
     context_put(c);
     return r;
   }

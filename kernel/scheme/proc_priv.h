@@ -1,4 +1,5 @@
-/* proc:, private: proc.c has the descriptors, proc_steps.c the steps, proc_sched.c scheduling. */
+/* proc:, private: proc.c has the descriptors, proc_steps.c the steps, proc_sched.c scheduling,
+ * proc_mem.c memory. */
 #ifndef CATHODE_SCHEME_PROC_PRIV_H
 #define CATHODE_SCHEME_PROC_PRIV_H
 
@@ -15,5 +16,7 @@ bool proc_step_may_not_return(const struct context *target, const struct proc_op
 int64_t sched_step(struct context *target, const struct proc_op *op);
 /* A file of the context's scheduling, which is readable and writable text. */
 int64_t sched_file_create(struct context *target, struct file **out);
+/* A file of the memory that the context's process has, to be read as text. */
+int64_t mem_file_create(struct context *target, struct file **out);
 
 #endif

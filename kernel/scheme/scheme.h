@@ -20,6 +20,8 @@ void scheme_remove(struct file *root);
 /* Where `:name` opens. */
 void scheme_set_maker(struct file *maker);
 
+/* Boot argument: all programs are laid out by it; 0: each by a random one of its own. */
+extern uint64_t layout_seed;
 void scheme_init(const struct boot_info *boot, const char *command);
 
 /* ---- the kernel's own ------------------------------------------------------------------------ */

@@ -1,4 +1,5 @@
 /* Steps on an address space: what mmap and its relatives and SPACE_APPLY come to. */
+#include "lib/string.h"
 #include "scheme/scheme.h"
 
 #define RESIDENT_PIECE 256u
@@ -104,9 +105,24 @@ static int64_t step_stat(struct space *s, const struct space_op *op) {
                            .resident_pages = st.n_resident,
                            .private_pages = st.n_private,
                            .table_pages = st.n_tables,
-                           .n_faults = st.n_faults,
-                           .n_copies = st.n_cow};
+                           .grant_bytes = st.bytes_grants};
+  memcpy(out.faults, st.n_faults, sizeof(out.faults));
   return status(user_copy_out((uaddr_t){op->off}, &out, sizeof(out)));
+}
+
+/* The new limit is set before the old one is written out: a wrong address changes it all the same.
+ */
+static int64_t step_limit(struct space *s, const struct space_op *op) {
+  struct space_limit before = space_get_limit(s), limit;
+  enum abi_error e = OK;
+  if (op->addr != 0) {
+    e = user_copy_in(&limit, (uaddr_t){op->addr}, sizeof(limit));
+    e = e == OK ? space_set_limit(s, limit, context_current()->group->euid == 0) : e;
+  }
+  if (e == OK && op->off != 0) {
+    e = user_copy_out((uaddr_t){op->off}, &before, sizeof(before));
+  }
+  return status(e);
 }
 
 int64_t space_step(struct space *s, struct filetable *files, struct space_op *op) {
@@ -139,6 +155,8 @@ int64_t space_step(struct space *s, struct filetable *files, struct space_op *op
     return step_resident(s, op);
   case SPACE_STAT:
     return step_stat(s, op);
+  case SPACE_LIMIT:
+    return step_limit(s, op);
   case SPACE_READ:
     return user_range_ok((uaddr_t){addr}, op->len)
                ? status(space_read_user(s, addr, (uaddr_t){op->off}, op->len))

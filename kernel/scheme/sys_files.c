@@ -9,6 +9,7 @@
 
 static const char *init_command = "";
 static struct abi_boot boot_block;
+uint64_t layout_seed;
 
 /* ---- boot --------------------------------------------------------------------------------- */
 
@@ -53,9 +54,9 @@ static int64_t kernel_read(uint32_t arg, char *out, size_t cap) {
   return (int64_t)fmt_snprintf(
       out, cap,
       "sysname Cathode\nrelease 0.1\ncpu %s\nfeatures %s\ncpus %u\napic %s\ntsc_hz %lu\n"
-      "tsc_source %s\npage_routines %s\ndebug %d\n",
+      "tsc_source %s\npage_routines %s\ndebug %d\nlayout_seed %lu\n",
       arch_cpu_model(), features, bit_count(sched_online_mask()), arch_apic_mode(), arch_tsc_hz(),
-      arch_clock_source(), arch_page_report(), CATHODE_DEBUG);
+      arch_clock_source(), arch_page_report(), CATHODE_DEBUG, layout_seed);
 }
 
 /* ---- memory ------------------------------------------------------------------------------- */
@@ -221,4 +222,6 @@ void sys_files_init(const struct boot_info *boot, const char *command) {
   boot_block.image_len = boot->module.end - boot->module.start;
   boot_block.start.size = sizeof(boot_block.start);
   boot_block.start.umask = 022;
+  boot_block.start.layout = layout_seed;
+  boot_block.start.layout_stays = layout_seed != 0;
 }

@@ -78,6 +78,12 @@ static void test_page_routines(struct tap *t) {
   frame_put(b);
 }
 
+static void test_kernel_map(struct tap *t) {
+  uint64_t wrong, n_pages = arch_kernel_map_check(&wrong);
+  tap_ok(t, n_pages > 0 && wrong == 0,
+         "the kernel's map: text alone executes, is not written to, nothing is open to ring 3");
+}
+
 static void test_space(struct tap *t) {
   struct space *s = NULL, *clone = NULL;
   struct map_request r = {.addr = 0x400000,
@@ -155,8 +161,8 @@ static void test_timers(struct tap *t) {
 int64_t sys_ktest_read(uint32_t arg, char *out, size_t cap) {
   static const struct {
     void (*run)(struct tap *t);
-  } tests[] = {{test_frames},  {test_orders}, {test_page_routines}, {test_space},
-               {test_objects}, {test_clock},  {test_timers}};
+  } tests[] = {{test_frames}, {test_orders},  {test_page_routines}, {test_kernel_map},
+               {test_space},  {test_objects}, {test_clock},         {test_timers}};
   (void)arg;
   if (context_current()->group->euid != 0) {
     return -ABI_EPERM;

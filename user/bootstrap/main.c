@@ -144,7 +144,7 @@ static void ramfs_start(void) {
   struct ready_pipe ready = ready_open();
   struct proc_op keep = {.code = PROC_FILES_DUP, .a = READY_FD, .b = (uint64_t)ready.write};
   struct rt_start start;
-  rt_start_copy(&start);
+  rt_start_copy(&start, envp);
   struct rt_program program = {.path = "initfs:/bin/ramfs",
                                .fd = FD_NONE,
                                .name = "ramfs",

@@ -35,7 +35,16 @@ static struct rlimit limit_of(int which) {
   return limit;
 }
 
-/* Limits cannot be changed: only what already holds is accepted, all else is EPERM. */
+/* How much may be mapped, the one limit that the kernel keeps. */
+static long limit_space(const struct rlimit *value, struct rlimit *old) {
+  struct space_op op = {
+      .code = SPACE_LIMIT, .fd = FD_NONE, .addr = (uint64_t)value, .off = (uint64_t)old};
+  int64_t done = sys_call(FD_SELF, OP_SPACE_APPLY, &op, sizeof(op), 0, 0);
+  return done < 0 ? done : 0;
+}
+
+/* But for RLIMIT_AS limits cannot be changed: only what already holds is accepted, all else is
+ * EPERM. */
 long call_prlimit64(int pid, int which, const struct rlimit *user_value, struct rlimit *user_old) {
   struct rlimit limit = limit_of(which), value;
   if (which < 0 || which >= RLIM_NLIMITS) {
@@ -43,6 +52,9 @@ long call_prlimit64(int pid, int which, const struct rlimit *user_value, struct 
   }
   if (pid != 0 && (uint32_t)pid != rt_getpid()) {
     return -ABI_EPERM;
+  }
+  if (which == RLIMIT_AS) {
+    return limit_space(user_value, user_old);
   }
   if (user_value) {
     if (user_get(&value, user_value, sizeof(value)) < 0) {

@@ -133,7 +133,7 @@ void posix_path_init(const char *cwd, uint32_t umask);
 extern struct rt_ids posix_ids; /* as the kernel knows them: every change goes through us */
 
 /* What a program that we start begins with: our umask, ids, mask, ignored signals. */
-void posix_start_fill(struct rt_start *start);
+void posix_start_fill(struct rt_start *start, const char *const *envp);
 
 /* ---- time --------------------------------------------------------------------------------- */
 

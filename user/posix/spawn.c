@@ -111,7 +111,7 @@ static int64_t plan_run(struct plan *plan, const char *file) {
     return result;
   }
   size_t n_steps = plan->n_steps; /* of the file actions */
-  posix_start_fill(&start);
+  posix_start_fill(&start, (const char *const *)plan->envp);
   plan_attributes(plan, &start);
   struct rt_program program = {
       .path = path.text,

@@ -211,8 +211,8 @@ static int64_t strings_check(char *const *strings) {
   return 0;
 }
 
-void posix_start_fill(struct rt_start *start) {
-  rt_start_copy(start);
+void posix_start_fill(struct rt_start *start, const char *const *envp) {
+  rt_start_copy(start, envp);
   start->block.umask = posix_umask();
   start->ids = posix_ids;
   start->ignored = posix_ignored();
@@ -238,7 +238,7 @@ static long exec_path(int dir, int fd, const char *user_path, char *const *argv,
       return fd;
     }
   }
-  posix_start_fill(&start);
+  posix_start_fill(&start, (const char *const *)envp);
   start.real_timer = timer_real_fd();
   struct rt_program program = {
       .path = path.text,

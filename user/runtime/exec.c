@@ -15,15 +15,38 @@ static struct proc_op step_space(const struct rt_loaded *loaded) {
       .code = PROC_SPACE_SET, .fd = loaded->space, .a = loaded->ip, .b = loaded->sp};
 }
 
-/* A seed that differs from ours and from every other program's that we start. */
-static void seed_next(uint64_t seed[2], const struct start_block *ours) {
-  uint64_t state = ours->seed[0] ^ __builtin_ia32_rdtsc();
-  seed[0] = rng_splitmix(&state);
-  state ^= ours->seed[1];
-  seed[1] = rng_splitmix(&state);
+#define LAYOUT_NAME "LAYOUT_SEED="
+#define LAYOUT_NAME_LEN (sizeof(LAYOUT_NAME) - 1)
+
+/* The seed that the environment asks for; 0: none. */
+static uint64_t layout_wanted(const char *const *envp) {
+  while (envp && *envp && strncmp(*envp, LAYOUT_NAME, LAYOUT_NAME_LEN) != 0) {
+    envp++;
+  }
+  uint64_t seed = 0;
+  const char *p = envp && *envp ? *envp + LAYOUT_NAME_LEN : "";
+  for (; *p >= '0' && *p <= '9'; p++) {
+    seed = seed * 10 + (uint64_t)(*p - '0');
+  }
+  return *p == '\0' ? seed : 0;
 }
 
-void rt_start_copy(struct rt_start *start) {
+/* Seeds that differ from ours and from every other program's that we start. */
+static void seeds_next(struct start_block *next, const struct start_block *ours, uint64_t wanted) {
+  uint64_t state = ours->seed[0] ^ __builtin_ia32_rdtsc();
+  next->seed[0] = rng_splitmix(&state);
+  state ^= ours->seed[1];
+  next->seed[1] = rng_splitmix(&state);
+  if (wanted != 0) {
+    next->layout = wanted;
+    next->layout_stays = 1;
+  } else if (!ours->layout_stays) {
+    uint64_t fresh = state ^ ours->layout;
+    next->layout = rng_splitmix(&fresh);
+  }
+}
+
+void rt_start_copy(struct rt_start *start, const char *const *envp) {
   const struct start_block *ours = rt_start_block();
   const struct rt_start *whole = (const struct rt_start *)ours;
   memset(start, 0, sizeof(*start));
@@ -34,7 +57,7 @@ void rt_start_copy(struct rt_start *start) {
   }
   start->block.ppid = rt_getpid();
   start->block.pid = 0; /* asked for by the program itself */
-  seed_next(start->block.seed, ours);
+  seeds_next(&start->block, ours, layout_wanted(envp));
 }
 
 int rt_exec(const struct rt_program *program) {
@@ -58,7 +81,7 @@ int rt_exec(const struct rt_program *program) {
 int rt_execve(const char *path, const char *const *argv, const char *const *envp) {
   const struct start_block *ours = rt_start_block();
   struct rt_start start;
-  rt_start_copy(&start);
+  rt_start_copy(&start, envp);
   struct rt_program program = {
       .path = path,
       .fd = FD_NONE,

@@ -274,7 +274,8 @@ static bool signals_cross(const struct rt_start *start) {
 /* Lays out everything for an image at `out`, and does it. */
 static int load_build(struct load *load, const struct stack_plan *plan, uint64_t base, uint8_t *out,
                       size_t size, struct rt_loaded *loaded) {
-  uint64_t ceiling, top = stack_top(plan->start->block.seed[1], &ceiling);
+  uint64_t state = ~plan->start->block.layout; /* another stream than the base's */
+  uint64_t ceiling, top = stack_top(rng_splitmix(&state), &ceiling);
   uint64_t sp = stack_image_build(plan, out, size, top);
   if (sp == 0) {
     return -ABI_EFAULT;
@@ -308,7 +309,8 @@ static int load_big(struct load *load, const struct stack_plan *plan, uint64_t b
 static int load_space(struct load *load, struct rt_loaded *loaded) {
   uint8_t small[IMAGE_SMALL];
   struct stack_plan plan;
-  uint64_t base = elf_base(&load->elf, load->program->start->block.seed[0]);
+  uint64_t state = load->program->start->block.layout;
+  uint64_t base = elf_base(&load->elf, rng_splitmix(&state));
   plan_fill(load, base, &plan);
   size_t size = stack_image_size(&plan);
   if (size > STACK_IMAGE_MOST) {

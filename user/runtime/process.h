@@ -83,8 +83,10 @@ struct rt_program {
   const struct rt_start *start; /* umask, ids, ignored and pending signals; the rest is filled in */
 };
 
-/* A start block for a child of this process: clock, CPUs, a fresh seed, our umask and ids. */
-void rt_start_copy(struct rt_start *start);
+/* A start block for a program with this environment: clock, CPUs, a fresh seed, our umask and ids.
+ * Its addresses follow from a seed: LAYOUT_SEED of the environment (decimal, not 0), which also
+ * holds for what it starts; else ours, if that is to hold for what we start; else a fresh one. */
+void rt_start_copy(struct rt_start *start, const char *const *envp);
 
 /* Replace this process's program. Comes back only with an error, and then nothing has changed. */
 [[nodiscard]] int rt_exec(const struct rt_program *program);

@@ -167,6 +167,92 @@ static void test_ceiling(void) {
   is(step(SPACE_CEILING, 0x800000000000, 0, NULL), -EINVAL, "a ceiling over user memory");
 }
 
+static bool faults_are(uint64_t zero, uint64_t read, uint64_t file, uint64_t copy) {
+  struct space_stat st = {0};
+  return step(SPACE_STAT, 0, 0, &st) == 0 && st.faults[SPACE_FAULT_ZERO] == zero &&
+         st.faults[SPACE_FAULT_READ] == read && st.faults[SPACE_FAULT_FILE] == file &&
+         st.faults[SPACE_FAULT_COPY] == copy;
+}
+
+static int64_t advise(uint64_t addr, uint64_t n_pages, uint32_t advice) {
+  struct space_op op = {
+      .code = SPACE_ADVISE, .fd = FD_NONE, .flags = advice, .addr = addr, .len = n_pages * PAGE};
+  return apply(&op);
+}
+
+static int64_t object_map(uint64_t addr, size_t n_pages) {
+  static const char name[] = "memory:/";
+  int64_t fd = sys_openat(FD_NS, name, sizeof name - 1, O_ABI_RDWR, 0);
+  struct space_op op = {.code = SPACE_MAP,
+                        .fd = (int32_t)fd,
+                        .prot = RW,
+                        .flags = MAP_ABI_PRIVATE | MAP_ABI_FIXED,
+                        .addr = addr,
+                        .len = n_pages * PAGE};
+  bool good = fd >= 0 && sys_pwrite((int)fd, bytes, n_pages * PAGE, 0) >= 0;
+  int64_t result = good ? apply(&op) : fd;
+  sys_close((int)fd);
+  return result;
+}
+
+/* A new space, so that all counts begin at 0. */
+static void test_faults(void) {
+  sys_close((int)space);
+  space = sys_dup(FD_SELF, "addrspace/empty", 15, O_ABI_CLOEXEC);
+  is(map(0x600000, 16, MAP_ABI_FIXED), 0x600000, "sixteen pages in a new space");
+  ok(faults_are(0, 0, 0, 0), "came by no fault yet");
+  is(step(SPACE_WRITE, 0x600000, 4 * PAGE, bytes), 0, "four are written");
+  ok(faults_are(4, 0, 0, 0), "four zeroed frames");
+  is(advise(0x604000, 2, ADVISE_ABI_POPULATE_READ), 0, "two are only read");
+  ok(faults_are(4, 2, 0, 0), "the zero frame, twice");
+  is(step(SPACE_WRITE, 0x604000, PAGE, bytes), 0, "one of them is written");
+  ok(faults_are(4, 2, 0, 1), "and replaced");
+  is(object_map(0x700000, 4), 0, "four pages of an object");
+  is(advise(0x700000, 2, ADVISE_ABI_POPULATE_READ), 0, "two are read");
+  ok(faults_are(4, 2, 2, 1), "the object's own");
+  is(step(SPACE_WRITE, 0x701000, 2 * PAGE, bytes), 0, "one of them and a third are written");
+  ok(faults_are(4, 2, 2, 3), "two copies");
+}
+
+static int64_t limit(uint64_t soft, uint64_t hard) {
+  struct space_limit new = {soft, hard};
+  return step(SPACE_LIMIT, (uint64_t) & new, 0, NULL);
+}
+
+static bool limit_is(uint64_t soft, uint64_t hard) {
+  struct space_limit now = {0};
+  return step(SPACE_LIMIT, 0, 0, &now) == 0 && now.soft == soft && now.hard == hard;
+}
+
+/* The space has 20 pages. */
+static void test_limit(void) {
+  int64_t own = space;
+  ok(limit_is(UINT64_MAX, UINT64_MAX), "a space has no limit");
+  is(limit(30 * PAGE, 29 * PAGE), -EINVAL, "a soft limit above the hard one is refused");
+  is(limit(30 * PAGE, 40 * PAGE), 0, "thirty pages of at most forty");
+  ok(limit_is(30 * PAGE, 40 * PAGE), "it is so");
+  is(map(0x800000, 11, MAP_ABI_FIXED), -ENOMEM, "eleven more are one too many");
+  is(map(0x800000, 10, MAP_ABI_FIXED), 0x800000, "ten are not");
+  is(map(0, 1, 0), -ENOMEM, "then there is no room");
+  is(map(0x800000, 10, MAP_ABI_FIXED), 0x800000, "but to replace what is there");
+  is(map(0x805000, 6, MAP_ABI_FIXED), -ENOMEM, "and no page more");
+  is(step(SPACE_REMAP, 0x800000, 10 * PAGE, (void *)(11 * PAGE)), -ENOMEM, "nor does one grow");
+  is(limit(8 * PAGE, 40 * PAGE), 0, "a limit below what is there takes nothing away");
+  is(step(SPACE_READ, 0x600000, PAGE, back), 0, "it can be read");
+  is(step(SPACE_UNMAP, 0x800000, 10 * PAGE, NULL), 0, "and unmapped");
+  is(limit(25 * PAGE, 50 * PAGE), 0, "root raises a hard limit");
+  struct space_op self = {.code = SPACE_LIMIT, .fd = FD_NONE};
+  struct space_limit mine = {1ul << 40, UINT64_MAX}, none = {UINT64_MAX, UINT64_MAX};
+  self.addr = (uint64_t)&mine;
+  is(sys_call(FD_SELF, OP_SPACE_APPLY, &self, sizeof self, 0, 0), 1, "who makes a space");
+  space = sys_dup(FD_SELF, "addrspace/empty", 15, O_ABI_CLOEXEC);
+  ok(limit_is(1ul << 40, UINT64_MAX), "gives it its own limit");
+  self.addr = (uint64_t)&none;
+  is(sys_call(FD_SELF, OP_SPACE_APPLY, &self, sizeof self, 0, 0), 1, "and lets go of it");
+  sys_close((int)space);
+  space = own;
+}
+
 int main(void) {
   space = sys_dup(FD_SELF, "addrspace/empty", 15, O_ABI_CLOEXEC);
   if (space < 0) {
@@ -176,6 +262,8 @@ int main(void) {
   test_same();
   test_cut();
   test_ceiling();
+  test_faults();
+  test_limit();
   is(sys_close((int)space), 0, "the space goes");
   return tap_done();
 }

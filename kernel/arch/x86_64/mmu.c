@@ -93,6 +93,41 @@ void arch_boot_map(const struct boot_info *info, paddr_t (*alloc_page)(void)) {
   write_cr3(arch_kernel_space.root.v);
 }
 
+/* ---- checking ------------------------------------------------------------------------------ */
+
+static bool page_is_right(uint64_t va, uint64_t pte) {
+  bool text = va >= (uint64_t)kernel_text_start && va < (uint64_t)kernel_text_end;
+  bool constant = va >= (uint64_t)kernel_text_end && va < (uint64_t)kernel_rodata_end;
+  bool executes = cpu_features.nx && !(pte & PTE_NOEXEC);
+  return !(pte & PTE_USER) && (text || !executes) && (!(text || constant) || !(pte & PTE_WRITE));
+}
+
+/* A table of `level`, whose first entry maps va. It recurses at most once a level. */
+static uint64_t table_check(const uint64_t *table, uint32_t level, uint64_t va, uint64_t *wrong) {
+  uint64_t n = 0;
+  for (uint32_t i = level == 3 ? ENTRIES / 2 : 0; i < ENTRIES; i++) {
+    uint64_t at = va | (uint64_t)i << (PAGE_SHIFT + 9 * level);
+    at = level == 3 ? at | 0xfffful << 48 : at;
+    if (!(table[i] & PTE_PRESENT)) {
+      continue;
+    }
+    if (level > 0 && !(table[i] & PTE_LARGE)) {
+      n += table_check(direct_map((paddr_t){table[i] & PTE_ADDR_MASK}), level - 1, at, wrong);
+      continue;
+    }
+    n++;
+    if (*wrong == 0 && !page_is_right(at, table[i])) {
+      *wrong = at;
+    }
+  }
+  return n;
+}
+
+uint64_t arch_kernel_map_check(uint64_t *wrong) {
+  *wrong = 0;
+  return table_check(kernel_root, 3, 0, wrong);
+}
+
 void arch_space_init(struct arch_space *s, paddr_t root, void *root_table) {
   uint64_t *table = root_table;
   table[DIRECT_MAP_BASE >> 39 & (ENTRIES - 1)] = kernel_root[DIRECT_MAP_BASE >> 39 & (ENTRIES - 1)];
