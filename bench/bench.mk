@@ -124,7 +124,7 @@ $(TUNE_LINUX): $(TUNE_LINUX_OBJ)
 
 # The host side: reading, statistics, table, plots, and runs that break.
 BENCH_HOST := $(wildcard bench/host/*.py bench/host/*.gp)
-CHECK_NEEDS += $(B)/bench/host_test.tap
+CHECK_NEEDS += $(B)/bench/host_test.tap $(B)/bench/compare_test.tap
 
 $(B)/bench/host_test.tap: $(BENCH_LINUX) $(BENCH_HOST)
 	$(call run,TEST,bench/host/host_test.py)bench/host/host_test.py $< >$@.new || \
@@ -137,6 +137,12 @@ CHECK_NEEDS += $(B)/bench/control.tap
 $(B)/bench/control.tap: $(BENCH_LINUX)
 	$(call run,TEST,bench/control.c)$(B)/bench/linux/bench-control \
 	  --child=$(B)/bench/linux/bench-child >$@.new || { grep -v '^ok' $@.new >&2; exit 1; }
+	@mv $@.new $@
+
+$(B)/bench/compare_test.tap: $(BENCH_HOST) tools/tune_stats.py
+	@mkdir -p $(@D)
+	$(call run,TEST,bench/host/compare_test.py)bench/host/compare_test.py >$@.new || \
+	  { cat $@.new >&2; exit 1; }
 	@mv $@.new $@
 
 # ---- running ------------------------------------------------------------------------------------
@@ -170,7 +176,7 @@ COMPARE_OPTIONS = $(if $(ROUNDS),--rounds $(ROUNDS)) --linux-kernel '$(LINUX_KER
 
 A :=
 
-.PHONY: bench-host compare diff plot report tune
+.PHONY: bench-host compare diff figures plot report tune
 
 bench: ## install what is missing, build, boot, measure, plot; prints a table and the paths
 	@$(MAKE) setup
@@ -198,6 +204,9 @@ report: ## write RUN=results/... (the latest unless told) as one HTML page
 diff: ## compare Cathode in two runs, A=results/... B=results/...: better, worse or no difference
 	@$(if $(A),,echo "make diff A=results/BEFORE B=results/AFTER" >&2; exit 2;) \
 	  bench/host/diff.py '$(A)' '$(B)'
+
+figures: ## write the README's table of figures from results/reference
+	@bench/host/figures.py --write README.md results/reference
 
 plot: ## draw the plots of RUN=results/... again (the latest run unless told)
 	@bench/host/$(if $(wildcard $(PLOT_RUN)/samples.tsv),plot.py,compare.py --again) $(PLOT_RUN)

@@ -16,6 +16,7 @@ difference.
 
 The random numbers have a fixed seed: the same samples always give the same answer."""
 
+import functools
 import math
 import random
 import statistics
@@ -120,10 +121,13 @@ def t_tail(t, freedom):
     return beta_regular(freedom / (freedom + t * t), freedom / 2, 0.5) / 2
 
 
+@functools.lru_cache(maxsize=None)
 def t_quantile(p, freedom):
-    """By bisection; p in (0.5, 1)."""
-    low, high = 0.0, 1e4
-    for _ in range(100):
+    """By bisection; p in (0.5, 1), freedom at least 1."""
+    low, high = 0.0, 1.0
+    while t_tail(high, freedom) > 1 - p:
+        high *= 2
+    for _ in range(40):
         middle = (low + high) / 2
         low, high = (middle, high) if t_tail(middle, freedom) > 1 - p else (low, middle)
     return high
@@ -140,10 +144,10 @@ def beta_regular(x, a, b):
     return front / fraction(x, a, b)
 
 
-def fraction(x, a, b, terms=400):
-    """1 + d1/(1 + d2/(1 + ...)) from the far end."""
+def fraction(x, a, b):
+    """1 + d1/(1 + d2/(1 + ...)) from the far end; it needs about sqrt(max(a, b)) terms."""
     out = 1.0
-    for index in range(terms, 0, -1):
+    for index in range(60 + int(4 * math.sqrt(a + b)), 0, -1):
         m = index // 2
         if index % 2:
             d = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
