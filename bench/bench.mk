@@ -71,34 +71,24 @@ $(B)/obj/bench-linux/%.o: %.c | $(LINUX_MUSL)/.stamp
 	@mkdir -p $(@D)
 	$(call run,CC,$<)$(LINUX_CC) $(BENCH_CFLAGS) $(DEPFLAGS) -c -o $@ $<
 
-$(B)/bench/linux/bench: $(BENCH_LINUX_OBJ)
+$(B)/obj/control-linux/%.o: %.c | $(LINUX_MUSL)/.stamp
 	@mkdir -p $(@D)
-	$(call run,LD,$@)$(LINUX_LD) -o $@ $^ $(LINUX_END)
-
-$(B)/bench/linux/bench-child: $(B)/obj/bench-linux/bench/child.o
-	@mkdir -p $(@D)
-	$(call run,LD,$@)$(LINUX_LD) -o $@ $^ $(LINUX_END)
-
-$(B)/bench/linux/bench-child-big: $(B)/obj/bench-linux/bench/child_big.o
-	@mkdir -p $(@D)
-	$(call run,LD,$@)$(CC) -static -o $@ $^
-
-$(B)/obj/control-linux/%.o: %.c
-	@mkdir -p $(@D)
-	$(call run,CC,$<)$(CC) $(BENCH_CFLAGS) -DBENCH_CONTROL $(DEPFLAGS) -c -o $@ $<
-
-$(B)/bench/linux/bench-control: $(CONTROL_LINUX_OBJ)
-	@mkdir -p $(@D)
-	$(call run,LD,$@)$(CC) -static -o $@ $^ -lm -pthread
+	$(call run,CC,$<)$(LINUX_CC) $(BENCH_CFLAGS) -DBENCH_CONTROL $(DEPFLAGS) -c -o $@ $<
 
 # Cathode's shell, so that `sh -c` starts the same program on both.
 BENCH_SH_OBJ := $(patsubst %.c,$(B)/obj/bench-linux/%.o,$(filter-out %_test.c, \
   $(wildcard user/sh/*.c)) $(wildcard user/bin/lib*.c))
 $(BENCH_SH_OBJ): BENCH_CFLAGS := $(filter-out -D_GNU_SOURCE,$(BENCH_CFLAGS))
 
+$(B)/bench/linux/bench: $(BENCH_LINUX_OBJ)
+$(B)/bench/linux/bench-child: $(B)/obj/bench-linux/bench/child.o
+$(B)/bench/linux/bench-child-big: $(B)/obj/bench-linux/bench/child_big.o
+$(B)/bench/linux/bench-control: $(CONTROL_LINUX_OBJ)
 $(B)/bench/linux/sh: $(BENCH_SH_OBJ)
+
+$(BENCH_LINUX):
 	@mkdir -p $(@D)
-	$(call run,LD,$@)$(CC) -static -o $@ $^
+	$(call run,LD,$@)$(LINUX_LD) -o $@ $^ $(LINUX_END)
 
 # ---- tune: the guest's half of `make tune`; on Linux it checks itself ---------------------------
 
