@@ -2,12 +2,15 @@
 #
 #: make bench QUICK=1 ONLY='fork.*'   some of it, with fewer samples
 #:   SAMPLES=n SECONDS=n              samples of each case, budget for all
+#:   ROUNDS=n                         boots, so that `make diff` sees how much boots differ
 #: make tune QUICK=1                  two parameters in a minute, instead of all in ten
 #:   PARAMS="slice_us=1000,3000 ..."  cross these parameters instead
 #:   MINUTES=n SEED=n WEIGHT=0.5      how long, the order, the share of throughput in the score
 #:   RESUME=results/tune-...          take the samples that are missing
 #:   REPORT=results/tune-...          say again what the samples say
-#: make plot RUN=results/latest       draw the plots of a run again from its samples.tsv
+#: make plot RUN=results/latest       draw the plots of a run again from its samples
+#: make report RUN=results/latest     the same and the tables as one HTML page
+#: make diff A=results/X B=results/Y  what a change did: two runs, best of ROUNDS=5 and more
 
 # Storms are shared with tune. The control program has its own main, and the cases' work left out.
 BENCH_SRC := $(filter-out bench/%_test.c bench/os_%.c bench/child%.c bench/control.c, \
@@ -68,34 +71,24 @@ $(B)/obj/bench-linux/%.o: %.c | $(LINUX_MUSL)/.stamp
 	@mkdir -p $(@D)
 	$(call run,CC,$<)$(LINUX_CC) $(BENCH_CFLAGS) $(DEPFLAGS) -c -o $@ $<
 
-$(B)/bench/linux/bench: $(BENCH_LINUX_OBJ)
+$(B)/obj/control-linux/%.o: %.c | $(LINUX_MUSL)/.stamp
 	@mkdir -p $(@D)
-	$(call run,LD,$@)$(LINUX_LD) -o $@ $^ $(LINUX_END)
-
-$(B)/bench/linux/bench-child: $(B)/obj/bench-linux/bench/child.o
-	@mkdir -p $(@D)
-	$(call run,LD,$@)$(LINUX_LD) -o $@ $^ $(LINUX_END)
-
-$(B)/bench/linux/bench-child-big: $(B)/obj/bench-linux/bench/child_big.o
-	@mkdir -p $(@D)
-	$(call run,LD,$@)$(CC) -static -o $@ $^
-
-$(B)/obj/control-linux/%.o: %.c
-	@mkdir -p $(@D)
-	$(call run,CC,$<)$(CC) $(BENCH_CFLAGS) -DBENCH_CONTROL $(DEPFLAGS) -c -o $@ $<
-
-$(B)/bench/linux/bench-control: $(CONTROL_LINUX_OBJ)
-	@mkdir -p $(@D)
-	$(call run,LD,$@)$(CC) -static -o $@ $^ -lm -pthread
+	$(call run,CC,$<)$(LINUX_CC) $(BENCH_CFLAGS) -DBENCH_CONTROL $(DEPFLAGS) -c -o $@ $<
 
 # Cathode's shell, so that `sh -c` starts the same program on both.
 BENCH_SH_OBJ := $(patsubst %.c,$(B)/obj/bench-linux/%.o,$(filter-out %_test.c, \
   $(wildcard user/sh/*.c)) $(wildcard user/bin/lib*.c))
 $(BENCH_SH_OBJ): BENCH_CFLAGS := $(filter-out -D_GNU_SOURCE,$(BENCH_CFLAGS))
 
+$(B)/bench/linux/bench: $(BENCH_LINUX_OBJ)
+$(B)/bench/linux/bench-child: $(B)/obj/bench-linux/bench/child.o
+$(B)/bench/linux/bench-child-big: $(B)/obj/bench-linux/bench/child_big.o
+$(B)/bench/linux/bench-control: $(CONTROL_LINUX_OBJ)
 $(B)/bench/linux/sh: $(BENCH_SH_OBJ)
+
+$(BENCH_LINUX):
 	@mkdir -p $(@D)
-	$(call run,LD,$@)$(CC) -static -o $@ $^
+	$(call run,LD,$@)$(LINUX_LD) -o $@ $^ $(LINUX_END)
 
 # ---- tune: the guest's half of `make tune`; on Linux it checks itself ---------------------------
 
@@ -121,7 +114,7 @@ $(TUNE_LINUX): $(TUNE_LINUX_OBJ)
 
 # The host side: reading, statistics, table, plots, and runs that break.
 BENCH_HOST := $(wildcard bench/host/*.py bench/host/*.gp)
-CHECK_NEEDS += $(B)/bench/host_test.tap
+CHECK_NEEDS += $(B)/bench/host_test.tap $(B)/bench/compare_test.tap
 
 $(B)/bench/host_test.tap: $(BENCH_LINUX) $(BENCH_HOST)
 	$(call run,TEST,bench/host/host_test.py)bench/host/host_test.py $< >$@.new || \
@@ -134,6 +127,12 @@ CHECK_NEEDS += $(B)/bench/control.tap
 $(B)/bench/control.tap: $(BENCH_LINUX)
 	$(call run,TEST,bench/control.c)$(B)/bench/linux/bench-control \
 	  --child=$(B)/bench/linux/bench-child >$@.new || { grep -v '^ok' $@.new >&2; exit 1; }
+	@mv $@.new $@
+
+$(B)/bench/compare_test.tap: $(BENCH_HOST) tools/tune_stats.py
+	@mkdir -p $(@D)
+	$(call run,TEST,bench/host/compare_test.py)bench/host/compare_test.py >$@.new || \
+	  { cat $@.new >&2; exit 1; }
 	@mv $@.new $@
 
 # ---- running ------------------------------------------------------------------------------------
@@ -158,12 +157,27 @@ TUNE_OPTIONS = $(if $(QUICK),--quick) $(PARAMS:%=--param '%') \
   $(if $(WEIGHT),--weight $(WEIGHT)) \
   $(if $(RESUME),--resume '$(RESUME)') $(if $(REPORT),--report '$(REPORT)')
 
-.PHONY: bench-host plot tune
+ROUNDS :=
+LINUX_ARGS :=
+override LINUX_ARGS := $(value LINUX_ARGS)
+export LINUX_ARGS
+COMPARE_OPTIONS = $(if $(ROUNDS),--rounds $(ROUNDS)) --linux-kernel '$(LINUX_KERNEL)' \
+  --linux-image $(L)/initramfs.cpio $(BENCH_OPTIONS)
+
+A :=
+
+.PHONY: bench-host compare diff figures plot report tune
 
 bench: ## install what is missing, build, boot, measure, plot; prints a table and the paths
 	@$(MAKE) setup
 	@$(MAKE) all $(BENCH_CATHODE)
-	@bench/host/bench.py $(BENCH_OPTIONS) -- $(RUN_OPTIONS)
+	@$(if $(ROUNDS),bench/host/compare.py --alone --rounds $(ROUNDS),bench/host/bench.py) \
+	  $(BENCH_OPTIONS) -- $(RUN_OPTIONS)
+
+compare: ## boot Cathode and Linux in turn on the same machine; table of ratios, pictures
+	@$(MAKE) setup
+	@$(MAKE) all $(BENCH_CATHODE) $(LINUX_KERNEL) $(L)/initramfs.cpio
+	@bench/host/compare.py $(COMPARE_OPTIONS) --linux-args "$$LINUX_ARGS" -- $(RUN_OPTIONS)
 
 bench-host: $(BENCH_LINUX) ## the same measurements on this host's own kernel
 	@bench/host/bench.py $(BENCH_OPTIONS) --host $(B)/bench/linux/bench
@@ -173,5 +187,16 @@ tune: ## sweep the scheduler's parameters; says which mattered, draws, writes a 
 	@$(MAKE) all $(TUNE_CATHODE)
 	@tools/tune.py $(TUNE_OPTIONS) -- $(RUN_OPTIONS)
 
+report: ## write RUN=results/... (the latest unless told) as one HTML page
+	@bench/host/report.py $(PLOT_RUN)
+
+# B is the build directory for everybody else; here nothing is built.
+diff: ## compare Cathode in two runs, A=results/... B=results/...: better, worse or no difference
+	@$(if $(A),,echo "make diff A=results/BEFORE B=results/AFTER" >&2; exit 2;) \
+	  bench/host/diff.py '$(A)' '$(B)'
+
+figures: ## write the README's table of figures from results/reference
+	@bench/host/figures.py --write README.md results/reference
+
 plot: ## draw the plots of RUN=results/... again (the latest run unless told)
-	@bench/host/plot.py $(PLOT_RUN)
+	@bench/host/$(if $(wildcard $(PLOT_RUN)/samples.tsv),plot.py,compare.py --again) $(PLOT_RUN)

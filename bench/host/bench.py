@@ -38,17 +38,23 @@ class BenchError(Exception):
     """The benchmarks could not be run."""
 
 
-def arguments():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def options_add(parser):
+    """What all ways of measuring have in common."""
     add = parser.add_argument
     add("--only", default="", metavar="GLOB", help="cases whose name matches")
     add("--quick", action="store_true", help="fewer samples")
     add("--samples", default="", help="samples of each case")
     add("--seconds", default="", help="budget for all cases together")
     add("--results", default=os.path.join(TREE, "results"), help="where results/RUN is made")
-    add("--host", default="", metavar="PROGRAM", help="run this program here, without a guest")
     add("runner", nargs="*", help="options of tools/run.py, after --")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--host", default="", metavar="PROGRAM",
+                        help="run this program here, without a guest")
+    options_add(parser)
     return parser.parse_args()
 
 
@@ -82,13 +88,14 @@ def guest_facts(runner_options):
 
 
 def machine_facts(args):
-    facts = host_facts() if args.host else guest_facts(args.runner)
+    facts = host_facts() if getattr(args, "host", "") else guest_facts(args.runner)
     return {"date": time.strftime("%Y-%m-%d %H:%M:%S"), **facts}
 
 
-def run_folder(args, facts):
+def run_folder(args, facts, kind=""):
     accel = facts["accel"] + ("-icount" if facts["icount"] == "1" else "")
-    name = "-".join([time.strftime("%Y%m%dT%H%M%S"), accel, facts["commit"]])
+    words = [time.strftime("%Y%m%dT%H%M%S"), kind, accel, facts["commit"]]
+    name = "-".join(filter(None, words))
     folder = os.path.join(args.results, name)
     os.makedirs(folder)
     return folder
@@ -132,17 +139,16 @@ def command(args, facts):
     return [RUNNER, *timeout, *args.runner, "--cmd", words]
 
 
-def stamps_write(folder, facts, samples):
+def machine_write(folder, facts):
     with open(os.path.join(folder, "machine.txt"), "w", encoding="utf-8") as machine:
-        for key, value in facts.items():
-            machine.write(f"{key}: {value}\n")
-            samples.write(f"# {key}\t{value}\n")
+        machine.writelines(f"{key}: {value}\n" for key, value in facts.items())
 
 
-def run_program(argv, folder, facts):
-    """Runs it, its records into samples.tsv, its progress to the terminal; answers the status."""
-    with open(os.path.join(folder, "samples.tsv"), "w", encoding="utf-8") as samples:
-        stamps_write(folder, facts, samples)
+def run_program(argv, path, facts):
+    """Runs it, the stamps and its records into the file, its progress to the terminal; answers the
+    status."""
+    with open(path, "w", encoding="utf-8") as samples:
+        samples.writelines(f"# {key}\t{value}\n" for key, value in facts.items())
         with subprocess.Popen(argv, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True,
                               encoding="utf-8", errors="replace") as process:
             for line in process.stdout:
@@ -151,12 +157,12 @@ def run_program(argv, folder, facts):
             return process.wait()
 
 
-def guest_stamps_append(folder, run, facts):
-    """What the guest said of itself goes into machine.txt too."""
+def guest_stamps_append(folder, run, facts, system=""):
+    """What the guest said of itself goes into machine.txt too; `system` says which of several."""
     with open(os.path.join(folder, "machine.txt"), "a", encoding="utf-8") as machine:
         for key, value in run.stamps.items():
             if key not in facts:
-                machine.write(f"{key}: {value}\n")
+                machine.write(f"{system + '.' if system else ''}{key}: {value}\n")
 
 
 def report(folder, run):
@@ -174,8 +180,10 @@ def report(folder, run):
 def bench(args):
     facts = machine_facts(args)
     folder = run_folder(args, facts)
-    status = run_program(command(args, facts), folder, facts)
-    run = results.load(os.path.join(folder, "samples.tsv"))
+    machine_write(folder, facts)
+    path = os.path.join(folder, "samples.tsv")
+    status = run_program(command(args, facts), path, facts)
+    run = results.load(path)
     guest_stamps_append(folder, run, facts)
     if not run.series:
         raise BenchError(f"nothing was measured (status {status}); see the lines above", status)

@@ -205,14 +205,11 @@ def test_same_statistics_as_program():
         assert all(abs(ours - theirs) < 0.002 for ours, theirs in pairs), series.name
 
 
-def main():
-    tests = [(name, test) for name, test in globals().items() if name.startswith("test_")]
-    if len(sys.argv) < 2:
-        tests.remove(("test_same_statistics_as_program", test_same_statistics_as_program))
+def run_all(tests):
+    """Runs {name: test}, prints TAP, answers the exit status."""
     failed = 0
-    tests.sort(key=lambda entry: "program" not in entry[0])  # others change sys.argv
     print(f"1..{len(tests)}")
-    for number, (name, test) in enumerate(tests, 1):
+    for number, (name, test) in enumerate(tests.items(), 1):
         try:
             test()
             print(f"ok {number} - {name[5:]}")
@@ -221,6 +218,14 @@ def main():
             print(f"not ok {number} - {name[5:]}")
             print("\n".join("# " + line for line in traceback.format_exc().splitlines()))
     return 1 if failed else 0
+
+
+def main():
+    tests = [(name, test) for name, test in globals().items() if name.startswith("test_")]
+    if len(sys.argv) < 2:
+        tests.remove(("test_same_statistics_as_program", test_same_statistics_as_program))
+    tests.sort(key=lambda entry: "program" not in entry[0])  # others change sys.argv
+    return run_all(dict(tests))
 
 
 if __name__ == "__main__":

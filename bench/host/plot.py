@@ -186,8 +186,13 @@ def fork_rss(run, folder):
     return draw(run, folder, "fork-rss", (1000, 640), values, [datablock("DATA", rows)])
 
 
+def draw_single(run, folder):
+    """What shows one system only, also where two are compared."""
+    return latency(run, folder) + cdf(run, folder)
+
+
 def draw_all(run, folder):
-    return latency(run, folder) + cdf(run, folder) + fork_rss(run, folder)
+    return draw_single(run, folder) + fork_rss(run, folder)
 
 
 def main(argv):

@@ -1,9 +1,9 @@
 #!/bin/sh
 # kernel.sh DIR: gets Debian's cloud kernel: DIR/vmlinuz, and its version in DIR/version.
 #
-# The package is fetched with apt, not installed. The pinned version is taken where the archive has it
-# still, with its checksum demanded; otherwise the newest, which is said. LINUX_KERNEL=path uses a
-# kernel of your own, where no apt is needed.
+# The package is fetched with apt, not installed. The pinned version is taken where the archive
+# still has it, with its checksum demanded; otherwise the newest, which is said. LINUX_KERNEL=path
+# uses a kernel of your own, where no apt is needed.
 set -eu
 
 package=linux-image-6.1.0-56-cloud-amd64

@@ -4,7 +4,9 @@
 #   LINUX_CC     compiles; LINUX_LD links, with LINUX_END after the objects
 #   BENCH_LINUX  programs that the Linux guest has in /bin
 #
-#: make compare   LINUX_KERNEL=file        another Linux than Debian's cloud kernel
+#: make compare ICOUNT=1 SMP=1            Cathode against Linux; takes what `make bench` takes, and
+#:   ROUNDS=n                             boots of each (5; 3 with ICOUNT=1 or QUICK=1)
+#:   LINUX_KERNEL=file                    another Linux than Debian's cloud kernel
 #:   LINUX_ARGS="mitigations=auto ..."   the whole boot line, not the one that favours Linux
 
 L := $(B)/linux

@@ -1,0 +1,125 @@
+"""What a comparison says: the table for people, ratios.tsv and summary.tsv for programs."""
+
+import math
+
+import boots
+import estimate
+import results
+import table
+
+COLUMNS = ("case", "Cathode", "Linux", "ratio", "95 % interval", "", "outliers")
+RATIO_FIELDS = ("name", "param", "unit", "cathode", "linux", "ratio", "ci_lo", "ci_hi",
+                "includes_one", "boots_cathode", "boots_linux")
+SUMMARY_FIELDS = ("system", "name", "param", "unit", "boots", "n", "min", "median", "max", "ci_lo",
+                  "ci_hi", "outliers", "flags")
+SAME = "~ 1"   # the mark of an interval that includes 1
+NOISE_CASES = ("cal.loop", "cal.clock")
+
+
+def ratio_words(value):
+    """Three digits, down to 0.0001."""
+    return f"{value:.3g}" if value >= 1e-4 else f"{value:.1e}"
+
+
+def outlier_words(row):
+    """Outliers of all samples, Cathode / Linux."""
+    counts = [row.outliers(system) for system in boots.SYSTEMS]
+    return "" if not any(counts) else " / ".join(map(str, counts))
+
+
+def pair_cells(row):
+    ratio = row.ratio()
+    low, middle, high = (math.exp(v) for v in (ratio.low, ratio.value, ratio.high))
+    values = [results.quantity(math.exp(row.sides[s].value), row.unit) for s in boots.SYSTEMS]
+    return (row.title, *values, ratio_words(middle),
+            f"{ratio_words(low)} to {ratio_words(high)}", SAME if ratio.includes_one else "",
+            outlier_words(row))
+
+
+def heading(run):
+    first = run.first(boots.CATHODE)
+    counts = {system: len(run.runs[system]) for system in run.systems}
+    yield f"Cathode against Linux: {first.measured}, medians of boots"
+    yield first.machine_line()
+    for system in run.systems:
+        yield f"{boots.NAMES[system]}: {run.first(system).stamps.get('guest.system', 'unknown')}"
+    yield f"Linux boot line: {run.first(boots.LINUX).stamps.get('linux_args', 'unknown')}"
+    yield ("Boots, interleaved: " + ", ".join(f"{n} of {boots.NAMES[s]}" for s, n in counts.items())
+           + f". A ratio below 1 is in Cathode's favour; {SAME!r}: the interval includes 1.")
+    if min(counts.values()) < 2:
+        yield "ONE BOOT: the intervals do not say how much boots differ. Use ROUNDS=5."
+    if first.emulated:
+        yield ("EMULATED TIMES: both are as fast as the emulator. ICOUNT=1 gives instructions.")
+
+
+def noise_lines(run):
+    """The floor: what nothing costs, and how well that is known."""
+    for name in NOISE_CASES:
+        for row in (row for row in run.rows if row.name == name):
+            words = [f"{boots.NAMES[s]} {results.quantity(math.exp(side.value), row.unit)}"
+                     f" +- {relative_words(side)}" for s, side in row.sides.items()]
+            yield f"Noise floor, {name}: {', '.join(words)}"
+
+
+def relative_words(side):
+    """Half of a side's own interval, as a percentage of the value."""
+    own = estimate.own(side)
+    return f"{100 * math.expm1((own.high - own.low) / 2):.2g} %"
+
+
+def flag_lines(run):
+    lines = [f"  {row.title} on {boots.NAMES[system]}: {', '.join(flags)}"
+             for row in run.rows for system in row.sides for flags in [row.flags(system)] if flags]
+    return ["", "Distrust", *lines] if lines else []
+
+
+def gap_lines(run):
+    for system in run.systems:
+        for title, entries in (
+                (f"Not on {boots.NAMES[system]}",
+                 [(*key, why) for key, why in sorted(run.gaps(system).items())]),
+                (f"FAILED on {boots.NAMES[system]}", run.errors(system))):
+            if entries:
+                yield from ["", title]
+                yield from (f"  {name}{'' if param == '-' else ' ' + param}: {reason}"
+                            for name, param, reason in entries)
+
+
+def geometric_mean(pairs):
+    """Of the ratios of cases that are no calibration."""
+    values = [row.ratio().value for row in pairs if not row.name.startswith("cal.")]
+    return math.exp(sum(values) / len(values)) if values else None
+
+
+def text(run):
+    pairs = run.pairs()
+    lines = list(table.aligned([COLUMNS, *map(pair_cells, pairs)]))
+    rule = "-" * max(map(len, lines))
+    mean = geometric_mean(pairs)
+    foot = [rule, f"geometric mean of the ratios, without cal.*: {ratio_words(mean or 1)}"]
+    return "\n".join([*heading(run), *noise_lines(run), "", lines[0], rule, *lines[1:],
+                      *(foot if mean else []), *flag_lines(run), *gap_lines(run)]) + "\n"
+
+
+def ratios_tsv(run):
+    yield "\t".join(RATIO_FIELDS)
+    for row in run.pairs():
+        ratio = row.ratio()
+        numbers = [math.exp(row.sides[s].value) for s in boots.SYSTEMS]
+        numbers += [math.exp(v) for v in (ratio.value, ratio.low, ratio.high)]
+        yield "\t".join([row.name, row.param, row.unit, *(f"{v:.6g}" for v in numbers),
+                         "yes" if ratio.includes_one else "no",
+                         *(str(row.sides[s].n) for s in boots.SYSTEMS)])
+
+
+def summary_tsv(run):
+    yield "\t".join(SUMMARY_FIELDS)
+    for row in run.rows:
+        for system, side in row.sides.items():
+            every = [value for boot in row.samples[system] for value in boot]
+            own = estimate.own(side)
+            numbers = [min(every), *(math.exp(v) for v in (own.value,)), max(every),
+                       math.exp(own.low), math.exp(own.high)]
+            yield "\t".join([system, row.name, row.param, row.unit, str(side.n), str(len(every)),
+                             *(f"{v:.3f}" for v in numbers), str(row.outliers(system)),
+                             ", ".join(row.flags(system)) or "-"])

@@ -1,0 +1,24 @@
+"""The README's figures against results/reference: bench/host/figures.py says which table."""
+
+import os
+import sys
+
+import tree
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "bench",
+                                "host"))
+import figures  # pylint: disable=wrong-import-position
+
+README, REFERENCE = "README.md", os.path.join("results", "reference")
+
+
+def main():
+    report = tree.Report("figures")
+    for number, text in figures.faults_of(README, REFERENCE):
+        report.fault(README, number, text)
+    report.close()
+
+
+if __name__ == "__main__":
+    main()
