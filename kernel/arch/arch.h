@@ -264,6 +264,13 @@ static inline void arch_space_flush(uint64_t lo, uint64_t hi, uint64_t generatio
 }
 void arch_kernel_map_page(uint64_t va, paddr_t pa, paddr_t (*alloc_page)(void));
 
+/* ---- sampling ----------------------------------------------------------------------------- */
+/* From now on every CPU gets an NMI so many times a second, and upcall_nmi_sample() is called.
+ * False when the machine cannot (19 to 20000 a second). One caller at a time for both. */
+bool arch_sampler_start(uint32_t hz);
+/* NMIs that are on their way may still come. */
+void arch_sampler_stop(void);
+
 /* ---- interrupts --------------------------------------------------------------------------- */
 enum arch_ipi { ARCH_IPI_WAKE = 0, ARCH_IPI_TLB = 1, ARCH_IPI_COUNT };
 void arch_ipi_send(uint32_t cpu, enum arch_ipi ipi);
