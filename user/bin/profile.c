@@ -24,15 +24,23 @@
 #define STREAM_HEAD "cathode-profile 1"
 #define DIRECTORY "sys:/profile/"
 #define DRAIN_EVERY_NS 20000000
-#define READ_MOST 256u /* samples of one read */
+#define READ_MOST 256u     /* samples of one read */
+#define STACKS_FIRST 1024u /* a power of two */
 #define USAGE "profile [-f HZ] [-o FILE] COMMAND [ARG...]"
 
 extern char **environ;
 
+/* Different stacks, each with how often it was seen: an open hash table, at most half full. */
+struct stack {
+  size_t count; /* 0: free */
+  struct profile_sample sample;
+};
+
 static struct {
-  struct profile_sample *of;
-  size_t n, room;
-} samples;
+  struct stack *of;
+  size_t n, room; /* room: a power of two */
+  size_t n_samples;
+} stacks;
 
 static void hz_set(long long hz) {
   char text[24];
@@ -54,18 +62,73 @@ static unsigned long long lost_read(void) {
   return strtoull(text, NULL, 10);
 }
 
-/* All that is new. */
-static void samples_drain(int fd) {
-  for (ssize_t n = 1; n > 0;) {
-    if (samples.room - samples.n < READ_MOST) {
-      samples.room = 2 * samples.room + READ_MOST;
-      samples.of = realloc_or_die(samples.of, samples.room * sizeof *samples.of);
+/* ---- stacks --------------------------------------------------------------------------------- */
+
+/* What makes two samples the same stack of the same program: bytes that can be compared. */
+static void sample_normalize(struct profile_sample *s) {
+  unsigned depth = s->n_kernel + s->n_user;
+  s->tsc = 0;
+  s->pid = 0;
+  s->cpu = 0;
+  memset(s->at + depth, 0, (PROFILE_DEPTH - depth) * sizeof s->at[0]);
+}
+
+/* FNV-1a, by words. */
+static uint64_t sample_hash(const struct profile_sample *s) {
+  const uint64_t *word = (const uint64_t *)(const void *)s;
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (size_t i = 0; i < sizeof *s / sizeof *word; i++) {
+    hash = (hash ^ word[i]) * 0x100000001b3u;
+  }
+  return hash ^ hash >> 32;
+}
+
+/* Its place in the table, or where it is to go. */
+static struct stack *stack_find(const struct profile_sample *s) {
+  for (uint64_t i = sample_hash(s);; i++) {
+    struct stack *stack = &stacks.of[i & (stacks.room - 1)];
+    if (stack->count == 0 || memcmp(&stack->sample, s, sizeof *s) == 0) {
+      return stack;
     }
-    n = read(fd, samples.of + samples.n, READ_MOST * sizeof *samples.of);
-    if (n < 0) {
-      err(1, DIRECTORY "samples");
+  }
+}
+
+static void stacks_grow(void) {
+  struct stack *old = stacks.of;
+  size_t old_room = stacks.room;
+  stacks.room = old_room ? 2 * old_room : STACKS_FIRST;
+  stacks.of = alloc_or_die(stacks.room * sizeof *old);
+  memset(stacks.of, 0, stacks.room * sizeof *old);
+  for (size_t i = 0; i < old_room; i++) {
+    if (old[i].count > 0) {
+      *stack_find(&old[i].sample) = old[i];
     }
-    samples.n += (size_t)n / sizeof *samples.of;
+  }
+  free(old);
+}
+
+static void sample_count(struct profile_sample *s) {
+  if (2 * stacks.n >= stacks.room) {
+    stacks_grow();
+  }
+  sample_normalize(s);
+  struct stack *stack = stack_find(s);
+  stack->sample = *s;
+  stacks.n += stack->count++ == 0;
+  stacks.n_samples++;
+}
+
+/* All that is new is counted, or forgotten. */
+static void samples_drain(int fd, bool counted) {
+  static struct profile_sample some[READ_MOST];
+  ssize_t n;
+  while ((n = read(fd, some, sizeof some)) > 0) {
+    for (size_t i = 0; counted && i < (size_t)n / sizeof some[0]; i++) {
+      sample_count(&some[i]);
+    }
+  }
+  if (n < 0) {
+    err(1, DIRECTORY "samples");
   }
 }
 
@@ -91,7 +154,7 @@ static int command_wait(pid_t pid, int fd) {
     if (ended < 0 && errno != EINTR) {
       err(1, "wait");
     }
-    samples_drain(fd);
+    samples_drain(fd, true);
     if (ended == pid) {
       return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
     }
@@ -105,14 +168,13 @@ static int command_run(char **argv, long long hz, bool stdout_is_ours) {
   if (fd < 0) {
     err(1, DIRECTORY "samples");
   }
-  samples_drain(fd); /* what others have left */
-  samples.n = 0;
+  samples_drain(fd, false); /* what others have left */
   hz_set(hz);
   pid_t pid = command_start(argv, stdout_is_ours);
   int failed = pid < 0 ? errno : 0;
   int status = pid < 0 ? (failed == ENOENT ? 127 : 126) : command_wait(pid, fd);
   hz_set(0);
-  samples_drain(fd);
+  samples_drain(fd, true);
   close(fd);
   if (failed) {
     errno = failed;
@@ -122,19 +184,6 @@ static int command_run(char **argv, long long hz, bool stdout_is_ours) {
 }
 
 /* ---- the stream ---------------------------------------------------------------------------- */
-
-/* What makes two samples the same stack of the same program: bytes that can be compared. */
-static void sample_normalize(struct profile_sample *s) {
-  unsigned depth = s->n_kernel + s->n_user;
-  s->tsc = 0;
-  s->pid = 0;
-  s->cpu = 0;
-  memset(s->at + depth, 0, (PROFILE_DEPTH - depth) * sizeof s->at[0]);
-}
-
-static int sample_compare(const void *a, const void *b) {
-  return memcmp(a, b, sizeof(struct profile_sample));
-}
 
 static void stack_write(FILE *out, const struct profile_sample *s, size_t count) {
   const char *name = s->name[0] ? s->name : "idle";
@@ -146,17 +195,11 @@ static void stack_write(FILE *out, const struct profile_sample *s, size_t count)
 }
 
 static void stream_write(FILE *out, long long hz, unsigned long long lost) {
-  for (size_t i = 0; i < samples.n; i++) {
-    sample_normalize(&samples.of[i]);
-  }
-  qsort(samples.of, samples.n, sizeof *samples.of, sample_compare);
-  fprintf(out, STREAM_HEAD "\nhz %lld\nsamples %zu\nlost %llu\n", hz, samples.n, lost);
-  for (size_t i = 0, count; i < samples.n; i += count) {
-    for (count = 1;
-         i + count < samples.n && sample_compare(&samples.of[i], &samples.of[i + count]) == 0;) {
-      count++;
+  fprintf(out, STREAM_HEAD "\nhz %lld\nsamples %zu\nlost %llu\n", hz, stacks.n_samples, lost);
+  for (size_t i = 0; i < stacks.room; i++) {
+    if (stacks.of[i].count > 0) {
+      stack_write(out, &stacks.of[i].sample, stacks.of[i].count);
     }
-    stack_write(out, &samples.of[i], count);
   }
   fputs("end\n", out);
   if (fflush(out) != 0 || ferror(out)) {
