@@ -44,8 +44,8 @@ CLEAN_KEEP := musl
 -include bench/bench.mk
 include tools/tools.mk
 
-.PHONY: all run trace itrace debug bochs bench test stress fuzz models check gates doctor setup \
-  clean distclean iso sdk help docs format compdb
+.PHONY: all run trace itrace profile perf debug bochs bench test stress fuzz models check gates \
+  doctor setup clean distclean iso sdk help docs format compdb
 
 all: $(B)/kernel.elf $(B)/initfs.img $(B)/kvmtest.elf ## build the kernel and the image
 
@@ -69,4 +69,5 @@ help: ## list every target
 #: make stress SEED=1 MINUTES=1 SMP=1,2,4,8,64   storms on the scheduler, each so long at each size
 #: make trace CMD="prog args" OUT=build/trace.json   what all CPUs and threads did meanwhile
 #:   MASK=0x...                 events to record (docs/tracing.md); OUT=x.gz compresses
+#: make profile CMD="prog args" HZ=1000    build/profile.svg, .folded, .txt (docs/profiling.md)
 #:   V=1                        whole commands when building, the kernel's log when running

@@ -78,6 +78,18 @@ itrace: ## functions that the instructions of CMD="..." went to; ONCE=function: 
 	@tools/itrace.py --cmd "$$CMD" --bootargs "$$BOOTARGS" --mem $(MEM) --kernel $(KERNEL) \
 	  --once "$(ONCE)"
 
+HZ := 1000
+PROFILE_OUT := $(B)/profile
+
+profile: ## run CMD="..." and draw where its time went, kernel and program, as a flame graph
+	@$(MAKE) -s all >&2
+	@tools/profiler.py --out $(PROFILE_OUT) --hz $(HZ) --kernel $(KERNEL) --cmd "$$CMD" \
+	  -- $(RUN_OPTIONS) --bootargs "$$BOOTARGS"
+
+perf: ## the same by the host's perf and the processor's counters, where there is KVM
+	@$(MAKE) -s all >&2
+	@tools/perf.py --cmd "$$CMD" -- $(RUN_OPTIONS) --bootargs "$$BOOTARGS"
+
 debug: ## boot and wait for gdb, which is started with the kernel's symbols
 	@$(MAKE) all $(B)/debug/kernel.elf >&2
 	@tools/debug.sh $(B)/debug/kernel.elf $(RUN_OPTIONS) --cmd "$$CMD" --bootargs "$$BOOTARGS"

@@ -44,13 +44,16 @@ def arguments():
     return args
 
 
+def command_quoted(command):
+    """Words for another program to run: a shell when the command is written for one."""
+    command = command.strip()
+    return "sh -c " + shlex.quote(command) if SHELL_CHARACTERS & set(command) else command
+
+
 def guest_command(args):
-    """The command under the guest's `trace`; a shell of its own when it is written for one."""
+    """The command under the guest's `trace`."""
     mask = f"-m {args.mask} " if args.mask else ""
-    command = args.cmd.strip()
-    if SHELL_CHARACTERS & set(command):
-        command = "sh -c " + shlex.quote(command)
-    return f"trace -o - {mask}{command}"
+    return f"trace -o - {mask}{command_quoted(args.cmd)}"
 
 
 def guest_run(args):

@@ -110,6 +110,9 @@ $(U)/prog/%.o: user/%.c | $(SDK_CC)
 # Tests do on purpose what the compiler warns about.
 $(U)/prog/tests/%.o: PROGRAM_CFLAGS += -Wno-format-truncation -Wno-infinite-recursion -Wno-nonnull
 
+# Its stacks are to be walked.
+$(U)/prog/tests/t_native_profile.o: PROGRAM_CFLAGS += -fno-omit-frame-pointer
+
 # What several programs of user/bin share.
 BIN_SHARED := $(patsubst user/%.c,$(U)/prog/%.o,$(wildcard user/bin/lib*.c))
 BIN_NAMES := $(patsubst user/bin/%.c,%,$(filter-out user/bin/lib%,$(wildcard user/bin/*.c)))

@@ -401,6 +401,20 @@ struct trace_record {
   uint64_t a, b;   /* as trace_events.def says */
 };
 
+/* ---- profiling: sys:/profile/samples is read as these -------------------------------------- */
+#define PROFILE_DEPTH 28u
+
+/* Where a CPU was: addresses of the kernel, innermost first, then of the program, innermost first.
+ */
+struct profile_sample {
+  uint64_t tsc;
+  uint32_t pid; /* 0: the CPU was idle */
+  uint16_t cpu;
+  uint8_t n_kernel, n_user;
+  char name[16]; /* of the process, not terminated when it is as long */
+  uint64_t at[PROFILE_DEPTH];
+};
+
 /* ---- the start-up block, made by exec, found through auxv AT_CATHODE_START ---------------- */
 #define AT_CATHODE_START 4096
 struct start_block {
@@ -426,6 +440,7 @@ _Static_assert(sizeof(struct ring_sqe) == 64, "one cache line");
 _Static_assert(sizeof(struct ring_cqe) == 16, "four a cache line");
 _Static_assert(sizeof(struct ring_header) == 320, "five cache lines");
 _Static_assert(sizeof(struct trace_record) == 32, "two a cache line");
+_Static_assert(sizeof(struct profile_sample) == 256, "no padding");
 _Static_assert(sizeof(struct proc_op) == 48 && sizeof(struct space_op) == 40, "no padding");
 _Static_assert(sizeof(struct abi_dirent) == 24, "Linux's record");
 

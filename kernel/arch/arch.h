@@ -268,6 +268,13 @@ void arch_kernel_map_page(uint64_t va, paddr_t pa, paddr_t (*alloc_page)(void));
  * size, there are; *wrong: the first address at which it is otherwise, 0: none. */
 uint64_t arch_kernel_map_check(uint64_t *wrong);
 
+/* ---- sampling ----------------------------------------------------------------------------- */
+/* From now on every CPU gets an NMI so many times a second, and upcall_nmi_sample() is called.
+ * False when the machine cannot (19 to 20000 a second). One caller at a time for both. */
+bool arch_sampler_start(uint32_t hz);
+/* NMIs that are on their way may still come. */
+void arch_sampler_stop(void);
+
 /* ---- interrupts --------------------------------------------------------------------------- */
 enum arch_ipi { ARCH_IPI_WAKE = 0, ARCH_IPI_TLB = 1, ARCH_IPI_COUNT };
 void arch_ipi_send(uint32_t cpu, enum arch_ipi ipi);

@@ -28,6 +28,11 @@ _Noreturn void upcall_cpu_online(uint32_t cpu);
 /* The kernel cannot go on; regs may be NULL. Any stack. */
 struct arch_trap_frame;
 _Noreturn void upcall_panic(const char *what, uint64_t rip, uint64_t rbp, uint64_t rsp);
+/* An NMI came: room for a sample of this CPU, to be filled with its stacks and given to
+ * upcall_nmi_sampled(); NULL: none is wanted, and the NMI was nobody's or came late. *ours is false
+ * when it is not the sampler's at all. NMI stack. */
+struct profile_sample *upcall_nmi_sample(bool *ours);
+void upcall_nmi_sampled(struct profile_sample *s);
 /* NMI sent by arch_nmi_others(): report the backtrace of this CPU and stop. NMI stack. */
 _Noreturn void upcall_nmi_stop(uint64_t rip, uint64_t rbp);
 

@@ -16,6 +16,10 @@ static _Atomic uint32_t panic_owner; /* 0, or the CPU's number + 1 */
 static _Atomic uint32_t stopped_turn;
 static _Atomic uint32_t n_online = 1;
 
+uint32_t panic_cpu(void) {
+  return atomic_load(&panic_owner);
+}
+
 void panic_cpu_online(void) {
   atomic_fetch_add(&n_online, 1);
 }

@@ -13,6 +13,9 @@ void log_record(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* One more CPU takes part (and will answer a panic's NMI). */
 void panic_cpu_online(void);
 
+/* The CPU that panics, its number + 1; 0: none. */
+uint32_t panic_cpu(void);
+
 /* Says why, prints the symbolised stack of every CPU, ends the machine. Any context. */
 _Noreturn void panic(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

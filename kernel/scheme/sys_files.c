@@ -211,6 +211,8 @@ const struct sys_entry sys_entries[] = {
     {"trace", sys_trace_mask_resolve, sys_trace_mask_read, sys_trace_mask_write, NULL},
     {"trace", sys_trace_meta_resolve, sys_trace_meta_read, NULL, NULL},
     {"trace", sys_trace_stream_resolve, NULL, NULL, sys_trace_stream_open},
+    {"profile", sys_profile_resolve, sys_profile_read, sys_profile_write, NULL},
+    {"profile", sys_profile_samples_resolve, NULL, NULL, sys_profile_samples_open},
     {"ktest", NULL, sys_ktest_read, NULL, NULL},
     {"bench", sys_bench_resolve, sys_bench_read, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},

@@ -31,6 +31,13 @@ int64_t sys_trace_meta_read(uint32_t arg, char *out, size_t cap);
 bool sys_trace_stream_resolve(const char *rest, size_t len, uint32_t *arg);
 int64_t sys_trace_stream_open(uint32_t arg, uint32_t flags, struct file **out);
 
+/* sys_profile.c: hz and lost are text, samples is a stream. */
+bool sys_profile_resolve(const char *rest, size_t len, uint32_t *arg);
+int64_t sys_profile_read(uint32_t arg, char *out, size_t cap);
+int64_t sys_profile_write(uint32_t arg, const char *text, size_t len);
+bool sys_profile_samples_resolve(const char *rest, size_t len, uint32_t *arg);
+int64_t sys_profile_samples_open(uint32_t arg, uint32_t flags, struct file **out);
+
 bool sys_bench_resolve(const char *rest, size_t len, uint32_t *arg);
 int64_t sys_bench_read(uint32_t arg, char *out, size_t cap);
 

@@ -1,5 +1,6 @@
 """Tests of the tools: images built, overlaid, listed and corrupted; the log's records; the judge of
-KVM; the TAP judge; the parser of C functions; the compile database; the reader of traces."""
+KVM; the TAP judge; the parser of C functions; the compile database; the readers of traces and of
+profiles."""
 
 import os
 import random
@@ -19,6 +20,7 @@ import mkinitfs
 import test as guesttest
 import tree
 import vm
+import profiletest
 from tracetest import ReplayTest, StreamTest, ViewTest
 
 
@@ -183,7 +185,10 @@ class SourceTest(unittest.TestCase):
         self.assertEqual([(e["file"], e["arguments"][1]) for e in found], [("a.c", "-DA=b c")])
 
 
-TRACE_TESTS = (ReplayTest, StreamTest, ViewTest)  # unittest finds them by being here
+# unittest finds them by being here
+TRACE_TESTS = (ReplayTest, StreamTest, ViewTest)
+ProfileTest, NamesTest = profiletest.ProfileTest, profiletest.NamesTest
+PictureTest, PerfTest = profiletest.PictureTest, profiletest.PerfTest
 
 if __name__ == "__main__":
     unittest.main(argv=[sys.argv[0], "-q"])

@@ -23,6 +23,8 @@
 #define ICR_BUSY 0x1000u
 #define ICR_ALL_BUT_SELF (3u << 18)
 #define LVT_MASKED 0x10000u
+#define IOAPIC_MASKED 0x10000u
+#define IOAPIC_NMI 0x400u
 #define LVT_DEADLINE (2u << 17)
 #define DIVIDE_BY_1 0xbu
 
@@ -145,6 +147,14 @@ void arch_timer_set(uint64_t tsc) {
   reg_write(REG_TIMER_COUNT, ticks > UINT32_MAX ? UINT32_MAX : (uint32_t)ticks);
 }
 
+/* One entry of the redirection table, to the booting CPU. */
+static void ioapic_write(uint32_t pin, uint32_t low) {
+  ioapic[0] = 0x10 + 2 * pin + 1;
+  ioapic[4] = acpi.apic_ids[0] << 24;
+  ioapic[0] = 0x10 + 2 * pin;
+  ioapic[4] = low;
+}
+
 /* Route an ISA interrupt to the booting CPU. Polarity and trigger from the MADT (flags bits 1:0,
  * 3:2; 3 means active low, level). */
 static void ioapic_route(uint32_t isa, uint8_t vector) {
@@ -152,10 +162,26 @@ static void ioapic_route(uint32_t isa, uint8_t vector) {
   uint32_t low = vector;
   low |= (acpi.isa_flags[isa] & 3) == 3 ? 1u << 13 : 0;
   low |= (acpi.isa_flags[isa] >> 2 & 3) == 3 ? 1u << 15 : 0;
-  ioapic[0] = 0x10 + 2 * pin + 1;
-  ioapic[4] = acpi.apic_ids[0] << 24;
-  ioapic[0] = 0x10 + 2 * pin;
-  ioapic[4] = low;
+  ioapic_write(pin, low);
+}
+
+/* Delivery as NMI ignores the vector; edge-triggered whatever the MADT says (82093AA 3.2.4). */
+bool apic_isa_nmi(uint32_t isa, bool on) {
+  if (acpi.ioapic_base == 0) {
+    return false;
+  }
+  ioapic_write(acpi.isa_gsi[isa] - acpi.ioapic_gsi_base, on ? IOAPIC_NMI : IOAPIC_MASKED);
+  return true;
+}
+
+/* With the shorthand the destination is not read: a write of ICR_HIGH that the NMI has interrupted
+ * keeps its value. */
+void apic_nmi_relay(void) {
+  if (x2apic) {
+    wrmsr(0x800 + (REG_ICR >> 4), ICR_ALL_BUT_SELF | ICR_NMI | ICR_ASSERT);
+  } else {
+    lapic[REG_ICR / 4] = ICR_ALL_BUT_SELF | ICR_NMI | ICR_ASSERT;
+  }
 }
 
 void arch_irq_init(void) {

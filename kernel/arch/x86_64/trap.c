@@ -84,9 +84,23 @@ void trap_dispatch(struct arch_trap_frame *f) {
   }
 }
 
+static void nmi(const struct arch_trap_frame *f) {
+  bool ours;
+  struct profile_sample *s = upcall_nmi_sample(&ours);
+  if (!ours) {
+    upcall_nmi_stop(f->rip, f->rbp);
+  }
+  sampler_relay();
+  if (s != NULL) {
+    sampler_stack(f, s);
+    upcall_nmi_sampled(s);
+  }
+}
+
 void trap_paranoid(struct arch_trap_frame *f) {
   if (f->vector == VECTOR_NMI) {
-    upcall_nmi_stop(f->rip, f->rbp);
+    nmi(f);
+    return;
   }
   kernel_fault(f, 0);
 }

@@ -167,6 +167,9 @@ _Noreturn void arch_entry(uint32_t kind, uint32_t info);
 _Noreturn void arch_ap_entry(uint32_t cpu);
 void trap_dispatch(struct arch_trap_frame *f);
 void trap_paranoid(struct arch_trap_frame *f);
+/* sampler.c, within an NMI: the other CPUs' turn, and what this one was doing. */
+void sampler_relay(void);
+void sampler_stack(const struct arch_trap_frame *f, struct profile_sample *s);
 _Noreturn void kernel_main(void);
 
 /* acpi.c: what the MADT says. */
@@ -188,6 +191,10 @@ uint32_t apic_id(void);
 void apic_map(paddr_t (*alloc_page)(void));
 void apic_eoi(void);
 void apic_send_init(uint32_t dest);
+/* Deliver an ISA interrupt to the booting CPU as NMI, or mask it. False without an I/O APIC. */
+bool apic_isa_nmi(uint32_t isa, bool on);
+/* To all other CPUs; from within an NMI. */
+void apic_nmi_relay(void);
 void apic_send_startup(uint32_t dest, uint8_t page);
 void apic_timer_calibrate_start(void);
 void apic_timer_calibrate_end(uint64_t tsc_cycles);
