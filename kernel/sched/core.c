@@ -17,11 +17,7 @@ enum schedule_why {
 };
 
 struct cpu_sched cpu_scheds[MAX_CPUS];
-static _Atomic uint64_t online_mask;
-
-uint64_t sched_online_mask(void) {
-  return atomic_load_explicit(&online_mask, memory_order_relaxed);
-}
+_Atomic uint64_t sched_online;
 
 uint32_t sched_n_runnable(uint32_t cpu) {
   return cpu_waiting(&cpu_scheds[cpu]);
@@ -355,7 +351,7 @@ void sched_cpu_init(void) {
   cs->current = idle;
   arch_cpu_self()->current = &idle->arch;
   arch_cpu_self()->sched = cs;
-  atomic_fetch_or(&online_mask, 1ul << cs->id);
+  atomic_fetch_or(&sched_online, 1ul << cs->id);
 }
 
 _Noreturn void sched_cpu_run(void) {

@@ -151,7 +151,10 @@ void sched_init(void);
 void sched_cpu_init(void);
 /* Runs what is runnable, else halts. */
 _Noreturn void sched_cpu_run(void);
-uint64_t sched_online_mask(void);
+extern _Atomic uint64_t sched_online; /* [a] CPUs that run threads */
+static inline uint64_t sched_online_mask(void) {
+  return atomic_load_explicit(&sched_online, memory_order_relaxed);
+}
 uint32_t sched_n_runnable(uint32_t cpu);
 
 /* ---- parameters --------------------------------------------------------------------------- */

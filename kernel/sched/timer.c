@@ -51,10 +51,16 @@ static uint64_t timer_run(struct cpu_sched *cs, uint64_t now_ns) {
   return next;
 }
 
-/* The sender of a hand-off has gone on for too long: its thread is placed as any other. */
-static void handoff_end(struct cpu_sched *cs) {
+/* The sender of a hand-off has gone on for too long: its thread is placed as any other, and the
+ * sender's time counts. */
+static void handoff_end(struct cpu_sched *cs, uint64_t now) {
   spin_lock(&cs->lock);
   struct thread *t = cs->handoff;
+  if (t != NULL && cs->slice_end == NEVER) {
+    cs->slice_end = now;
+    account(cs, cs->current, now);
+    cs->slice_end = NEVER;
+  }
   cs->handoff = NULL;
   cs->handoff_end = NEVER;
   spin_unlock(&cs->lock);
@@ -81,7 +87,7 @@ void upcall_timer(void) {
     cs->wheel_ns = timer_run(cs, now_ns);
   }
   if (now >= cs->handoff_end) {
-    handoff_end(cs);
+    handoff_end(cs, now);
   }
   uint64_t wanted = MIN(clock_to_tsc(cs->wheel_ns), cs->handoff_end);
   if (now >= cs->slice_end) {

@@ -150,19 +150,30 @@ static bool handoff_suits(const struct cpu_sched *cs, const struct thread *t) {
          !atomic_load_explicit(&t->on_cpu, memory_order_acquire) && SCHED_PARAM_GET(handoff);
 }
 
+/* How long the sender may go on: not for long where the thread could run elsewhere meanwhile, else
+ * for its slice. */
+static uint64_t handoff_patience(const struct cpu_sched *cs, const struct thread *t)
+    HOLDS(&cs->lock) {
+  bool elsewhere = t->affinity & sched_online_mask() & ~(1ul << cs->id);
+  return elsewhere ? sched_rules.handoff
+                   : (uint64_t)share_slice(&sched_rules.share, cs->current->left);
+}
+
+/* Until the hand-off ends the sender counts as alone: most wait for the answer at once. */
 static void handoff_put(struct cpu_sched *cs, struct thread *t) HOLDS(&cs->lock) {
   uint64_t now = arch_tsc();
   thread_wake_credit(cs, t, now);
   if (UNLIKELY(!round_join(cs, t, now))) {
     push_late(cs, t, now);
-  } else {
-    cs->handoff = t;
-    if (t->affinity & sched_online_mask() & ~(1ul << cs->id)) {
-      cs->handoff_end = now + sched_rules.handoff;
-      timer_program(cs, cs->handoff_end);
-    }
+    wake_tell(cs, t, t->prio < RUNQ_FIRST_TIMESHARE, now);
+    return;
   }
-  wake_tell(cs, t, true, now);
+  cs->handoff = t;
+  cs->handoff_end = now + handoff_patience(cs, t);
+  timer_program(cs, cs->handoff_end);
+  if (t->prio < cs->current->prio && SCHED_PARAM_GET(wake_preempt)) {
+    atomic_fetch_or_explicit(&cs->current->arch.work, ARCH_WORK_RESCHED, memory_order_relaxed);
+  }
 }
 
 static void wake_handoff(struct thread *t) {

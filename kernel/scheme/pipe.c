@@ -18,6 +18,7 @@ struct pipe {
   uint32_t head, tail;           /* [lock/r] free-running byte counts */
   uint32_t n_readers, n_writers; /* [lock/r] open files of each end */
   bool reading, writing;         /* [lock/r] an end is copying */
+  uint32_t n_waiting;            /* [lock] in side_take(), for the other end or for their own */
   struct waitq waitq;
   uint8_t *pages[PIPE_PAGES];
 };
@@ -63,30 +64,55 @@ static bool can_write_atomic(void *arg) {
   return !p->writing && (PIPE_SIZE - (p->tail - p->head) >= PIPE_ATOMIC || p->n_readers == 0);
 }
 
+/* Whether an end can go on, and takes its side of the ring; counted as waiting, until then. */
+static bool side_try(struct pipe *p, bool (*cond)(void *), bool *busy, bool *counted) {
+  spin_lock(&p->lock);
+  bool ok = cond(p);
+  *busy = ok ? true : *busy;
+  p->n_waiting += (uint32_t)!ok - (uint32_t)*counted;
+  *counted = !ok;
+  spin_unlock(&p->lock);
+  return ok;
+}
+
+static void side_forget(struct pipe *p) {
+  spin_lock(&p->lock);
+  p->n_waiting--;
+  spin_unlock(&p->lock);
+}
+
 /* Waits for cond and then sets *busy, both under the lock. */
 static enum abi_error side_take(struct pipe *p, struct file *f, bool (*cond)(void *), bool *busy) {
-  for (;;) {
-    spin_lock(&p->lock);
-    bool ok = cond(p);
-    *busy = ok ? true : *busy;
-    spin_unlock(&p->lock);
-    if (ok) {
-      return OK;
-    }
+  bool counted = false;
+  while (!side_try(p, cond, busy, &counted)) {
     enum abi_error e =
         file_is_nonblock(f) ? ABI_EAGAIN : wait_until(&p->waitq, cond, p, NO_DEADLINE);
     if (e != OK) {
+      side_forget(p);
       return e;
     }
   }
+  return OK;
 }
 
+/* What poll says of the two ends. */
+static uint32_t ends_ready(const struct pipe *p) {
+  return (p->head != p->tail ? POLL_ABI_IN : 0) |
+         (PIPE_SIZE - (p->tail - p->head) >= PIPE_ATOMIC ? POLL_ABI_OUT : 0);
+}
+
+/* Who waits is told: those of side_take(), who were counted before they looked for the last time,
+ * and pollers, when an end becomes ready. */
 static void side_give(struct pipe *p, bool *busy, uint32_t *index, uint32_t n) {
   spin_lock(&p->lock);
+  uint32_t before = ends_ready(p);
   *index += n;
   *busy = false;
+  bool tell = p->n_waiting != 0 || (ends_ready(p) & ~before) != 0;
   spin_unlock(&p->lock);
-  waitq_wake_handoff(&p->waitq);
+  if (tell) {
+    waitq_wake_handoff(&p->waitq);
+  }
 }
 
 /* The bytes of the ring from `at` on that lie in one page. */
@@ -111,10 +137,10 @@ static int64_t pipe_read(struct file *f, uaddr_t buf, size_t len, uint64_t offse
   if (e != OK || len == 0) {
     return -(int64_t)e;
   }
-  size_t todo = MIN(len, (size_t)(p->tail - p->head)), done = 0;
-  while (done < todo && e == OK) {
+  size_t wanted = MIN(len, (size_t)(p->tail - p->head)), done = 0;
+  while (done < wanted && e == OK) {
     size_t n;
-    const uint8_t *from = ring_piece(p, p->head + (uint32_t)done, todo - done, &n);
+    const uint8_t *from = ring_piece(p, p->head + (uint32_t)done, wanted - done, &n);
     e = user_copy_out(uaddr_add(buf, done), from, n);
     done += e == OK ? n : 0;
   }
@@ -124,11 +150,11 @@ static int64_t pipe_read(struct file *f, uaddr_t buf, size_t len, uint64_t offse
 
 /* As much of [buf, buf + len) as fits now. */
 static int64_t pipe_fill(struct pipe *p, uaddr_t buf, size_t len) {
-  size_t todo = MIN(len, (size_t)(PIPE_SIZE - (p->tail - p->head))), done = 0;
+  size_t wanted = MIN(len, (size_t)(PIPE_SIZE - (p->tail - p->head))), done = 0;
   enum abi_error e = OK;
-  while (done < todo && e == OK) {
+  while (done < wanted && e == OK) {
     size_t n;
-    uint8_t *to = ring_piece(p, p->tail + (uint32_t)done, todo - done, &n);
+    uint8_t *to = ring_piece(p, p->tail + (uint32_t)done, wanted - done, &n);
     e = to == NULL ? ABI_ENOMEM : user_copy_in(to, uaddr_add(buf, done), n);
     done += e == OK ? n : 0;
   }
@@ -159,15 +185,11 @@ static int64_t pipe_write(struct file *f, uaddr_t buf, size_t len, uint64_t offs
 
 static uint32_t pipe_poll(struct file *f, uint32_t events) {
   const struct pipe *p = f->object;
-  uint32_t ready = 0;
+  uint32_t ready = ends_ready(p) & events;
   if (f->id == PIPE_READ) {
-    ready |= p->head != p->tail ? POLL_ABI_IN : 0;
-    ready |= p->n_writers == 0 ? POLL_ABI_HUP : 0;
-  } else {
-    ready |= PIPE_SIZE - (p->tail - p->head) >= PIPE_ATOMIC ? POLL_ABI_OUT : 0;
-    ready |= p->n_readers == 0 ? POLL_ABI_ERR : 0;
+    return (ready & POLL_ABI_IN) | (p->n_writers == 0 ? POLL_ABI_HUP : 0);
   }
-  return ready & (events | POLL_ABI_HUP | POLL_ABI_ERR);
+  return (ready & POLL_ABI_OUT) | (p->n_readers == 0 ? POLL_ABI_ERR : 0);
 }
 
 static struct waitq *pipe_waitq(struct file *f) {

@@ -1,10 +1,12 @@
-/* poll: wait until one of several descriptors is ready. One waiter a descriptor, on its file's wait
- * queue; each wake-up asks all of them again. Event queues serve those who wait for many. */
+/* poll: wait until one of several descriptors is ready. First all are asked, and most of the time
+ * that is all. Only if none is ready, each gets a waiter, on its file's wait queue, and each
+ * wake-up asks all of them again. Event queues serve those who wait for many. */
 #include "base/clock.h"
 #include "scheme/scheme.h"
 
 #define POLL_MOST 4096u
 #define POLL_SMALL 8u
+#define POLL_CHUNK 64u
 
 struct poll_item {
   struct poll_fd user; /* first */
@@ -13,16 +15,60 @@ struct poll_item {
   bool waits;
 };
 
+static uint32_t file_ready(struct file *f, uint32_t events) {
+  return f->ops->poll != NULL ? f->ops->poll(f, events) : events & (POLL_ABI_IN | POLL_ABI_OUT);
+}
+
+/* ---- asking ------------------------------------------------------------------------------- */
+
+static uint32_t fd_ready(struct filetable *t, const struct poll_fd *p) {
+  struct fd_ref ref;
+  if (p->fd < 0) {
+    return 0;
+  }
+  if (fd_get(t, p->fd, &ref) != OK) {
+    return POLL_ABI_NVAL;
+  }
+  uint32_t ready = file_ready(ref.file, p->events);
+  fd_put(&ref);
+  return ready;
+}
+
+static int64_t chunk_ask(struct filetable *t, struct poll_fd *chunk, uint64_t n) {
+  int64_t ready = 0;
+  for (uint64_t i = 0; i < n; i++) {
+    chunk[i].revents = (uint16_t)fd_ready(t, &chunk[i]);
+    ready += chunk[i].revents != 0;
+  }
+  return ready;
+}
+
+/* How many are ready now. */
+static int64_t poll_ask(struct filetable *t, uaddr_t fds, uint64_t n) {
+  struct poll_fd chunk[POLL_CHUNK];
+  int64_t ready = 0;
+  for (uint64_t at = 0; at < n; at += POLL_CHUNK) {
+    uaddr_t user = uaddr_add(fds, at * sizeof(struct poll_fd));
+    uint64_t count = MIN(n - at, (uint64_t)POLL_CHUNK), bytes = count * sizeof(struct poll_fd);
+    enum abi_error e = user_copy_in(chunk, user, bytes);
+    if (e == OK) {
+      ready += chunk_ask(t, chunk, count);
+      e = user_copy_out(user, chunk, bytes);
+    }
+    if (e != OK) {
+      return -(int64_t)e;
+    }
+  }
+  return ready;
+}
+
+/* ---- waiting ------------------------------------------------------------------------------ */
+
 static uint32_t item_ready(struct poll_item *i) {
   if (i->user.fd < 0) {
     return 0;
   }
-  if (i->ref.file == NULL) {
-    return POLL_ABI_NVAL;
-  }
-  uint32_t events = i->user.events;
-  return i->ref.file->ops->poll != NULL ? i->ref.file->ops->poll(i->ref.file, events)
-                                        : events & (POLL_ABI_IN | POLL_ABI_OUT);
+  return i->ref.file == NULL ? POLL_ABI_NVAL : file_ready(i->ref.file, i->user.events);
 }
 
 static void items_open(struct filetable *t, struct poll_item *items, uint64_t n) {
@@ -95,6 +141,10 @@ static int64_t poll_items(struct filetable *t, struct poll_item *items, uaddr_t 
 int64_t poll_wait(struct filetable *t, uaddr_t fds, uint64_t n, uint64_t deadline_ns) {
   if (n > POLL_MOST) {
     return -ABI_EINVAL;
+  }
+  int64_t ready = poll_ask(t, fds, n);
+  if (ready != 0 || (deadline_ns != NO_DEADLINE && clock_now() >= deadline_ns)) {
+    return ready;
   }
   if (n <= POLL_SMALL) {
     struct poll_item items[POLL_SMALL];
