@@ -4,8 +4,9 @@
  * (state.ld has them in one piece), the thread's own block and, when the child changes them, the
  * actions of signals. The child's working directory goes to a buffer of its own.
  *
- * Until then the kernel sees another control block of the parent's, with everything blocked: no
- * handler may use a stack that the child runs on. The child has the usual one.
+ * Until then the kernel sees another control block of the parent's, with `inhibit` set: no handler
+ * may use a stack that the child runs on, and what is ignored is still dropped. The child has the
+ * usual one.
  *
  * A process that has ever had a second thread, and a child of vfork() itself, get a fork instead:
  * others would run on what the child changes. */
@@ -89,7 +90,7 @@ struct vfork_call *vfork_begin(void) {
     return NULL;
   }
   posix_guard_enter();
-  kept.away = (struct sig_control){.blocked = ~0ull, .inhibit = 1};
+  kept.away = (struct sig_control){.blocked = posix_self.control.blocked, .inhibit = 1};
   control_set(&kept.away);
   memcpy(kept.state, state_begin, (size_t)(state_end - state_begin));
   kept.self = posix_self;
