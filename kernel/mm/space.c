@@ -10,8 +10,7 @@
 #include "mm/mm_priv.h"
 #include "sched/sched.h"
 
-#define LARGE_LEAST (512ul << 10) /* bytes: a mapping that would fill a good part of a page table  \
-                                   */
+#define LARGE_LEAST (512ul << 10) /* bytes: a mapping that fills much of a page table */
 
 static struct kcache space_cache = KCACHE_OF(struct space, "space");
 
