@@ -9,7 +9,7 @@
 
 enum { PAGE_BYTES = 4096 };
 static const uint64_t mib = 1u << 20;
-static const uint64_t rss_params[] = {1, 4, 16, 64, 0};
+static const uint64_t rss_params[] = {1, 4, 16, 64, 256, 1024, 0};
 
 static unsigned char *resident;
 
@@ -36,8 +36,18 @@ const struct bench_case case_fork_exit = {
     .measure = exit_measure,
 };
 
+/* An eighth is left for the tables, and for everybody else. */
+static bool memory_has(uint64_t bytes) {
+  long pages = sysconf(_SC_AVPHYS_PAGES);
+  return pages < 0 || (uint64_t)pages * PAGE_BYTES >= bytes + bytes / 8;
+}
+
 static bool rss_setup(struct run *run) {
   size_t length = run->param * mib;
+  if (!memory_has(length)) {
+    return run_absent(run, "the machine has no %llu MiB free (MEM=2048)",
+                      (unsigned long long)run->param);
+  }
   resident = mmap(NULL, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (resident == MAP_FAILED) {
     return run_fail(run, "mapping %llu MiB: %s", (unsigned long long)run->param, strerror(errno));

@@ -7,13 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "../cases.h"
 #include "../os.h"
 #include "../process.h"
 
-enum { PAGE_BYTES = 4096, PAGES_MOST = 1024, FILE_PAGES = 256 };
+enum { PAGE_BYTES = 4096, PAGES_MOST = 1024, PAGES_IDLE = 32, FILE_PAGES = 256 };
 enum { CHILD_SAW_OLD = 5, CHILD_SAW_NEW = 6 };
 
 static int data_fd = -1;
@@ -76,6 +77,24 @@ const struct bench_case case_pf_anon_write = {
     .op = "the first write to a page of anonymous memory",
     .measure = write_measure,
     .max_n = PAGES_MOST,
+};
+
+/* A CPU that has nothing to do may zero frames for later. */
+static void idle_write_measure(struct run *run, uint64_t n) {
+  const struct timespec pause = {.tv_nsec = 10000000};
+  if (nanosleep(&pause, NULL) != 0) {
+    run_fail(run, "nanosleep: %s", strerror(errno));
+    return;
+  }
+  write_measure(run, n);
+}
+
+const struct bench_case case_pf_anon_idle = {
+    .name = "pf.anon.idle",
+    .op = "the first write to a page of anonymous memory, 32 of them after 10 ms of idleness",
+    .measure = idle_write_measure,
+    .min_n = PAGES_IDLE,
+    .max_n = PAGES_IDLE,
 };
 
 static void read_measure(struct run *run, uint64_t n) {

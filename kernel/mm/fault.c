@@ -109,15 +109,14 @@ static enum abi_error leaf_of_object(const struct grant *g, uint64_t va, bool wr
  * undo it. */
 static void neighbours_fill(const struct grant *g, uint64_t va, const struct ptree_slot *slot) {
   uint64_t block = ALIGN_DOWN(va, AROUND * PAGE_SIZE);
-  uint64_t end = MIN(block + AROUND * PAGE_SIZE, g->node.end);
-  for (uint64_t at = MAX(block, g->node.start); at < end; at += PAGE_SIZE) {
-    struct ptree_slot near = ptree_slot_near(slot, (int64_t)(at - va) / (int64_t)PAGE_SIZE);
+  uint64_t end = MIN(block + AROUND * PAGE_SIZE, g->node.end), at = MAX(block, g->node.start);
+  uint64_t offset = g->offset + (at - g->node.start), bits = grant_leaf_bits(g) & ~PTE_A;
+  struct ptree_slot near = ptree_slot_near(slot, (int64_t)(at - va) / (int64_t)PAGE_SIZE);
+  for (; at < end; at += PAGE_SIZE, offset += PAGE_SIZE, near.entry++) {
     paddr_t pa;
     bool counted;
-    if (ptree_leaf_get(&near) == 0 &&
-        memobj_page_present(g->obj, g->offset + (at - g->node.start), &pa, &counted)) {
-      uint64_t leaf = grant_leaf_bits(g) & ~PTE_A;
-      ptree_leaf_set(&near, pa.v | leaf | (counted ? PTE_COUNTED : 0));
+    if (ptree_leaf_get(&near) == 0 && memobj_page_present(g->obj, offset, &pa, &counted)) {
+      ptree_leaf_set(&near, pa.v | bits | (counted ? PTE_COUNTED : 0));
     }
   }
 }

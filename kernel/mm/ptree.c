@@ -449,10 +449,6 @@ struct ptree_slot ptree_slot_near(const struct ptree_slot *slot, int64_t n) {
   return (struct ptree_slot){slot->entry + n, slot->table};
 }
 
-uint64_t ptree_leaf_get(const struct ptree_slot *slot) {
-  return atomic_load_explicit(slot->entry, memory_order_relaxed);
-}
-
 bool ptree_leaf_is_sole(const struct ptree_slot *slot) {
   uint64_t pte = ptree_leaf_get(slot);
   if ((pte & PTE_COUNTED) == 0) {

@@ -142,7 +142,9 @@ bool ptree_slot_step(struct ptree_slot *slot);
 /* The slot n pages on (or back), which must be in the same table. */
 struct ptree_slot ptree_slot_near(const struct ptree_slot *slot, int64_t n);
 
-uint64_t ptree_leaf_get(const struct ptree_slot *slot);
+static inline uint64_t ptree_leaf_get(const struct ptree_slot *slot) {
+  return atomic_load_explicit(slot->entry, memory_order_relaxed);
+}
 
 /* True if the leaf holds the only reference to its frame: copy-on-write may then take the frame as
  * it is, with ptree_leaf_widen(slot, PTE_W). */

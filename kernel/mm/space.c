@@ -10,7 +10,7 @@
 #include "mm/mm_priv.h"
 #include "sched/sched.h"
 
-#define LARGE_LEAST (2ul << 20) /* bytes: a mapping with page tables of its own */
+#define LARGE_LEAST (512ul << 10) /* bytes: a mapping that fills much of a page table */
 
 static struct kcache space_cache = KCACHE_OF(struct space, "space");
 

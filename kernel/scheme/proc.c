@@ -11,6 +11,7 @@
 #include "scheme/proc_priv.h"
 
 #define DESCRIBE_SIZE PAGE_SIZE
+#define STEPS_AT_ONCE 8u
 
 /* ---- address space descriptors -----------------------------------------------------------------
  */
@@ -21,19 +22,29 @@ struct space *space_of_file(struct file *f) {
   return f->ops == &space_ops ? f->object : NULL;
 }
 
+/* Before step i of a batch: steps come from the caller STEPS_AT_ONCE at a time, so none of those is
+ * done if one cannot be read. */
+static int64_t steps_read(void *steps, size_t size, const struct file_call *c, size_t i) {
+  if (i % STEPS_AT_ONCE != 0) {
+    return 0;
+  }
+  size_t left = c->in_len - i * size;
+  return -(int64_t)user_copy_in(steps, uaddr_add(c->in, i * size), MIN(left, STEPS_AT_ONCE * size));
+}
+
 static int64_t space_apply(struct space *s, const struct file_call *c) {
   size_t n = c->in_len / sizeof(struct space_op);
   if (n == 0 || n > SPACE_OPS_MAX || c->in_len % sizeof(struct space_op) != 0) {
     return -ABI_EINVAL;
   }
+  struct space_op ops[STEPS_AT_ONCE];
   for (size_t i = 0; i < n; i++) {
-    struct space_op op;
+    struct space_op *op = &ops[i % STEPS_AT_ONCE];
     inject_point("space step");
-    uaddr_t at = uaddr_add(c->in, i * sizeof(op));
-    int64_t r = -(int64_t)user_copy_in(&op, at, sizeof(op));
-    r = r == 0 ? space_step(s, context_current()->files, &op) : r;
-    if (r == 0 && c->out_cap >= c->in_len && (op.code == SPACE_MAP || op.code == SPACE_REMAP)) {
-      r = -(int64_t)user_copy_out(at, &op, sizeof(op));
+    int64_t r = steps_read(ops, sizeof(*op), c, i);
+    r = r == 0 ? space_step(s, context_current()->files, op) : r;
+    if (r == 0 && c->out_cap >= c->in_len && (op->code == SPACE_MAP || op->code == SPACE_REMAP)) {
+      r = -(int64_t)user_copy_out(uaddr_add(c->in, i * sizeof(*op)), op, sizeof(*op));
     }
     if (r < 0) {
       return i > 0 && c->arg != 0 ? (int64_t)i : r;
@@ -171,16 +182,17 @@ static int64_t steps_apply(struct context *target, struct file *f, const struct 
   if (n > PROC_OPS_MAX || c->in_len % sizeof(struct proc_op) != 0) {
     return -ABI_EINVAL;
   }
+  struct proc_op ops[STEPS_AT_ONCE];
   for (size_t i = 0; i < n; i++) {
-    struct proc_op op;
+    struct proc_op *op = &ops[i % STEPS_AT_ONCE];
     inject_point("step");
-    int64_t r = -(int64_t)user_copy_in(&op, uaddr_add(c->in, i * sizeof(op)), sizeof(op));
-    if (r == 0 && op.code == PROC_WATCH) {
-      r = f != NULL ? step_watch(f, &op) : -ABI_EINVAL;
-    } else if (r == 0 && f != NULL && proc_step_may_not_return(target, &op)) {
+    int64_t r = steps_read(ops, sizeof(*op), c, i);
+    if (r == 0 && op->code == PROC_WATCH) {
+      r = f != NULL ? step_watch(f, op) : -ABI_EINVAL;
+    } else if (r == 0 && f != NULL && proc_step_may_not_return(target, op)) {
       r = -ABI_EINVAL; /* on FD_SELF only: nothing is left to give the descriptor back */
     } else if (r == 0) {
-      r = proc_step(target, &op);
+      r = proc_step(target, op);
     }
     if (r < 0) {
       return r;

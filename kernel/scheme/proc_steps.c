@@ -511,11 +511,12 @@ int64_t proc_step(struct context *t, const struct proc_op *op) {
     return -ABI_EINVAL;
   }
   const struct step *s = &steps[op->code];
-  enum abi_error allowed = t == context_current() ? OK : step_check(t, s->need);
+  bool own = t == context_current(); /* which needs no claim, and has files */
+  enum abi_error allowed = own ? OK : step_check(t, s->need);
   if (allowed != OK) {
     return status(allowed);
   }
-  if (s->need != NEED_OPEN) {
+  if (own || s->need != NEED_OPEN) {
     return s->run(t, op);
   }
   enum abi_error e = context_claim(t);

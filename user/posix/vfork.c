@@ -4,8 +4,9 @@
  * (state.ld has them in one piece), the thread's own block and, when the child changes them, the
  * actions of signals. The child's working directory goes to a buffer of its own.
  *
- * Until then the kernel sees another control block of the parent's, with everything blocked: no
- * handler may use a stack that the child runs on. The child has the usual one.
+ * Until then the kernel sees another control block of the parent's, with `inhibit` set: no handler
+ * may use a stack that the child runs on, and what is ignored is still dropped. The child has the
+ * usual one.
  *
  * A process that has ever had a second thread, and a child of vfork() itself, get a fork instead:
  * others would run on what the child changes. */
@@ -62,27 +63,24 @@ void vfork_over(void) {
   in_child = false;
 }
 
-/* `n` is 2 when what has come meanwhile may be delivered through it. */
-static void control_set(struct sig_control *control, size_t n) {
-  struct proc_op ops[] = {{.code = PROC_SIGCTL, .a = (uint64_t)control}, {.code = PROC_RESIGNAL}};
-  (void)rt_apply(FD_SELF, ops, n); /* of ourselves: cannot fail */
+static void control_set(struct sig_control *control) {
+  struct proc_op op = {.code = PROC_SIGCTL, .a = (uint64_t)control};
+  (void)rt_apply(FD_SELF, &op, 1); /* of ourselves: cannot fail */
 }
 
 /* What the call says; vfork_enter.S fills in where the child starts. */
 static void call_fill(struct vfork_call *call) {
-  const struct proc_op ops[] = {
-      {.code = PROC_REGS, .d = (uint64_t)__builtin_thread_pointer()},
-      {.code = PROC_PID, .a = (uint64_t)&kept.ids.pid, .b = (uint64_t)&kept.ids.tid},
-      {.code = PROC_SPACE_SHARE, .fd = FD_SELF},
-      {.code = PROC_FILES_COPY, .fd = FD_SELF},
-      {.code = PROC_ACTIONS_COPY, .fd = FD_SELF},
-      {.code = PROC_SIGCTL, .a = (uint64_t)&posix_self.control},
-      {.code = PROC_CLEARTID, .a = (uint64_t)&call->busy},
-      {.code = PROC_START},
-  };
-  _Static_assert(sizeof(ops) == sizeof(call->ops), "all of them");
-  memcpy(call->ops, ops, sizeof(ops));
-  call->n_bytes = sizeof(ops);
+  struct proc_op *op = call->ops;
+  *op++ = (struct proc_op){.code = PROC_REGS, .d = (uint64_t)__builtin_thread_pointer()};
+  *op++ = (struct proc_op){
+      .code = PROC_PID, .a = (uint64_t)&kept.ids.pid, .b = (uint64_t)&kept.ids.tid};
+  *op++ = (struct proc_op){.code = PROC_SPACE_SHARE, .fd = FD_SELF};
+  *op++ = (struct proc_op){.code = PROC_FILES_COPY, .fd = FD_SELF};
+  *op++ = (struct proc_op){.code = PROC_ACTIONS_COPY, .fd = FD_SELF};
+  *op++ = (struct proc_op){.code = PROC_SIGCTL, .a = (uint64_t)&posix_self.control};
+  *op++ = (struct proc_op){.code = PROC_CLEARTID, .a = (uint64_t)&call->busy};
+  *op++ = (struct proc_op){.code = PROC_START};
+  call->n_bytes = (uint32_t)((uint8_t *)op - (uint8_t *)call->ops);
   call->busy = 1;
 }
 
@@ -92,8 +90,8 @@ struct vfork_call *vfork_begin(void) {
     return NULL;
   }
   posix_guard_enter();
-  kept.away = (struct sig_control){.blocked = ~0ull, .inhibit = 1};
-  control_set(&kept.away, 1);
+  kept.away = (struct sig_control){.blocked = posix_self.control.blocked, .inhibit = 1};
+  control_set(&kept.away);
   memcpy(kept.state, state_begin, (size_t)(state_end - state_begin));
   kept.self = posix_self;
   in_child = true;
@@ -116,7 +114,9 @@ int64_t vfork_end(void) {
   signal_vfork_end();
   memcpy(state_begin, kept.state, (size_t)(state_end - state_begin));
   posix_self = kept.self;
-  control_set(&posix_self.control, 2);
+  control_set(&posix_self.control);
+  uint64_t came = __atomic_load_n(&kept.away.pending, __ATOMIC_RELAXED);
+  __atomic_fetch_or(&posix_self.control.pending, came, __ATOMIC_RELAXED); /* asked for at the end */
   int64_t fd = kept.call.result;
   if (fd >= 0) {
     children_lock();

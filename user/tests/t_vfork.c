@@ -169,6 +169,32 @@ static void test_timers(void) {
   timer_delete(timer);
 }
 
+/* The child goes on in a space that is its alone then. */
+static void test_parent_killed(void) {
+  int gate[2], report[2], status = 0;
+  char byte = 0;
+  is(pipe(gate) + pipe(report), 0, "two pipes");
+  pid_t parent = fork();
+  if (parent == 0) {
+    if (vfork() == 0) {
+      close(gate[1]);
+      bool told = write(report[1], "r", 1) == 1 && read(gate[0], &byte, 1) == 0;
+      _exit(told && write(report[1], "d", 1) == 1 ? 0 : 1);
+    }
+    _exit(9); /* it is killed before */
+  }
+  close(report[1]);
+  ok(read(report[0], &byte, 1) == 1 && byte == 'r', "a child runs while its parent waits");
+  kill(parent, SIGKILL);
+  is(waitpid(parent, &status, 0), parent, "the parent can be killed meanwhile");
+  ok(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL, "its status");
+  close(gate[0]);
+  close(gate[1]);
+  ok(read(report[0], &byte, 1) == 1 && byte == 'd', "the child goes on to its end");
+  ok(read(report[0], &byte, 1) == 0, "which comes");
+  close(report[0]);
+}
+
 /* A child of the child has its own memory, and everything works in it. */
 static void test_nested(void) {
   shared = 1;
@@ -211,6 +237,7 @@ int main(void) {
   test_state();
   test_signals();
   test_timers();
+  test_parent_killed();
   test_nested();
   test_threads();
   return tap_done();
