@@ -123,30 +123,30 @@ static void test_cut(void) {
   unsigned char *q = (unsigned char *)sys_mmap(0, N * PAGE, RW, MAP_ABI_PRIVATE, (int)fd, 0);
   memset(p, 's', N * PAGE);
   memset(q, 'p', N * PAGE);
-  int ends[2], seen[2];
-  char byte;
-  if (pipe(ends) != 0 || pipe(seen) != 0) {
+  int ends[2], ready[2];
+  char byte = 0;
+  if (pipe(ends) != 0 || pipe(ready) != 0) {
     bail_out("pipe");
   }
   pid_t pid = fork(); /* a space that shares the tables */
   if (pid == 0) {
     close(ends[1]);
-    bool held = p[600 * PAGE] == 's' && write(seen[1], "", 1) == 1 && read(ends[0], &byte, 1) == 0;
+    bool held = p[600 * PAGE] == 's' && write(ready[1], &byte, 1) == 1;
+    held = held && read(ends[0], &byte, 1) == 0;
     _exit(held && child_exit(child_reads, p + 600 * PAGE) == -SIGBUS &&
                   child_reads(p + 2 * PAGE) == 's'
               ? 0
               : 1);
   }
-  cut = cut && read(seen[0], &byte, 1) == 1 &&
-        sys_call((int)fd, OP_TRUNCATE, NULL, 0, 0, 3 * PAGE + 5) == 0;
+  close(ready[1]);
+  cut = cut && read(ready[0], &byte, 1) == 1;
+  cut = cut && sys_call((int)fd, OP_TRUNCATE, NULL, 0, 0, 3 * PAGE + 5) == 0;
   ok(cut && p[3 * PAGE + 4] == 's' && p[3 * PAGE + 5] == 0, "a cut object ends in its last page");
   ok(q[3 * PAGE + 5] == 'p', "a private copy of that stays");
   is(child_exit(child_reads, p + 4 * PAGE), -SIGBUS, "the next page is gone");
   is(child_exit(child_reads, p + 600 * PAGE), -SIGBUS, "as is one far behind");
   is(child_exit(child_reads, q + 600 * PAGE), -SIGBUS, "from a private mapping, too");
   close(ends[1]);
-  close(seen[0]);
-  close(seen[1]);
   int status = -1;
   ok(waitpid(pid, &status, 0) == pid && status == 0, "and from another space");
   cut = sys_call((int)fd, OP_TRUNCATE, NULL, 0, 0, 5 * PAGE) == 0;
@@ -155,6 +155,7 @@ static void test_cut(void) {
   sys_munmap((uint64_t)p, N * PAGE);
   sys_munmap((uint64_t)q, N * PAGE);
   sys_close((int)fd);
+  close(ready[0]);
   close(ends[0]);
 }
 
