@@ -26,9 +26,7 @@
 #define HEAD_MOST (1 + 3 * SCRIPT_DEPTH)
 #define SPACE_STEPS (4 * ELF_SEGMENTS + 6)
 #define IMAGE_SMALL 2048u
-#define HEAD_USUAL                                                                                 \
-  640u /* bytes of a file that are looked at first: the headers of ten segments                    \
-        */
+#define HEAD_USUAL 640u /* bytes of a file that are looked at first: ten segments' headers */
 
 _Static_assert(SPACE_STEPS <= SPACE_OPS_MAX, "one batch");
 
