@@ -305,6 +305,7 @@ enum space_fault_kind {
   SPACE_FAULT_FILE,  /* an object's own page */
   SPACE_FAULT_COPY,  /* copy-on-write */
   SPACE_FAULT_WIDEN, /* a page that was there may be written to, uncopied */
+  SPACE_FAULT_MAJOR, /* not there yet: a server is asked for the object's page */
   SPACE_FAULT_KINDS
 };
 

@@ -234,6 +234,7 @@ enum abi_error space_fault_now(struct space *s, uint64_t addr, bool write, bool 
     gather_end(&gather);
     spin_unlock(region);
     if (UNLIKELY(e == ABI_EAGAIN)) {
+      fault_count(s, SPACE_FAULT_MAJOR);
       fault_note_missing(grant_of(node), va, missing);
     }
   }

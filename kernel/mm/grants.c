@@ -178,8 +178,15 @@ static enum abi_error grant_split(struct gtree *t, uint64_t at) {
 
 enum abi_error grants_split(struct space *s, uint64_t start, uint64_t end) {
   enum abi_error e = grants_own(s);
-  e = e == OK ? grant_split(&s->grants->tree, start) : e;
-  return e == OK ? grant_split(&s->grants->tree, end) : e;
+  if (e != OK) {
+    return e;
+  }
+  e = grant_split(&s->grants->tree, start);
+  e = e == OK ? grant_split(&s->grants->tree, end) : e;
+  if (e != OK) {
+    grants_merge(s, start, end); /* the boundary that was made goes again [M5] */
+  }
+  return e;
 }
 
 enum abi_error grants_cut_prepare(struct space *s, uint64_t start, uint64_t end,

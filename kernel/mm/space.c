@@ -310,6 +310,17 @@ static enum abi_error tables_protect(struct space *s, uint64_t start, uint64_t e
   return e;
 }
 
+/* The range has boundaries at its ends, which go again if it stays as it is [M5]. */
+static enum abi_error grants_protect(struct space *s, uint64_t start, uint64_t end, uint32_t prot) {
+  enum abi_error e = tables_protect(s, start, end, prot);
+  for (struct gnode *n = gtree_first_from(&s->grants->tree, start);
+       e == OK && n != NULL && n->start < end; n = gtree_next(n)) {
+    grant_of(n)->prot = (uint8_t)prot;
+  }
+  grants_merge(s, start, end);
+  return e;
+}
+
 enum abi_error space_protect(struct space *s, uint64_t addr, uint64_t len, uint32_t prot) {
   if (len == 0 && IS_ALIGNED(addr, PAGE_SIZE)) {
     return OK;
@@ -321,16 +332,7 @@ enum abi_error space_protect(struct space *s, uint64_t addr, uint64_t len, uint3
   rw_lock_exclusive(&s->lock);
   e = range_check_grants(s, addr, addr + len, prot);
   e = e == OK ? grants_split(s, addr, addr + len) : e;
-  if (e == OK) {
-    e = tables_protect(s, addr, addr + len, prot);
-  }
-  for (struct gnode *n = gtree_first_from(&s->grants->tree, addr);
-       e == OK && n != NULL && n->start < addr + len; n = gtree_next(n)) {
-    grant_of(n)->prot = (uint8_t)prot;
-  }
-  if (e == OK) {
-    grants_merge(s, addr, addr + len);
-  }
+  e = e == OK ? grants_protect(s, addr, addr + len, prot) : e;
   rw_unlock_exclusive(&s->lock);
   return e;
 }

@@ -21,7 +21,7 @@ static size_t limit_print(uint64_t limit, char *out, size_t cap) {
 static size_t faults_print(const uint64_t *n, char *out, size_t cap) {
   static const char *const names[SPACE_FAULT_KINDS] = {
       [SPACE_FAULT_ZERO] = "zero", [SPACE_FAULT_READ] = "read",   [SPACE_FAULT_FILE] = "file",
-      [SPACE_FAULT_COPY] = "copy", [SPACE_FAULT_WIDEN] = "widen",
+      [SPACE_FAULT_COPY] = "copy", [SPACE_FAULT_WIDEN] = "widen", [SPACE_FAULT_MAJOR] = "major",
   };
   size_t len = 0;
   for (uint32_t kind = 0; kind < SPACE_FAULT_KINDS && len < cap; kind++) {

@@ -123,20 +123,23 @@ static void test_cut(void) {
   unsigned char *q = (unsigned char *)sys_mmap(0, N * PAGE, RW, MAP_ABI_PRIVATE, (int)fd, 0);
   memset(p, 's', N * PAGE);
   memset(q, 'p', N * PAGE);
-  int ends[2];
-  char byte;
-  if (pipe(ends) != 0) {
+  int ends[2], ready[2];
+  char byte = 0;
+  if (pipe(ends) != 0 || pipe(ready) != 0) {
     bail_out("pipe");
   }
   pid_t pid = fork(); /* a space that shares the tables */
   if (pid == 0) {
     close(ends[1]);
-    bool held = p[600 * PAGE] == 's' && read(ends[0], &byte, 1) == 0;
+    bool held = p[600 * PAGE] == 's' && write(ready[1], &byte, 1) == 1;
+    held = held && read(ends[0], &byte, 1) == 0;
     _exit(held && child_exit(child_reads, p + 600 * PAGE) == -SIGBUS &&
                   child_reads(p + 2 * PAGE) == 's'
               ? 0
               : 1);
   }
+  close(ready[1]);
+  cut = cut && read(ready[0], &byte, 1) == 1;
   cut = cut && sys_call((int)fd, OP_TRUNCATE, NULL, 0, 0, 3 * PAGE + 5) == 0;
   ok(cut && p[3 * PAGE + 4] == 's' && p[3 * PAGE + 5] == 0, "a cut object ends in its last page");
   ok(q[3 * PAGE + 5] == 'p', "a private copy of that stays");
@@ -152,6 +155,7 @@ static void test_cut(void) {
   sys_munmap((uint64_t)p, N * PAGE);
   sys_munmap((uint64_t)q, N * PAGE);
   sys_close((int)fd);
+  close(ready[0]);
   close(ends[0]);
 }
 
@@ -165,6 +169,21 @@ static void test_ceiling(void) {
   is(step(SPACE_CEILING, 0x50000001, 0, NULL), -EINVAL, "a ceiling off a page");
   is(step(SPACE_CEILING, 0, 0, NULL), -EINVAL, "a ceiling of nothing");
   is(step(SPACE_CEILING, 0x800000000000, 0, NULL), -EINVAL, "a ceiling over user memory");
+}
+
+/* A tebibyte costs what its touched pages cost. */
+static void test_sparse(void) {
+  const uint64_t tebi = 1ul << 40, base = 1ul << 41;
+  struct space_stat st = {0};
+  is(map(base, tebi / PAGE, MAP_ABI_FIXED), (int64_t)base, "a tebibyte");
+  is(step(SPACE_WRITE, base, PAGE, bytes), 0, "its first page");
+  is(step(SPACE_WRITE, base + tebi - 2 * PAGE, 2 * PAGE, bytes), 0, "and its last two");
+  ok(counts_are(1, 3), "one grant, three pages");
+  ok(step(SPACE_STAT, 0, 0, &st) == 0 && st.table_pages == 7,
+     "and the root with twice three tables below");
+  is(step(SPACE_UNMAP, base, tebi, NULL), 0, "it goes");
+  ok(counts_are(0, 0) && step(SPACE_STAT, 0, 0, &st) == 0 && st.table_pages == 1,
+     "and nothing is left but the root");
 }
 
 static bool faults_are(uint64_t zero, uint64_t read, uint64_t file, uint64_t copy) {
@@ -260,6 +279,7 @@ int main(void) {
   }
   test_counts();
   test_same();
+  test_sparse();
   test_cut();
   test_ceiling();
   test_faults();

@@ -186,10 +186,19 @@ static int child_touches(void *p) {
   return *(volatile unsigned char *)p;
 }
 
+static uint64_t n_major(void) {
+  struct space_stat st = {0};
+  struct space_op op = {.code = SPACE_STAT, .fd = FD_NONE, .off = (uint64_t)&st};
+  return sys_call(FD_SELF, OP_SPACE_APPLY, &op, sizeof op, 0, 0) == 1 ? st.faults[SPACE_FAULT_MAJOR]
+                                                                      : UINT64_MAX;
+}
+
 static void test_pages(void) {
   volatile unsigned char *p = map(file, PROT_READ, MAP_SHARED, N_PAGES);
   is(tell(OP_ASKED, 0), 0, "a mapping asks for nothing");
+  uint64_t major = n_major();
   ok(page_is(p, 3, 0) && page_is(p, 0, 0), "two pages are the server's");
+  is(n_major() - major, 2, "and counted as major faults");
   is(tell(OP_ASKED, 0), 2, "and were asked for, no others");
   int other = file_open();
   volatile unsigned char *q = map(other, PROT_READ | PROT_WRITE, MAP_PRIVATE, N_PAGES);
