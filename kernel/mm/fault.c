@@ -64,7 +64,7 @@ uint64_t grant_leaf_bits(const struct grant *g) {
   return bits;
 }
 
-static uint64_t write_bits(const struct grant *g) {
+uint64_t grant_write_bits(const struct grant *g) {
   return g->prot & PROT_ABI_WRITE ? PTE_W | PTE_D : 0;
 }
 
@@ -78,7 +78,7 @@ static enum abi_error leaf_copy(const struct grant *g, paddr_t from, uint64_t *l
   if (!zero) {
     arch_page_copy(direct_map(pa), direct_map(from));
   }
-  *leaf = pa.v | grant_leaf_bits(g) | write_bits(g) | PTE_COUNTED;
+  *leaf = pa.v | grant_leaf_bits(g) | grant_write_bits(g) | PTE_COUNTED;
   return OK;
 }
 
@@ -98,7 +98,8 @@ static enum abi_error leaf_of_object(const struct grant *g, uint64_t va, bool wr
     }
     return e;
   }
-  *leaf = pa.v | grant_leaf_bits(g) | (counted ? PTE_COUNTED : 0) | (g->shared ? write_bits(g) : 0);
+  *leaf = pa.v | grant_leaf_bits(g) | (counted ? PTE_COUNTED : 0) |
+          (g->shared ? grant_write_bits(g) : 0);
   return OK;
 }
 
@@ -159,11 +160,11 @@ static enum abi_error page_own(struct space *s, const struct grant *g, uint64_t 
                                struct ptree_slot *slot, struct ptree_gather *gather) {
   uint64_t old = ptree_leaf_get(slot);
   paddr_t from = {old & PTE_ADDR};
-  bool sole =
-      (old & PTE_COUNTED) && atomic_load_explicit(&frame_of(from)->refs, memory_order_acquire) == 1;
+  bool sole = (old & PTE_COUNTED) &&
+              atomic_load_explicit(&frame_counted(from)->refs, memory_order_acquire) == 1;
   if (g->shared || sole) {
     fault_count(s, SPACE_FAULT_WIDEN);
-    ptree_leaf_widen(slot, write_bits(g) | (g->prot != 0 ? PTE_P : 0));
+    ptree_leaf_widen(slot, grant_write_bits(g) | (g->prot != 0 ? PTE_P : 0));
     return OK;
   }
   uint64_t leaf;
@@ -176,12 +177,10 @@ static enum abi_error page_own(struct space *s, const struct grant *g, uint64_t 
   return e;
 }
 
-/* The slot of a page. Only a fault that has to make or copy tables needs the lock of them all. */
-static enum abi_error slot_of(struct space *s, uint64_t va, struct ptree_gather *gather,
-                              struct ptree_slot *slot) {
-  if (LIKELY(ptree_slot_ready(s->arch.root.v, va, slot))) {
-    return OK;
-  }
+/* The slot of a page whose table is missing, or shared, or a big leaf, which is split: only that
+ * needs the lock of them all. */
+static enum abi_error slot_make(struct space *s, uint64_t va, struct ptree_gather *gather,
+                                struct ptree_slot *slot) {
   spin_lock(&s->pt_lock);
   enum abi_error e = ptree_slot(s->arch.root.v, va, gather, slot);
   spin_unlock(&s->pt_lock);
@@ -191,9 +190,15 @@ static enum abi_error slot_of(struct space *s, uint64_t va, struct ptree_gather 
 enum abi_error fault_page(struct space *s, const struct grant *g, uint64_t va, bool write,
                           struct ptree_gather *gather, paddr_t *pa) {
   struct ptree_slot slot;
-  enum abi_error e = slot_of(s, va, gather, &slot);
-  if (e != OK) {
-    return e;
+  enum abi_error e = OK;
+  if (UNLIKELY(!ptree_slot_ready(s->arch.root.v, va, &slot))) {
+    if (s->may_big && fault_big(s, g, va, write, gather, pa, &e)) {
+      return e;
+    }
+    e = slot_make(s, va, gather, &slot);
+    if (e != OK) {
+      return e;
+    }
   }
   uint64_t leaf = ptree_leaf_get(&slot);
   if (leaf == 0) {

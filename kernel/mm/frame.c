@@ -15,6 +15,7 @@
 #define MAGAZINE_SIZE 64u
 #define MAGAZINE_HALF (MAGAZINE_SIZE / 2)
 #define POISON 0xd5
+#define BIG_FRAMES (1u << BIG_ORDER)
 #define RANGES_MAX (BOOT_MEM_MAX + 4)
 
 struct magazine {
@@ -227,7 +228,26 @@ static uint32_t frame_release(struct frame_cpu *fc, paddr_t pa) {
   return pfn;
 }
 
+/* A block that was never divided. */
+static void block_free(paddr_t pa) {
+  struct frame_cpu *fc = &frame_cpus[cpu_id()];
+  struct frame *f = frame_of(pa);
+  for (uint32_t i = 0; i < BIG_FRAMES; i++) {
+    frame_poison((paddr_t){pa.v + i * PAGE_SIZE});
+    f[i].kind = FRAME_RESERVED;
+  }
+  atomic_store_explicit(&f->refs, 0, memory_order_relaxed);
+  fc->in_use[FRAME_ANON] -= BIG_FRAMES;
+  spin_lock(&buddy_lock);
+  buddy_free(&buddy, (uint32_t)(pa.v >> PAGE_SHIFT), BIG_ORDER);
+  spin_unlock(&buddy_lock);
+}
+
 void frame_free(paddr_t pa) {
+  if (UNLIKELY(frame_of(pa)->kind == FRAME_BIG)) {
+    block_free(pa);
+    return;
+  }
   frame_poison(pa);
   struct frame_cpu *fc = &frame_cpus[cpu_id()];
   magazine_push(&fc->dirty, frame_release(fc, pa));
@@ -240,9 +260,32 @@ void frame_free_zeroed(paddr_t pa) {
 }
 
 void frame_put(paddr_t pa) {
-  if (atomic_fetch_sub_explicit(&frame_of(pa)->refs, 1, memory_order_acq_rel) == 1) {
-    frame_free(pa);
+  struct frame *f = frame_counted(pa);
+  if (atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) == 1) {
+    frame_free((paddr_t){(uint64_t)(f - frame_records) << PAGE_SHIFT});
   }
+}
+
+bool frame_alloc_big(paddr_t *pa) {
+  uint32_t pfn;
+  if (fail_now()) {
+    return false;
+  }
+  spin_lock(&buddy_lock);
+  bool ok = buddy_alloc(&buddy, BIG_ORDER, &pfn);
+  spin_unlock(&buddy_lock);
+  if (!ok) {
+    return false;
+  }
+  struct frame_cpu *fc = &frame_cpus[cpu_id()];
+  *pa = frame_take(fc, pfn, FRAME_ANON);
+  fc->in_use[FRAME_ANON] += BIG_FRAMES - 1;
+  struct frame *f = frame_of(*pa);
+  f->kind = FRAME_BIG;
+  for (uint32_t i = 1; i < BIG_FRAMES; i++) {
+    f[i].kind = FRAME_PART;
+  }
+  return true;
 }
 
 bool frame_alloc_order(unsigned order, paddr_t *pa) {

@@ -30,10 +30,18 @@ extern struct frame *frame_records; /* of frame 0; constant after boot */
 static inline struct frame *frame_of(paddr_t pa) {
   return &frame_records[pa.v >> PAGE_SHIFT];
 }
+/* The record with the references of a frame in use: those of a block are in its first. */
+static inline struct frame *frame_counted(paddr_t pa) {
+  struct frame *f = frame_of(pa);
+  return UNLIKELY(f->kind == FRAME_PART) ? frame_of((paddr_t){ALIGN_DOWN(pa.v, BIG_SIZE)}) : f;
+}
 static inline void frame_get(paddr_t pa) {
-  atomic_fetch_add_explicit(&frame_of(pa)->refs, 1, memory_order_relaxed);
+  atomic_fetch_add_explicit(&frame_counted(pa)->refs, 1, memory_order_relaxed);
 }
 void frame_put(paddr_t pa); /* frees with the last reference */
+/* 512 aligned frames of anonymous memory with one reference; contents undefined. It goes as a
+ * whole, by frame_put(), unless the page-table tree has made single frames of it. */
+[[nodiscard]] bool frame_alloc_big(paddr_t *pa);
 
 struct frame_stats {
   uint64_t total, free;
@@ -127,6 +135,7 @@ bool memobj_page_present(struct memobj *o, uint64_t offset, paddr_t *pa, bool *c
 
 /* ---- address spaces ------------------------------------------------------------------------- */
 struct grants;
+extern bool mm_big_default; /* 2 MiB pages where nobody said otherwise; a boot argument */
 struct space {
   struct arch_space arch;
   struct refcount refs;
@@ -135,6 +144,7 @@ struct space {
   struct spinlock pt_lock;  /* PTREE: tables above the last level */
   uint64_t ceiling;         /* [lock] where mappings go: below, if there is room */
   struct grants *grants;    /* [lock] perhaps shared with clones */
+  bool may_big;             /* [lock] there may be big leaves, or grants that want them */
   struct space_limit limit; /* [lock] on the bytes that grants have */
   _Atomic uint64_t n_faults[SPACE_FAULT_KINDS]; /* [a] */
 };
