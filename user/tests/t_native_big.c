@@ -80,10 +80,11 @@ static void test_touch(void) {
     zero = zero && (p[i] == 0 || i == 5 * PAGE);
   }
   ok(zero, "all zero");
-  ok(p[BIG] == 0 && n_resident() - (int64_t)after.resident_pages == 1, "a read brings one");
+  int64_t n = n_resident();
+  ok(p[BIG] == 0 && n_resident() - n < PARTS, "a read does not");
   is(madvise(p, BIG, MADV_DONTNEED), 0, "they are thrown away");
   is(madvise(p, 2 * BIG, MADV_NOHUGEPAGE), 0, "and not wanted big any more");
-  int64_t n = n_resident();
+  n = n_resident();
   p[5 * PAGE] = 1;
   is(n_resident() - n, 1, "a write brings one");
   munmap(p, 2 * BIG);
