@@ -160,8 +160,8 @@ static enum abi_error page_own(struct space *s, const struct grant *g, uint64_t 
                                struct ptree_slot *slot, struct ptree_gather *gather) {
   uint64_t old = ptree_leaf_get(slot);
   paddr_t from = {old & PTE_ADDR};
-  bool sole = (old & PTE_COUNTED) &&
-              atomic_load_explicit(&frame_counted(from)->refs, memory_order_acquire) == 1;
+  bool sole = (old & (PTE_COUNTED | PTE_PART)) == PTE_COUNTED &&
+              atomic_load_explicit(&frame_of(from)->refs, memory_order_acquire) == 1;
   if (g->shared || sole) {
     fault_count(s, SPACE_FAULT_WIDEN);
     ptree_leaf_widen(slot, grant_write_bits(g) | (g->prot != 0 ? PTE_P : 0));
@@ -178,9 +178,16 @@ static enum abi_error page_own(struct space *s, const struct grant *g, uint64_t 
 }
 
 /* The slot of a page whose table is missing, or shared, or a big leaf, which is split: only that
- * needs the lock of them all. */
-static enum abi_error slot_make(struct space *s, uint64_t va, struct ptree_gather *gather,
-                                struct ptree_slot *slot) {
+ * needs the lock of them all. No slot: a big leaf has resolved the fault. */
+static __attribute__((noinline)) enum abi_error slot_make(struct space *s, const struct grant *g,
+                                                          uint64_t va, bool write,
+                                                          struct ptree_gather *gather,
+                                                          struct ptree_slot *slot) {
+  enum abi_error done;
+  if (s->may_big && fault_big(s, g, va, write, gather, &done)) {
+    *slot = (struct ptree_slot){0};
+    return done;
+  }
   spin_lock(&s->pt_lock);
   enum abi_error e = ptree_slot(s->arch.root.v, va, gather, slot);
   spin_unlock(&s->pt_lock);
@@ -188,15 +195,12 @@ static enum abi_error slot_make(struct space *s, uint64_t va, struct ptree_gathe
 }
 
 enum abi_error fault_page(struct space *s, const struct grant *g, uint64_t va, bool write,
-                          struct ptree_gather *gather, paddr_t *pa) {
+                          struct ptree_gather *gather) {
   struct ptree_slot slot;
   enum abi_error e = OK;
   if (UNLIKELY(!ptree_slot_ready(s->arch.root.v, va, &slot))) {
-    if (s->may_big && fault_big(s, g, va, write, gather, pa, &e)) {
-      return e;
-    }
-    e = slot_make(s, va, gather, &slot);
-    if (e != OK) {
+    e = slot_make(s, g, va, write, gather, &slot);
+    if (e != OK || slot.entry == NULL) {
       return e;
     }
   }
@@ -205,9 +209,6 @@ enum abi_error fault_page(struct space *s, const struct grant *g, uint64_t va, b
     e = page_fill(s, g, va, write, &slot);
   } else if (write && (!(leaf & PTE_W) || (g->prot & PROT_ABI_WRITE) == 0)) {
     e = page_own(s, g, va, &slot, gather);
-  }
-  if (e == OK && pa != NULL) {
-    pa->v = ptree_leaf_get(&slot) & PTE_ADDR;
   }
   return e;
 }
@@ -236,7 +237,7 @@ enum abi_error space_fault_now(struct space *s, uint64_t addr, bool write, bool 
     gather_begin(&gather, s);
     struct spinlock *region = fault_region(s, va);
     spin_lock(region);
-    e = fault_page(s, grant_of(node), va, write, &gather, NULL);
+    e = fault_page(s, grant_of(node), va, write, &gather);
     gather_end(&gather);
     spin_unlock(region);
     if (UNLIKELY(e == ABI_EAGAIN)) {

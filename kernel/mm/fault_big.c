@@ -83,7 +83,7 @@ static bool grant_has_all(const struct grant *g, uint64_t va) {
 }
 
 bool fault_big(struct space *s, const struct grant *g, uint64_t va, bool write,
-               struct ptree_gather *gather, paddr_t *pa, enum abi_error *e) {
+               struct ptree_gather *gather, enum abi_error *e) {
   if (g->obj != NULL || !grant_has_all(g, va) || (write && (g->prot & PROT_ABI_WRITE) == 0)) {
     return false;
   }
@@ -94,11 +94,5 @@ bool fault_big(struct space *s, const struct grant *g, uint64_t va, bool write,
   if (*e != OK) {
     return true;
   }
-  if (!big_resolve(s, g, va, write, &slot, gather)) {
-    return false;
-  }
-  if (pa != NULL) {
-    pa->v = (ptree_leaf_get(&slot) & PTE_ADDR) + (va & (BIG_SIZE - 1));
-  }
-  return true;
+  return big_resolve(s, g, va, write, &slot, gather);
 }

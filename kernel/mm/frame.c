@@ -228,8 +228,7 @@ static uint32_t frame_release(struct frame_cpu *fc, paddr_t pa) {
   return pfn;
 }
 
-/* A block that was never divided. */
-static void block_free(paddr_t pa) {
+void frame_free_big(paddr_t pa) {
   struct frame_cpu *fc = &frame_cpus[cpu_id()];
   struct frame *f = frame_of(pa);
   for (uint32_t i = 0; i < BIG_FRAMES; i++) {
@@ -244,10 +243,6 @@ static void block_free(paddr_t pa) {
 }
 
 void frame_free(paddr_t pa) {
-  if (UNLIKELY(frame_of(pa)->kind == FRAME_BIG)) {
-    block_free(pa);
-    return;
-  }
   frame_poison(pa);
   struct frame_cpu *fc = &frame_cpus[cpu_id()];
   magazine_push(&fc->dirty, frame_release(fc, pa));
@@ -262,7 +257,8 @@ void frame_free_zeroed(paddr_t pa) {
 void frame_put(paddr_t pa) {
   struct frame *f = frame_counted(pa);
   if (atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) == 1) {
-    frame_free((paddr_t){(uint64_t)(f - frame_records) << PAGE_SHIFT});
+    paddr_t first = {(uint64_t)(f - frame_records) << PAGE_SHIFT};
+    f->kind == FRAME_BIG ? frame_free_big(first) : frame_free(first);
   }
 }
 

@@ -42,6 +42,7 @@ void frame_put(paddr_t pa); /* frees with the last reference */
 /* 512 aligned frames of anonymous memory with one reference; contents undefined. It goes as a
  * whole, by frame_put(), unless the page-table tree has made single frames of it. */
 [[nodiscard]] bool frame_alloc_big(paddr_t *pa);
+void frame_free_big(paddr_t pa); /* whatever its count */
 
 struct frame_stats {
   uint64_t total, free;

@@ -118,13 +118,13 @@ enum abi_error spaces_take_back(const struct memobj *o, uint64_t offset, bool al
 /* A fault where there is no page table yet, in a space that may have big leaves: true when it is
  * done, with *e; false: it is a matter of one small page. With the region's lock. */
 bool fault_big(struct space *s, const struct grant *g, uint64_t va, bool write,
-               struct ptree_gather *gather, paddr_t *pa, enum abi_error *e);
+               struct ptree_gather *gather, enum abi_error *e);
 uint64_t grant_write_bits(const struct grant *g); /* W and D, if the grant has W */
 /* What a grant's object lacks at va, with a reference, for memobj_fetch() without locks. */
 void fault_note_missing(const struct grant *g, uint64_t va, struct object_ref *missing);
 /* One page of a grant, made present (and writable), with its region's lock. Fails: as
  * memobj_page(). */
 enum abi_error fault_page(struct space *s, const struct grant *g, uint64_t va, bool write,
-                          struct ptree_gather *gather, paddr_t *pa);
+                          struct ptree_gather *gather);
 
 #endif

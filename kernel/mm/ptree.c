@@ -7,8 +7,7 @@
 
 #define TABLE_COST 8u /* of emptying a table, in leaves */
 
-static void frame_get(uint64_t pte) {
-  struct frame *frame = counted_frame(pte);
+static inline void frame_get(struct frame *frame) {
   atomic_fetch_add_explicit(&frame->refs, 1, memory_order_relaxed);
 }
 
@@ -51,10 +50,19 @@ static enum abi_error table_create(int level, uint64_t *paddr) {
   return OK;
 }
 
-static void leaf_put(uint64_t pte) {
+static __attribute__((noinline)) void block_put(uint64_t pte) {
   struct frame *frame = counted_frame(pte);
   if (frame_put(frame)) {
-    ptree_env_leaf_free((uint64_t)(frame - ptree_env.frames) << FRAME_SHIFT);
+    ptree_env_block_free((uint64_t)(frame - ptree_env.frames) << FRAME_SHIFT);
+  }
+}
+
+static inline __attribute__((always_inline)) void leaf_put(uint64_t pte) {
+  uint64_t paddr = pte & PTE_ADDR;
+  if (UNLIKELY((pte & (PTE_PART | PTE_PS)) != 0)) {
+    block_put(pte);
+  } else if (frame_put(ptree_env_frame(paddr))) {
+    ptree_env_leaf_free(paddr);
   }
 }
 
@@ -161,9 +169,10 @@ static bool table_put(uint64_t paddr, unsigned *budget) {
 }
 
 /* The entry for the copy, after the original and its target have been told: [P1] to [P4]. */
-static uint64_t entry_share(_Atomic uint64_t *entry, uint64_t pte, bool is_leaf) {
+static inline uint64_t entry_share(_Atomic uint64_t *entry, uint64_t pte, bool is_leaf,
+                                   bool in_blocks) {
   if (!is_leaf || (pte & PTE_COUNTED) != 0) {
-    frame_get(pte);
+    frame_get(in_blocks ? counted_frame(pte) : ptree_env_frame(pte & PTE_ADDR));
   }
   if ((pte & PTE_W) != 0 && !(is_leaf && (pte & PTE_SHARED) != 0)) {
     entry_clear_bits(entry, PTE_W);
@@ -172,13 +181,21 @@ static uint64_t entry_share(_Atomic uint64_t *entry, uint64_t pte, bool is_leaf)
   return pte;
 }
 
-static void quad_share_each(_Atomic uint64_t *to, _Atomic uint64_t *from, bool is_leaf) {
+static inline __attribute__((always_inline)) void
+quad_share_each(_Atomic uint64_t *to, _Atomic uint64_t *from, bool is_leaf, bool in_blocks) {
   for (unsigned i = 0; i < 4; i++) {
     uint64_t pte = atomic_load_explicit(&from[i], memory_order_relaxed);
     if (pte != 0) {
-      atomic_store_explicit(&to[i], entry_share(&from[i], pte, is_leaf), memory_order_relaxed);
+      atomic_store_explicit(&to[i], entry_share(&from[i], pte, is_leaf, in_blocks),
+                            memory_order_relaxed);
     }
   }
+}
+
+/* The same where some may be big leaves or parts of a block: seldom, so the others do not ask. */
+static __attribute__((noinline)) void quad_share_blocks(_Atomic uint64_t *to,
+                                                        _Atomic uint64_t *from, bool is_leaf) {
+  quad_share_each(to, from, is_leaf, true);
 }
 
 static inline void quad_share(_Atomic uint64_t *to, _Atomic uint64_t *from, bool is_leaf) {
@@ -189,8 +206,10 @@ static inline void quad_share(_Atomic uint64_t *to, _Atomic uint64_t *from, bool
   }
   if (is_leaf && (bits & (PTE_COUNTED | PTE_W)) == 0) { /* nothing to count, nothing to take */
     quad_store(to, q);
+  } else if (UNLIKELY((bits & (PTE_PART | PTE_PS)) != 0)) {
+    quad_share_blocks(to, from, is_leaf);
   } else {
-    quad_share_each(to, from, is_leaf);
+    quad_share_each(to, from, is_leaf, false);
   }
 }
 
@@ -300,7 +319,8 @@ bool ptree_gather_has_tables(const struct ptree_gather *g) {
 
 /* The flush comes before the new reference and its range, so that a reference in the gather always
  * has its range there too. */
-static void gather_add(struct ptree_gather *g, uint64_t ref, struct range r) {
+static inline __attribute__((always_inline)) void gather_add(struct ptree_gather *g, uint64_t ref,
+                                                             struct range r) {
   if (g->n_refs == PTREE_GATHER_REFS) {
     g->flush(g);
     kassert(g->n_refs == 0);
@@ -428,7 +448,8 @@ bool ptree_next(uint64_t root, uint64_t *va, uint64_t end, uint64_t *pte) {
 }
 
 /* Makes the entry for va in a private table point at a private table, creating it if need be. */
-static enum abi_error entry_ready(struct table t, int level, uint64_t va, struct ptree_gather *g) {
+static inline __attribute__((always_inline)) enum abi_error
+entry_ready(struct table t, int level, uint64_t va, struct ptree_gather *g) {
   unsigned i = entry_index(va, level);
   uint64_t old = entry_load(&t, i);
   if ((old & PTE_PS) != 0) {
@@ -466,8 +487,8 @@ bool ptree_slot_ready(uint64_t root, uint64_t va, struct ptree_slot *slot) {
 
 /* The slot for va in the table of level `bottom`. An entry with W is ready as it is [P2], unless it
  * is a big leaf. */
-static enum abi_error slot_at(uint64_t root, uint64_t va, int bottom, struct ptree_gather *g,
-                              struct ptree_slot *slot) {
+static inline __attribute__((always_inline)) enum abi_error
+slot_at(uint64_t root, uint64_t va, int bottom, struct ptree_gather *g, struct ptree_slot *slot) {
   kassert(va < PTREE_USER_END);
   uint64_t pte = root;
   for (int level = PTREE_ROOT_LEVEL; level > bottom; level--) {

@@ -125,12 +125,12 @@ void ptree_env_table_free(uint64_t paddr) {
   sim_frame_free(pfn);
 }
 
+void ptree_env_block_free(uint64_t paddr) {
+  sim_block_free(sim_pfn(paddr));
+}
+
 void ptree_env_leaf_free(uint64_t paddr) {
   uint32_t pfn = sim_pfn(paddr);
-  if (sim_frames[pfn].kind == FRAME_BIG) {
-    sim_block_free(pfn);
-    return;
-  }
   TAP_REQUIRE(sim_frames[pfn].kind == FRAME_ANON);
   sim_frame_free(pfn);
 }

@@ -209,7 +209,7 @@ static void grant_describe(const struct map_request *r, struct grant *g) {
   g->prot = (uint8_t)r->prot;
   g->shared = r->flags & MAP_ABI_SHARED;
   g->read_only = g->shared && r->read_only;
-  g->big = r->obj == NULL && mm_big_default;
+  g->big = mm_big_default; /* an object's grant takes no notice */
   g->obj = r->obj;
   g->offset = r->offset;
 }

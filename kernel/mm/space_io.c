@@ -16,8 +16,12 @@ static enum abi_error page_pin_now(struct space *s, uint64_t va, paddr_t *pa,
     gather_begin(&gather, s);
     struct spinlock *region = fault_region(s, va);
     spin_lock(region);
-    e = fault_page(s, grant_of(node), va, true, &gather, pa);
+    e = fault_page(s, grant_of(node), va, true, &gather);
     if (e == OK) {
+      uint64_t leaf;
+      bool writable;
+      ptree_lookup(s->arch.root.v, va, &leaf, &writable); /* all on the way is the space's own */
+      *pa = (paddr_t){leaf & PTE_ADDR};
       frame_get(*pa);
     }
     gather_end(&gather);

@@ -123,20 +123,23 @@ static void test_cut(void) {
   unsigned char *q = (unsigned char *)sys_mmap(0, N * PAGE, RW, MAP_ABI_PRIVATE, (int)fd, 0);
   memset(p, 's', N * PAGE);
   memset(q, 'p', N * PAGE);
-  int ends[2];
-  char byte;
-  if (pipe(ends) != 0) {
+  int ends[2], ready[2];
+  char byte = 0;
+  if (pipe(ends) != 0 || pipe(ready) != 0) {
     bail_out("pipe");
   }
   pid_t pid = fork(); /* a space that shares the tables */
   if (pid == 0) {
     close(ends[1]);
-    bool held = p[600 * PAGE] == 's' && read(ends[0], &byte, 1) == 0;
+    bool held = p[600 * PAGE] == 's' && write(ready[1], &byte, 1) == 1;
+    held = held && read(ends[0], &byte, 1) == 0;
     _exit(held && child_exit(child_reads, p + 600 * PAGE) == -SIGBUS &&
                   child_reads(p + 2 * PAGE) == 's'
               ? 0
               : 1);
   }
+  close(ready[1]);
+  cut = cut && read(ready[0], &byte, 1) == 1;
   cut = cut && sys_call((int)fd, OP_TRUNCATE, NULL, 0, 0, 3 * PAGE + 5) == 0;
   ok(cut && p[3 * PAGE + 4] == 's' && p[3 * PAGE + 5] == 0, "a cut object ends in its last page");
   ok(q[3 * PAGE + 5] == 'p', "a private copy of that stays");
@@ -152,6 +155,7 @@ static void test_cut(void) {
   sys_munmap((uint64_t)p, N * PAGE);
   sys_munmap((uint64_t)q, N * PAGE);
   sys_close((int)fd);
+  close(ready[0]);
   close(ends[0]);
 }
 
