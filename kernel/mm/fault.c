@@ -123,10 +123,6 @@ static void neighbours_fill(const struct grant *g, uint64_t va, const struct ptr
   }
 }
 
-static void fault_count(struct space *s, enum space_fault_kind kind) {
-  atomic_fetch_add_explicit(&s->n_faults[kind], 1, memory_order_relaxed);
-}
-
 /* How an entry that was empty is filled. */
 static enum space_fault_kind fill_kind(const struct grant *g, bool write) {
   if (g->obj != NULL) {

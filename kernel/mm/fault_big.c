@@ -42,6 +42,7 @@ static bool big_fill(struct space *s, const struct grant *g, struct ptree_slot *
   if (!g->big || !block_create((paddr_t){0}, &pa)) {
     return false;
   }
+  fault_count(s, SPACE_FAULT_ZERO);
   spin_lock(&s->pt_lock);
   ptree_leaf_set(slot, big_leaf(g, pa));
   spin_unlock(&s->pt_lock);
@@ -52,13 +53,14 @@ static bool big_own(struct space *s, const struct grant *g, uint64_t va, struct 
                     struct ptree_gather *gather) {
   paddr_t pa;
   if (ptree_leaf_is_sole(slot)) {
+    fault_count(s, SPACE_FAULT_WIDEN);
     ptree_leaf_widen(slot, grant_write_bits(g));
     return true;
   }
   if (!g->big || !block_create((paddr_t){ptree_leaf_get(slot) & PTE_ADDR}, &pa)) {
     return false;
   }
-  atomic_fetch_add_explicit(&s->n_cow, 1, memory_order_relaxed);
+  fault_count(s, SPACE_FAULT_COPY);
   counter_add(COUNTER_FAULTS_COW, 1);
   ptree_leaf_replace(slot, va, big_leaf(g, pa), gather);
   return true;

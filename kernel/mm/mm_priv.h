@@ -97,6 +97,10 @@ static inline void gather_drain(struct ptree_gather *g) {
   }
 }
 
+static inline void fault_count(struct space *s, enum space_fault_kind kind) {
+  atomic_fetch_add_explicit(&s->n_faults[kind], 1, memory_order_relaxed);
+}
+
 /* Leaf bits for a grant's rights, without W for copy-on-write to decide. */
 uint64_t grant_leaf_bits(const struct grant *g);
 paddr_t fault_zero_frame(void); /* mapped read-only wherever anonymous memory was only read */
