@@ -192,6 +192,11 @@ struct space_limit space_get_limit(struct space *s);
                                            uint32_t prot);
 [[nodiscard]] enum abi_error space_remap(struct space *s, uint64_t *addr, uint64_t old_len,
                                          uint64_t new_len, bool may_move);
+/* What one grant has at [from, from + len) moves to `to`, in the place of what is mapped there, and
+ * has new_len >= len bytes then. Fails: ABI_EINVAL (also when the two overlap), ABI_EFAULT: not one
+ * grant; ABI_ENOMEM: it did not move, but what was at `to` may have gone. */
+[[nodiscard]] enum abi_error space_move(struct space *s, uint64_t from, uint64_t len, uint64_t to,
+                                        uint64_t new_len);
 /* The grants of [from, from + len) move to `to` in dst, which must be free there. */
 [[nodiscard]] enum abi_error space_transfer(struct space *dst, uint64_t to, struct space *src,
                                             uint64_t from, uint64_t len, uint32_t prot);

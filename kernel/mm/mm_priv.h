@@ -112,6 +112,10 @@ struct spinlock *fault_region(const struct space *s, uint64_t va);
 enum abi_error space_tables_unmap(struct space *s, uint64_t start, uint64_t end,
                                   struct ptree_gather *gather);
 
+/* The same, and takes the grants. */
+enum abi_error space_unmap_locked(struct space *s, uint64_t start, uint64_t end,
+                                  struct ptree_gather *gather);
+
 /* All spaces (spaces.c), the young ones last. */
 void spaces_add(struct space *s);
 void spaces_remove(struct space *s);

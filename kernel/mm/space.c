@@ -133,6 +133,11 @@ static enum abi_error unmap_locked(struct space *s, uint64_t start, uint64_t end
   return OK;
 }
 
+enum abi_error space_unmap_locked(struct space *s, uint64_t start, uint64_t end,
+                                  struct ptree_gather *gather) {
+  return unmap_locked(s, start, end, gather);
+}
+
 /* Large mappings keep out of the GiB that has the top of the stack: their page tables would fill
  * the directory that every fork copies. */
 bool space_hole(struct space *s, uint64_t len, uint64_t *start) {
