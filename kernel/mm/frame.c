@@ -15,6 +15,8 @@
 #define MAGAZINE_SIZE 64u
 #define MAGAZINE_HALF (MAGAZINE_SIZE / 2)
 #define POISON 0xd5
+#define DEVICE_LEAST (1ul << 20)
+#define DEVICE_END (1ul << 36) /* every processor of this kind has as many address lines */
 #define BIG_FRAMES (1u << BIG_ORDER)
 #define RANGES_MAX (BOOT_MEM_MAX + 4)
 
@@ -72,6 +74,19 @@ static paddr_t range_take(uint64_t len, uint64_t below) {
   panic("no %lu bytes of memory left during boot", len);
 }
 
+static struct boot_range ram[BOOT_MEM_MAX]; /* [c] what the loader calls memory, whole */
+static uint32_t n_ram;                      /* [c] */
+
+bool memory_is_device(paddr_t base, uint64_t len) {
+  bool apart = len != 0 && IS_ALIGNED(base.v | len, PAGE_SIZE) && base.v >= DEVICE_LEAST &&
+               base.v < DEVICE_END && len <= DEVICE_END - base.v;
+  for (uint32_t i = 0; i < n_ram && apart; i++) {
+    apart = base.v + len <= ALIGN_DOWN(ram[i].start, PAGE_SIZE) ||
+            base.v >= ALIGN_UP(ram[i].end, PAGE_SIZE);
+  }
+  return apart;
+}
+
 static paddr_t boot_page(void) {
   return range_take(PAGE_SIZE, 4ul << 30);
 }
@@ -87,6 +102,7 @@ static void records_create(uint64_t end) {
 void frame_init(const struct boot_info *info) {
   for (uint32_t i = 0; i < info->n_memory; i++) {
     free_ranges[n_free_ranges++] = info->memory[i];
+    ram[n_ram++] = info->memory[i];
   }
   range_cut(info->kernel);
   range_cut(info->module);

@@ -48,6 +48,8 @@ struct frame_stats {
   uint64_t total, free;
   uint64_t by_kind[FRAME_OBJECT + 1]; /* in use */
 };
+/* Whole pages that the boot loader did not call memory. */
+bool memory_is_device(paddr_t base, uint64_t len);
 void frame_stats_read(struct frame_stats *s);
 
 /* Allocations that fail on purpose. fail.alloc=N: the N-th after boot, and with fail.every=1 all
@@ -99,6 +101,11 @@ struct memobj;
 /* n_bytes of physical memory that is never freed: the boot image. */
 [[nodiscard]] enum abi_error memobj_create_fixed(paddr_t base, uint64_t n_bytes,
                                                  struct memobj **out);
+/* n_bytes of registers of a device: uncached, to be mapped shared only. ABI_EPERM: some of it is
+ * memory, or below 1 MiB, or beyond 64 GiB. */
+[[nodiscard]] enum abi_error memobj_create_device(paddr_t base, uint64_t n_bytes,
+                                                  struct memobj **out);
+bool memobj_is_device(const struct memobj *o);
 /* Anonymous, sparse, zero until written; pages appear at first touch. */
 [[nodiscard]] enum abi_error memobj_create_anon(uint64_t n_bytes, struct memobj **out);
 /* Where a paged object's pages come from. No lock is held; both may sleep. */
@@ -124,8 +131,9 @@ uint64_t memobj_size(const struct memobj *o);
 /* A paged object's pages are stale: out of every shared mapping when it answers, and asked for
  * again at the next touch. Private mappings keep theirs. Fails as memobj_resize(). */
 [[nodiscard]] enum abi_error memobj_forget(struct memobj *o);
-/* The page at a byte offset; *counted: it has a reference count, of which the caller got one.
- * Fails: ABI_EIO beyond the end; ABI_EAGAIN: memobj_fetch() must come first; ABI_ENOMEM. */
+/* The page at a byte offset, with PTE_PCD and PTE_PWT if it is a device's; *counted: it has a
+ * reference count, of which the caller got one. Fails: ABI_EIO beyond the end; ABI_EAGAIN:
+ * memobj_fetch() must come first; ABI_ENOMEM. */
 [[nodiscard]] enum abi_error memobj_page(struct memobj *o, uint64_t offset, paddr_t *pa,
                                          bool *counted);
 /* The same for a page that is there already; makes none. */

@@ -174,6 +174,9 @@ static enum abi_error map_check(struct map_request *r) {
       r->len == 0) {
     return ABI_EINVAL;
   }
+  if (r->obj != NULL && !shared && memobj_is_device(r->obj)) {
+    return ABI_EINVAL; /* registers cannot be copied */
+  }
   if (shared && r->read_only && r->prot & PROT_ABI_WRITE) {
     return ABI_EACCES;
   }
