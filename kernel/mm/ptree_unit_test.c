@@ -227,12 +227,15 @@ static void check_check(void) {
   pdpt->level = 1;
   tap_ok(tree_check(root) == 6, "check sees a table out of place [P6]");
   pdpt->level = 2;
+  ptree_env_frame(pte)->kind = FRAME_BIG;
+  tap_ok(tree_check(root) == 7, "check sees a page of a block that does not say so [P7]");
+  ptree_env_frame(pte)->kind = FRAME_ANON;
   tree_destroy(root);
 }
 
 int main(int argc, char **argv) {
   (void)tap_seed(argc, argv);
-  tap_plan(37);
+  tap_plan(38);
   sim_init();
   check_clone();
   check_shared_leaf();
