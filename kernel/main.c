@@ -35,6 +35,8 @@ static const struct bootarg bootarg_table[] = {
      "trace ring of each CPU, rounded down to a power of two; 0: no tracing"},
     {"trace.mask", BOOTARG_U64, &trace_mask_first, 0, TRACE_MASK_ALL, NULL,
      "events that are traced, a bit each (abi/trace_events.def)"},
+    {"mm.big", BOOTARG_BOOL, &mm_big_default, 0, 1, NULL,
+     "2 MiB pages for all private anonymous memory, not only where madvise asks"},
     {"fail.alloc", BOOTARG_U64, &fail_alloc_at, 0, UINT64_MAX, NULL,
      "make this allocation after boot fail"},
     {"fail.every", BOOTARG_BOOL, &fail_alloc_every, 0, 1, NULL, "and all that follow"},

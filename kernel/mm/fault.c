@@ -64,7 +64,7 @@ uint64_t grant_leaf_bits(const struct grant *g) {
   return bits;
 }
 
-static uint64_t write_bits(const struct grant *g) {
+uint64_t grant_write_bits(const struct grant *g) {
   return g->prot & PROT_ABI_WRITE ? PTE_W | PTE_D : 0;
 }
 
@@ -78,7 +78,7 @@ static enum abi_error leaf_copy(const struct grant *g, paddr_t from, uint64_t *l
   if (!zero) {
     arch_page_copy(direct_map(pa), direct_map(from));
   }
-  *leaf = pa.v | grant_leaf_bits(g) | write_bits(g) | PTE_COUNTED;
+  *leaf = pa.v | grant_leaf_bits(g) | grant_write_bits(g) | PTE_COUNTED;
   return OK;
 }
 
@@ -98,7 +98,8 @@ static enum abi_error leaf_of_object(const struct grant *g, uint64_t va, bool wr
     }
     return e;
   }
-  *leaf = pa.v | grant_leaf_bits(g) | (counted ? PTE_COUNTED : 0) | (g->shared ? write_bits(g) : 0);
+  *leaf = pa.v | grant_leaf_bits(g) | (counted ? PTE_COUNTED : 0) |
+          (g->shared ? grant_write_bits(g) : 0);
   return OK;
 }
 
@@ -119,10 +120,6 @@ static void neighbours_fill(const struct grant *g, uint64_t va, const struct ptr
       ptree_leaf_set(&near, pa.v | bits | (counted ? PTE_COUNTED : 0));
     }
   }
-}
-
-static void fault_count(struct space *s, enum space_fault_kind kind) {
-  atomic_fetch_add_explicit(&s->n_faults[kind], 1, memory_order_relaxed);
 }
 
 /* How an entry that was empty is filled. */
@@ -158,11 +155,11 @@ static enum abi_error page_own(struct space *s, const struct grant *g, uint64_t 
                                struct ptree_slot *slot, struct ptree_gather *gather) {
   uint64_t old = ptree_leaf_get(slot);
   paddr_t from = {old & PTE_ADDR};
-  bool sole =
-      (old & PTE_COUNTED) && atomic_load_explicit(&frame_of(from)->refs, memory_order_acquire) == 1;
+  bool sole = (old & (PTE_COUNTED | PTE_PART)) == PTE_COUNTED &&
+              atomic_load_explicit(&frame_of(from)->refs, memory_order_acquire) == 1;
   if (g->shared || sole) {
     fault_count(s, SPACE_FAULT_WIDEN);
-    ptree_leaf_widen(slot, write_bits(g) | (g->prot != 0 ? PTE_P : 0));
+    ptree_leaf_widen(slot, grant_write_bits(g) | (g->prot != 0 ? PTE_P : 0));
     return OK;
   }
   uint64_t leaf;
@@ -175,11 +172,16 @@ static enum abi_error page_own(struct space *s, const struct grant *g, uint64_t 
   return e;
 }
 
-/* The slot of a page. Only a fault that has to make or copy tables needs the lock of them all. */
-static enum abi_error slot_of(struct space *s, uint64_t va, struct ptree_gather *gather,
-                              struct ptree_slot *slot) {
-  if (LIKELY(ptree_slot_ready(s->arch.root.v, va, slot))) {
-    return OK;
+/* The slot of a page whose table is missing, or shared, or a big leaf, which is split: only that
+ * needs the lock of them all. No slot: a big leaf has resolved the fault. */
+static __attribute__((noinline)) enum abi_error slot_make(struct space *s, const struct grant *g,
+                                                          uint64_t va, bool write,
+                                                          struct ptree_gather *gather,
+                                                          struct ptree_slot *slot) {
+  enum abi_error done;
+  if (s->may_big && fault_big(s, g, va, write, gather, &done)) {
+    *slot = (struct ptree_slot){0};
+    return done;
   }
   spin_lock(&s->pt_lock);
   enum abi_error e = ptree_slot(s->arch.root.v, va, gather, slot);
@@ -188,20 +190,20 @@ static enum abi_error slot_of(struct space *s, uint64_t va, struct ptree_gather 
 }
 
 enum abi_error fault_page(struct space *s, const struct grant *g, uint64_t va, bool write,
-                          struct ptree_gather *gather, paddr_t *pa) {
+                          struct ptree_gather *gather) {
   struct ptree_slot slot;
-  enum abi_error e = slot_of(s, va, gather, &slot);
-  if (e != OK) {
-    return e;
+  enum abi_error e = OK;
+  if (UNLIKELY(!ptree_slot_ready(s->arch.root.v, va, &slot))) {
+    e = slot_make(s, g, va, write, gather, &slot);
+    if (e != OK || slot.entry == NULL) {
+      return e;
+    }
   }
   uint64_t leaf = ptree_leaf_get(&slot);
   if (leaf == 0) {
     e = page_fill(s, g, va, write, &slot);
   } else if (write && (!(leaf & PTE_W) || (g->prot & PROT_ABI_WRITE) == 0)) {
     e = page_own(s, g, va, &slot, gather);
-  }
-  if (e == OK && pa != NULL) {
-    pa->v = ptree_leaf_get(&slot) & PTE_ADDR;
   }
   return e;
 }
@@ -230,7 +232,7 @@ enum abi_error space_fault_now(struct space *s, uint64_t addr, bool write, bool 
     gather_begin(&gather, s);
     struct spinlock *region = fault_region(s, va);
     spin_lock(region);
-    e = fault_page(s, grant_of(node), va, write, &gather, NULL);
+    e = fault_page(s, grant_of(node), va, write, &gather);
     gather_end(&gather);
     spin_unlock(region);
     if (UNLIKELY(e == ABI_EAGAIN)) {

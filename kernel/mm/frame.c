@@ -15,6 +15,9 @@
 #define MAGAZINE_SIZE 64u
 #define MAGAZINE_HALF (MAGAZINE_SIZE / 2)
 #define POISON 0xd5
+#define DEVICE_LEAST (1ul << 20)
+#define DEVICE_END (1ul << 36) /* every processor of this kind has as many address lines */
+#define BIG_FRAMES (1u << BIG_ORDER)
 #define RANGES_MAX (BOOT_MEM_MAX + 4)
 
 struct magazine {
@@ -71,6 +74,19 @@ static paddr_t range_take(uint64_t len, uint64_t below) {
   panic("no %lu bytes of memory left during boot", len);
 }
 
+static struct boot_range ram[BOOT_MEM_MAX]; /* [c] what the loader calls memory, whole */
+static uint32_t n_ram;                      /* [c] */
+
+bool memory_is_device(paddr_t base, uint64_t len) {
+  bool apart = len != 0 && IS_ALIGNED(base.v | len, PAGE_SIZE) && base.v >= DEVICE_LEAST &&
+               base.v < DEVICE_END && len <= DEVICE_END - base.v;
+  for (uint32_t i = 0; i < n_ram && apart; i++) {
+    apart = base.v + len <= ALIGN_DOWN(ram[i].start, PAGE_SIZE) ||
+            base.v >= ALIGN_UP(ram[i].end, PAGE_SIZE);
+  }
+  return apart;
+}
+
 static paddr_t boot_page(void) {
   return range_take(PAGE_SIZE, 4ul << 30);
 }
@@ -86,6 +102,7 @@ static void records_create(uint64_t end) {
 void frame_init(const struct boot_info *info) {
   for (uint32_t i = 0; i < info->n_memory; i++) {
     free_ranges[n_free_ranges++] = info->memory[i];
+    ram[n_ram++] = info->memory[i];
   }
   range_cut(info->kernel);
   range_cut(info->module);
@@ -227,6 +244,20 @@ static uint32_t frame_release(struct frame_cpu *fc, paddr_t pa) {
   return pfn;
 }
 
+void frame_free_big(paddr_t pa) {
+  struct frame_cpu *fc = &frame_cpus[cpu_id()];
+  struct frame *f = frame_of(pa);
+  for (uint32_t i = 0; i < BIG_FRAMES; i++) {
+    frame_poison((paddr_t){pa.v + i * PAGE_SIZE});
+    f[i].kind = FRAME_RESERVED;
+  }
+  atomic_store_explicit(&f->refs, 0, memory_order_relaxed);
+  fc->in_use[FRAME_ANON] -= BIG_FRAMES;
+  spin_lock(&buddy_lock);
+  buddy_free(&buddy, (uint32_t)(pa.v >> PAGE_SHIFT), BIG_ORDER);
+  spin_unlock(&buddy_lock);
+}
+
 void frame_free(paddr_t pa) {
   frame_poison(pa);
   struct frame_cpu *fc = &frame_cpus[cpu_id()];
@@ -240,9 +271,33 @@ void frame_free_zeroed(paddr_t pa) {
 }
 
 void frame_put(paddr_t pa) {
-  if (atomic_fetch_sub_explicit(&frame_of(pa)->refs, 1, memory_order_acq_rel) == 1) {
-    frame_free(pa);
+  struct frame *f = frame_counted(pa);
+  if (atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) == 1) {
+    paddr_t first = {(uint64_t)(f - frame_records) << PAGE_SHIFT};
+    f->kind == FRAME_BIG ? frame_free_big(first) : frame_free(first);
   }
+}
+
+bool frame_alloc_big(paddr_t *pa) {
+  uint32_t pfn;
+  if (fail_now()) {
+    return false;
+  }
+  spin_lock(&buddy_lock);
+  bool ok = buddy_alloc(&buddy, BIG_ORDER, &pfn);
+  spin_unlock(&buddy_lock);
+  if (!ok) {
+    return false;
+  }
+  struct frame_cpu *fc = &frame_cpus[cpu_id()];
+  *pa = frame_take(fc, pfn, FRAME_ANON);
+  fc->in_use[FRAME_ANON] += BIG_FRAMES - 1;
+  struct frame *f = frame_of(*pa);
+  f->kind = FRAME_BIG;
+  for (uint32_t i = 1; i < BIG_FRAMES; i++) {
+    f[i].kind = FRAME_PART;
+  }
+  return true;
 }
 
 bool frame_alloc_order(unsigned order, paddr_t *pa) {

@@ -22,7 +22,12 @@ enum frame_kind {
   FRAME_TABLE,  /* a page table: root, PDPT, PD or PT */
   FRAME_ANON,   /* anonymous user memory */
   FRAME_OBJECT, /* a page of a memory object (shared memory, file cache) */
+  FRAME_BIG,    /* the first of 512 aligned frames of anonymous memory; all their references */
+  FRAME_PART,   /* one of the other 511: no references of its own */
 };
+
+#define BIG_ORDER 9u
+#define BIG_SIZE (FRAME_SIZE << BIG_ORDER)
 
 struct frame {
   _Atomic uint32_t refs; /* references; 0 while free */

@@ -92,7 +92,8 @@ enum abi_error grants_own(struct space *s) {
 /* ---- one grant ---------------------------------------------------------------------------- */
 
 static bool grants_join(const struct grant *a, const struct grant *b) {
-  return a->obj == NULL && b->obj == NULL && a->node.end == b->node.start && a->prot == b->prot;
+  return a->obj == NULL && b->obj == NULL && a->node.end == b->node.start && a->prot == b->prot &&
+         a->big == b->big;
 }
 
 static void grant_insert(struct gtree *t, struct grant *g) {

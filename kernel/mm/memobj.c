@@ -1,6 +1,8 @@
 /* Memory objects: pages that several address spaces may map, held apart from all of them.
  *
  * FIXED: a run of physical memory that is never freed (the boot image); its pages are not counted.
+ * DEVICE: the same of a device's registers; its pages come with the bits that make them uncached.
+ * The kernel itself has no mapping of them.
  * ANON: sparse, zero where never touched; a radix tree of frames, one reference each. A mapping
  * takes a reference of its own on every page it maps, so that neither resize nor the object's end
  * hurts it.
@@ -18,7 +20,7 @@
 #define LEVELS_MOST 4u /* 2^36 pages */
 #define PAGES_MOST (1ul << 36)
 
-enum memobj_kind { MEMOBJ_FIXED, MEMOBJ_ANON, MEMOBJ_PAGED };
+enum memobj_kind { MEMOBJ_FIXED, MEMOBJ_DEVICE, MEMOBJ_ANON, MEMOBJ_PAGED };
 
 struct memobj {
   struct refcount refs;
@@ -53,6 +55,15 @@ static enum abi_error memobj_create(enum memobj_kind kind, paddr_t base, uint64_
 
 enum abi_error memobj_create_fixed(paddr_t base, uint64_t n_bytes, struct memobj **out) {
   return memobj_create(MEMOBJ_FIXED, base, n_bytes, out);
+}
+
+enum abi_error memobj_create_device(paddr_t base, uint64_t n_bytes, struct memobj **out) {
+  return memory_is_device(base, n_bytes) ? memobj_create(MEMOBJ_DEVICE, base, n_bytes, out)
+                                         : ABI_EPERM;
+}
+
+bool memobj_is_device(const struct memobj *o) {
+  return o->kind == MEMOBJ_DEVICE;
 }
 
 enum abi_error memobj_create_anon(uint64_t n_bytes, struct memobj **out) {
@@ -333,6 +344,11 @@ enum abi_error memobj_page(struct memobj *o, uint64_t offset, paddr_t *pa, bool 
   if (o->kind == MEMOBJ_FIXED) {
     *counted = false;
     pa->v = o->base.v + ALIGN_DOWN(offset, PAGE_SIZE);
+    return offset < o->n_bytes ? OK : ABI_EIO;
+  }
+  if (o->kind == MEMOBJ_DEVICE) {
+    *counted = false;
+    pa->v = (o->base.v + ALIGN_DOWN(offset, PAGE_SIZE)) | PTE_PCD | PTE_PWT;
     return offset < o->n_bytes ? OK : ABI_EIO;
   }
   *counted = true;

@@ -30,15 +30,26 @@ extern struct frame *frame_records; /* of frame 0; constant after boot */
 static inline struct frame *frame_of(paddr_t pa) {
   return &frame_records[pa.v >> PAGE_SHIFT];
 }
+/* The record with the references of a frame in use: those of a block are in its first. */
+static inline struct frame *frame_counted(paddr_t pa) {
+  struct frame *f = frame_of(pa);
+  return UNLIKELY(f->kind == FRAME_PART) ? frame_of((paddr_t){ALIGN_DOWN(pa.v, BIG_SIZE)}) : f;
+}
 static inline void frame_get(paddr_t pa) {
-  atomic_fetch_add_explicit(&frame_of(pa)->refs, 1, memory_order_relaxed);
+  atomic_fetch_add_explicit(&frame_counted(pa)->refs, 1, memory_order_relaxed);
 }
 void frame_put(paddr_t pa); /* frees with the last reference */
+/* 512 aligned frames of anonymous memory with one reference; contents undefined. It goes as a
+ * whole, by frame_put(), unless the page-table tree has made single frames of it. */
+[[nodiscard]] bool frame_alloc_big(paddr_t *pa);
+void frame_free_big(paddr_t pa); /* whatever its count */
 
 struct frame_stats {
   uint64_t total, free;
   uint64_t by_kind[FRAME_OBJECT + 1]; /* in use */
 };
+/* Whole pages that the boot loader did not call memory. */
+bool memory_is_device(paddr_t base, uint64_t len);
 void frame_stats_read(struct frame_stats *s);
 
 /* Allocations that fail on purpose. fail.alloc=N: the N-th after boot, and with fail.every=1 all
@@ -90,6 +101,11 @@ struct memobj;
 /* n_bytes of physical memory that is never freed: the boot image. */
 [[nodiscard]] enum abi_error memobj_create_fixed(paddr_t base, uint64_t n_bytes,
                                                  struct memobj **out);
+/* n_bytes of registers of a device: uncached, to be mapped shared only. ABI_EPERM: some of it is
+ * memory, or below 1 MiB, or beyond 64 GiB. */
+[[nodiscard]] enum abi_error memobj_create_device(paddr_t base, uint64_t n_bytes,
+                                                  struct memobj **out);
+bool memobj_is_device(const struct memobj *o);
 /* Anonymous, sparse, zero until written; pages appear at first touch. */
 [[nodiscard]] enum abi_error memobj_create_anon(uint64_t n_bytes, struct memobj **out);
 /* Where a paged object's pages come from. No lock is held; both may sleep. */
@@ -115,8 +131,9 @@ uint64_t memobj_size(const struct memobj *o);
 /* A paged object's pages are stale: out of every shared mapping when it answers, and asked for
  * again at the next touch. Private mappings keep theirs. Fails as memobj_resize(). */
 [[nodiscard]] enum abi_error memobj_forget(struct memobj *o);
-/* The page at a byte offset; *counted: it has a reference count, of which the caller got one.
- * Fails: ABI_EIO beyond the end; ABI_EAGAIN: memobj_fetch() must come first; ABI_ENOMEM. */
+/* The page at a byte offset, with PTE_PCD and PTE_PWT if it is a device's; *counted: it has a
+ * reference count, of which the caller got one. Fails: ABI_EIO beyond the end; ABI_EAGAIN:
+ * memobj_fetch() must come first; ABI_ENOMEM. */
 [[nodiscard]] enum abi_error memobj_page(struct memobj *o, uint64_t offset, paddr_t *pa,
                                          bool *counted);
 /* The same for a page that is there already; makes none. */
@@ -127,6 +144,7 @@ bool memobj_page_present(struct memobj *o, uint64_t offset, paddr_t *pa, bool *c
 
 /* ---- address spaces ------------------------------------------------------------------------- */
 struct grants;
+extern bool mm_big_default; /* 2 MiB pages where nobody said otherwise; a boot argument */
 struct space {
   struct arch_space arch;
   struct refcount refs;
@@ -135,6 +153,7 @@ struct space {
   struct spinlock pt_lock;  /* PTREE: tables above the last level */
   uint64_t ceiling;         /* [lock] where mappings go: below, if there is room */
   struct grants *grants;    /* [lock] perhaps shared with clones */
+  bool may_big;             /* [lock] there may be big leaves, or grants that want them */
   struct space_limit limit; /* [lock] on the bytes that grants have */
   _Atomic uint64_t n_faults[SPACE_FAULT_KINDS]; /* [a] */
 };
@@ -181,6 +200,11 @@ struct space_limit space_get_limit(struct space *s);
                                            uint32_t prot);
 [[nodiscard]] enum abi_error space_remap(struct space *s, uint64_t *addr, uint64_t old_len,
                                          uint64_t new_len, bool may_move);
+/* What one grant has at [from, from + len) moves to `to`, in the place of what is mapped there, and
+ * has new_len >= len bytes then. Fails: ABI_EINVAL (also when the two overlap), ABI_EFAULT: not one
+ * grant; ABI_ENOMEM: it did not move, but what was at `to` may have gone. */
+[[nodiscard]] enum abi_error space_move(struct space *s, uint64_t from, uint64_t len, uint64_t to,
+                                        uint64_t new_len);
 /* The grants of [from, from + len) move to `to` in dst, which must be free there. */
 [[nodiscard]] enum abi_error space_transfer(struct space *dst, uint64_t to, struct space *src,
                                             uint64_t from, uint64_t len, uint32_t prot);

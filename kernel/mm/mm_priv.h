@@ -13,6 +13,7 @@ struct grant {
   uint8_t prot;       /* PROT_ABI_* */
   bool shared;        /* MAP_SHARED */
   bool read_only;     /* shared, and write access can never be given [M6] */
+  bool big;           /* private anonymous: by 2 MiB where it can be had */
   struct memobj *obj; /* NULL: private anonymous */
   uint64_t offset;    /* of node.start in obj */
 };
@@ -96,6 +97,10 @@ static inline void gather_drain(struct ptree_gather *g) {
   }
 }
 
+static inline void fault_count(struct space *s, enum space_fault_kind kind) {
+  atomic_fetch_add_explicit(&s->n_faults[kind], 1, memory_order_relaxed);
+}
+
 /* Leaf bits for a grant's rights, without W for copy-on-write to decide. */
 uint64_t grant_leaf_bits(const struct grant *g);
 paddr_t fault_zero_frame(void); /* mapped read-only wherever anonymous memory was only read */
@@ -107,6 +112,10 @@ struct spinlock *fault_region(const struct space *s, uint64_t va);
 enum abi_error space_tables_unmap(struct space *s, uint64_t start, uint64_t end,
                                   struct ptree_gather *gather);
 
+/* The same, and takes the grants. */
+enum abi_error space_unmap_locked(struct space *s, uint64_t start, uint64_t end,
+                                  struct ptree_gather *gather);
+
 /* All spaces (spaces.c), the young ones last. */
 void spaces_add(struct space *s);
 void spaces_remove(struct space *s);
@@ -114,11 +123,16 @@ void spaces_remove(struct space *s);
  * fault; private mappings only if told. No lock is held. Fails: ABI_ENOMEM, having gone on. */
 enum abi_error spaces_take_back(const struct memobj *o, uint64_t offset, bool also_private);
 
+/* A fault where there is no page table yet, in a space that may have big leaves: true when it is
+ * done, with *e; false: it is a matter of one small page. With the region's lock. */
+bool fault_big(struct space *s, const struct grant *g, uint64_t va, bool write,
+               struct ptree_gather *gather, enum abi_error *e);
+uint64_t grant_write_bits(const struct grant *g); /* W and D, if the grant has W */
 /* What a grant's object lacks at va, with a reference, for memobj_fetch() without locks. */
 void fault_note_missing(const struct grant *g, uint64_t va, struct object_ref *missing);
 /* One page of a grant, made present (and writable), with its region's lock. Fails: as
  * memobj_page(). */
 enum abi_error fault_page(struct space *s, const struct grant *g, uint64_t va, bool write,
-                          struct ptree_gather *gather, paddr_t *pa);
+                          struct ptree_gather *gather);
 
 #endif

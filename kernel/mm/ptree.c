@@ -7,8 +7,7 @@
 
 #define TABLE_COST 8u /* of emptying a table, in leaves */
 
-static void frame_get(uint64_t pte) {
-  struct frame *frame = ptree_env_frame(pte & PTE_ADDR);
+static inline void frame_get(struct frame *frame) {
   atomic_fetch_add_explicit(&frame->refs, 1, memory_order_relaxed);
 }
 
@@ -51,9 +50,18 @@ static enum abi_error table_create(int level, uint64_t *paddr) {
   return OK;
 }
 
-static void leaf_put(uint64_t pte) {
+static __attribute__((noinline)) void block_put(uint64_t pte) {
+  struct frame *frame = counted_frame(pte);
+  if (frame_put(frame)) {
+    ptree_env_block_free((uint64_t)(frame - ptree_env.frames) << FRAME_SHIFT);
+  }
+}
+
+static inline __attribute__((always_inline)) void leaf_put(uint64_t pte) {
   uint64_t paddr = pte & PTE_ADDR;
-  if (frame_put(ptree_env_frame(paddr))) {
+  if (UNLIKELY((pte & (PTE_PART | PTE_PS)) != 0)) {
+    block_put(pte);
+  } else if (frame_put(ptree_env_frame(paddr))) {
     ptree_env_leaf_free(paddr);
   }
 }
@@ -129,7 +137,11 @@ static bool table_empty(struct table t, unsigned *budget) {
     return true;
   }
   for (unsigned i = table_next_used(&t, 0); i < PTREE_N_ENTRIES; i = table_next_used(&t, i + 1)) {
-    if (!table_put(entry_load(&t, i) & PTE_ADDR, budget)) {
+    uint64_t pte = entry_load(&t, i);
+    if ((pte & PTE_PS) != 0) {
+      leaf_put(pte);
+      *budget -= MIN(*budget, TABLE_COST);
+    } else if (!table_put(pte & PTE_ADDR, budget)) {
       return false;
     }
     atomic_store_explicit(&t.entries[i], 0, memory_order_relaxed);
@@ -157,9 +169,10 @@ static bool table_put(uint64_t paddr, unsigned *budget) {
 }
 
 /* The entry for the copy, after the original and its target have been told: [P1] to [P4]. */
-static uint64_t entry_share(_Atomic uint64_t *entry, uint64_t pte, bool is_leaf) {
+static inline uint64_t entry_share(_Atomic uint64_t *entry, uint64_t pte, bool is_leaf,
+                                   bool in_blocks) {
   if (!is_leaf || (pte & PTE_COUNTED) != 0) {
-    frame_get(pte);
+    frame_get(in_blocks ? counted_frame(pte) : ptree_env_frame(pte & PTE_ADDR));
   }
   if ((pte & PTE_W) != 0 && !(is_leaf && (pte & PTE_SHARED) != 0)) {
     entry_clear_bits(entry, PTE_W);
@@ -168,13 +181,21 @@ static uint64_t entry_share(_Atomic uint64_t *entry, uint64_t pte, bool is_leaf)
   return pte;
 }
 
-static void quad_share_each(_Atomic uint64_t *to, _Atomic uint64_t *from, bool is_leaf) {
+static inline __attribute__((always_inline)) void
+quad_share_each(_Atomic uint64_t *to, _Atomic uint64_t *from, bool is_leaf, bool in_blocks) {
   for (unsigned i = 0; i < 4; i++) {
     uint64_t pte = atomic_load_explicit(&from[i], memory_order_relaxed);
     if (pte != 0) {
-      atomic_store_explicit(&to[i], entry_share(&from[i], pte, is_leaf), memory_order_relaxed);
+      atomic_store_explicit(&to[i], entry_share(&from[i], pte, is_leaf, in_blocks),
+                            memory_order_relaxed);
     }
   }
+}
+
+/* The same where some may be big leaves or parts of a block: seldom, so the others do not ask. */
+static __attribute__((noinline)) void quad_share_blocks(_Atomic uint64_t *to,
+                                                        _Atomic uint64_t *from, bool is_leaf) {
+  quad_share_each(to, from, is_leaf, true);
 }
 
 static inline void quad_share(_Atomic uint64_t *to, _Atomic uint64_t *from, bool is_leaf) {
@@ -185,8 +206,10 @@ static inline void quad_share(_Atomic uint64_t *to, _Atomic uint64_t *from, bool
   }
   if (is_leaf && (bits & (PTE_COUNTED | PTE_W)) == 0) { /* nothing to count, nothing to take */
     quad_store(to, q);
+  } else if (UNLIKELY((bits & (PTE_PART | PTE_PS)) != 0)) {
+    quad_share_blocks(to, from, is_leaf);
   } else {
-    quad_share_each(to, from, is_leaf);
+    quad_share_each(to, from, is_leaf, false);
   }
 }
 
@@ -226,6 +249,45 @@ enum abi_error ptree_entry_own(_Atomic uint64_t *entry, int level, uint64_t va,
   return OK;
 }
 
+/* ---- splitting ------------------------------------------------------------------------------ */
+
+/* A block of which the caller has the only reference becomes 512 single frames. */
+static void block_dissolve(struct frame *block) {
+  for (unsigned i = 0; i < PTREE_N_ENTRIES; i++) {
+    block[i].kind = FRAME_ANON;
+    atomic_store_explicit(&block[i].refs, 1, memory_order_relaxed);
+  }
+}
+
+/* Who shares the block may not write to its part of it: W goes, and the first write copies [P4]. */
+static uint64_t block_divide(struct frame *block, uint64_t pte) {
+  if (atomic_load_explicit(&block->refs, memory_order_acquire) == 1) {
+    block_dissolve(block);
+    return pte & ~PTE_PS;
+  }
+  atomic_fetch_add_explicit(&block->refs, PTREE_N_ENTRIES - 1, memory_order_relaxed);
+  return (pte & ~(PTE_PS | PTE_W)) | PTE_PART;
+}
+
+enum abi_error ptree_big_split(_Atomic uint64_t *entry, uint64_t va, struct ptree_gather *g) {
+  uint64_t paddr, start = ALIGN_DOWN(va, BIG_SIZE);
+  enum abi_error err = table_create(0, &paddr);
+  if (err != OK) {
+    return err;
+  }
+  struct table t = table_at(paddr);
+  uint64_t big = atomic_load_explicit(entry, memory_order_relaxed);
+  uint64_t leaf = block_divide(counted_frame(big), big);
+  for (unsigned i = 0; i < PTREE_N_ENTRIES; i++) {
+    atomic_store_explicit(&t.entries[i], leaf + i * FRAME_SIZE, memory_order_relaxed);
+  }
+  t.frame->n_used = PTREE_N_ENTRIES;
+  t.frame->groups = UINT32_MAX;
+  entry_point_at(entry, paddr);
+  ptree_gather_range(g, start, start + BIG_SIZE); /* W may have gone; sizes are not to be mixed */
+  return OK;
+}
+
 /* ---- the gather ----------------------------------------------------------------------------- */
 
 static void gather_reset(struct ptree_gather *g) {
@@ -257,7 +319,8 @@ bool ptree_gather_has_tables(const struct ptree_gather *g) {
 
 /* The flush comes before the new reference and its range, so that a reference in the gather always
  * has its range there too. */
-static void gather_add(struct ptree_gather *g, uint64_t ref, struct range r) {
+static inline __attribute__((always_inline)) void gather_add(struct ptree_gather *g, uint64_t ref,
+                                                             struct range r) {
   if (g->n_refs == PTREE_GATHER_REFS) {
     g->flush(g);
     kassert(g->n_refs == 0);
@@ -267,9 +330,10 @@ static void gather_add(struct ptree_gather *g, uint64_t ref, struct range r) {
 }
 
 void ptree_gather_leaf(struct ptree_gather *g, uint64_t pte, uint64_t va) {
-  struct range r = {va, va + FRAME_SIZE};
+  uint64_t span = (pte & PTE_PS) != 0 ? BIG_SIZE : FRAME_SIZE;
+  struct range r = {ALIGN_DOWN(va, span), ALIGN_DOWN(va, span) + span};
   if ((pte & PTE_COUNTED) != 0) {
-    gather_add(g, pte & PTE_ADDR, r);
+    gather_add(g, pte & (PTE_ADDR | PTE_PART | PTE_PS), r);
   } else {
     ptree_gather_range(g, r.start, r.end);
   }
@@ -345,13 +409,13 @@ int ptree_lookup(uint64_t root, uint64_t va, uint64_t *pte, bool *writable) {
   kassert(va < PTREE_USER_END);
   uint64_t entry = root, rights = PTE_W;
   int level = PTREE_ROOT_LEVEL + 1;
-  while (level > 0 && entry != 0) {
+  while (level > 0 && entry != 0 && (entry & PTE_PS) == 0) {
     level--;
     _Atomic uint64_t *entries = ptree_env_table(entry & PTE_ADDR);
     entry = atomic_load_explicit(&entries[entry_index(va, level)], memory_order_relaxed);
     rights &= entry;
   }
-  *pte = entry;
+  *pte = (entry & PTE_PS) != 0 ? big_part(entry, va) : entry;
   *writable = rights != 0;
   return level;
 }
@@ -367,6 +431,10 @@ static bool table_next(struct table t, uint64_t *va, uint64_t end, uint64_t *pte
       break;
     }
     *pte = entry_load(&t, i);
+    if ((*pte & PTE_PS) != 0) {
+      *pte = big_part(*pte, *va);
+      return true;
+    }
     if (level == 0 || table_next(table_at(*pte), va, end, pte)) {
       return true;
     }
@@ -380,9 +448,14 @@ bool ptree_next(uint64_t root, uint64_t *va, uint64_t end, uint64_t *pte) {
 }
 
 /* Makes the entry for va in a private table point at a private table, creating it if need be. */
-static enum abi_error entry_ready(struct table t, int level, uint64_t va, struct ptree_gather *g) {
+static inline __attribute__((always_inline)) enum abi_error
+entry_ready(struct table t, int level, uint64_t va, struct ptree_gather *g) {
   unsigned i = entry_index(va, level);
-  if (entry_load(&t, i) != 0) {
+  uint64_t old = entry_load(&t, i);
+  if ((old & PTE_PS) != 0) {
+    return ptree_big_split(&t.entries[i], va, g);
+  }
+  if (old != 0) {
     return ptree_entry_own(&t.entries[i], level, va, g);
   }
   uint64_t created;
@@ -404,20 +477,24 @@ bool ptree_slot_ready(uint64_t root, uint64_t va, struct ptree_slot *slot) {
       return false;
     }
   }
+  if (UNLIKELY((pte & PTE_PS) != 0)) {
+    return false;
+  }
   struct table t = table_at(pte);
   *slot = (struct ptree_slot){&t.entries[entry_index(va, 0)], t.frame};
   return true;
 }
 
-/* An entry with W is ready as it is [P2]. */
-enum abi_error ptree_slot(uint64_t root, uint64_t va, struct ptree_gather *g,
-                          struct ptree_slot *slot) {
+/* The slot for va in the table of level `bottom`. An entry with W is ready as it is [P2], unless it
+ * is a big leaf. */
+static inline __attribute__((always_inline)) enum abi_error
+slot_at(uint64_t root, uint64_t va, int bottom, struct ptree_gather *g, struct ptree_slot *slot) {
   kassert(va < PTREE_USER_END);
   uint64_t pte = root;
-  for (int level = PTREE_ROOT_LEVEL; level > 0; level--) {
+  for (int level = PTREE_ROOT_LEVEL; level > bottom; level--) {
     _Atomic uint64_t *entry = &ptree_env_table(pte & PTE_ADDR)[entry_index(va, level)];
     uint64_t next = atomic_load_explicit(entry, memory_order_relaxed);
-    if (UNLIKELY((next & PTE_W) == 0)) {
+    if (UNLIKELY((next & (PTE_W | PTE_PS)) != PTE_W)) {
       enum abi_error err = entry_ready(table_at(pte), level, va, g);
       if (err != OK) {
         return err;
@@ -427,8 +504,18 @@ enum abi_error ptree_slot(uint64_t root, uint64_t va, struct ptree_gather *g,
     pte = next;
   }
   struct table t = table_at(pte);
-  *slot = (struct ptree_slot){&t.entries[entry_index(va, 0)], t.frame};
+  *slot = (struct ptree_slot){&t.entries[entry_index(va, bottom)], t.frame};
   return OK;
+}
+
+enum abi_error ptree_slot(uint64_t root, uint64_t va, struct ptree_gather *g,
+                          struct ptree_slot *slot) {
+  return slot_at(root, va, 0, g, slot);
+}
+
+enum abi_error ptree_slot_big(uint64_t root, uint64_t va, struct ptree_gather *g,
+                              struct ptree_slot *slot) {
+  return slot_at(root, va, 1, g, slot);
 }
 
 /* A table fills its page, so an entry's address tells its index. */
@@ -454,7 +541,7 @@ bool ptree_leaf_is_sole(const struct ptree_slot *slot) {
   if ((pte & PTE_COUNTED) == 0) {
     return false;
   }
-  const struct frame *frame = ptree_env_frame(pte & PTE_ADDR);
+  const struct frame *frame = counted_frame(pte);
   return atomic_load_explicit(&frame->refs, memory_order_acquire) == 1;
 }
 
@@ -473,7 +560,7 @@ void ptree_leaf_replace(struct ptree_slot *slot, uint64_t va, uint64_t pte,
                         struct ptree_gather *g) {
   uint64_t old = atomic_exchange_explicit(slot->entry, pte, memory_order_release);
   kassert(old != 0 && pte != 0);
-  ptree_gather_leaf(g, old, ALIGN_DOWN(va, FRAME_SIZE));
+  ptree_gather_leaf(g, old, va);
 }
 
 uint64_t ptree_leaf_take(struct ptree_slot *slot, uint64_t va, struct ptree_gather *g) {

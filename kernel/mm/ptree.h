@@ -6,6 +6,12 @@
  * goes. The right to write is the AND of W along the path, so clearing W above write-protects all
  * below in one store.
  *
+ * An entry of level 1 may map 2 MiB by itself, a big leaf (PTE_PS): 512 aligned frames, counted by
+ * the record of the first (FRAME_BIG). Whatever touches a part of it splits it into 512 leaves of
+ * the same rights first. If the big leaf had the block's only reference, the block becomes single
+ * frames; else the leaves are PTE_PART, each with a reference to the block as a whole, which stays
+ * until the last has gone.
+ *
  * Entry 0 is empty; any other entry is used. A used leaf without PTE_P keeps its frame but is not
  * accessible (PROT_NONE). Entries 256..511 of a root are the kernel's and are not touched.
  *
@@ -16,6 +22,8 @@
  * [P4] a PTE_COUNTED leaf without PTE_SHARED whose frame other leaves map too has W clear
  * [P5] `n_used` counts the used entries, and `groups` has the bit of each
  * [P6] a table has kind TABLE and the level of its place; entries to tables are P and U, not PS
+ * [P7] big leaves are COUNTED, not SHARED, and map a block of kind BIG whole, PTE_PART leaves a
+ *      frame of one; no other leaf maps a frame of a block
  *
  * Concurrency. The operations on one tree are serialized by its owner's lock, but for
  * ptree_slot_ready() and what is done with its slot: those are serialized a page table. Two trees
@@ -24,8 +32,8 @@
  * dies with the last reference. Who sees refs 1 with all tables above private is alone: new
  * references come only from copying or cloning a table that holds one.
  *
- * Limits: 4 KiB leaves only (PTE_PS is refused above level 0); frame 0 is never mapped, as a leaf
- * without rights must not be 0; 2^32 - 1 references a frame. */
+ * Limits: no leaves of 1 GiB; big leaves are anonymous memory only; frame 0 is never mapped, as a
+ * leaf without rights must not be 0; 2^32 - 1 references a frame. */
 #ifndef CATHODE_MM_PTREE_H
 #define CATHODE_MM_PTREE_H
 
@@ -47,8 +55,8 @@
 #define PTE_G ((uint64_t)1 << 8)
 #define PTE_COUNTED ((uint64_t)1 << 9) /* software: the leaf holds a reference to its frame */
 #define PTE_SHARED                                                                                 \
-  ((uint64_t)1 << 10)               /* software: a shared mapping, never copy-on-write, keeps W */
-#define PTE_SW2 ((uint64_t)1 << 11) /* software: the caller's */
+  ((uint64_t)1 << 10)                /* software: a shared mapping, never copy-on-write, keeps W */
+#define PTE_PART ((uint64_t)1 << 11) /* software: a 4 KiB leaf within a block that stayed one */
 #define PTE_NX ((uint64_t)1 << 63)
 #define PTE_ADDR UINT64_C(0x000ffffffffff000)
 
@@ -73,7 +81,7 @@ struct ptree_gather {
   uint32_t chain, chain_end; /* pfns of detached private tables, linked by frame.next */
   uint32_t dead;             /* those that have been flushed, and wait for ptree_gather_drain() */
   uint32_t n_refs;
-  uint64_t refs[PTREE_GATHER_REFS]; /* physical addresses, bit 0 set for a table */
+  uint64_t refs[PTREE_GATHER_REFS]; /* leaves' addresses; bit 0 set: a table's */
 };
 
 void ptree_gather_init(struct ptree_gather *g, void (*flush)(struct ptree_gather *g), void *ctx);
@@ -110,11 +118,12 @@ void ptree_init(uint64_t root);
 /* ---- one page ------------------------------------------------------------------------------- */
 
 /* Walks to va without changing anything. Answers the level at which the walk ended: 0 when there is
- * a page table (the leaf is *pte, perhaps 0), else the level of the empty entry, and *pte is 0.
+ * a page table (the leaf is *pte, perhaps 0), else the level of the empty entry, and *pte is 0; or
+ * 1 for a big leaf, and *pte is as that page's own leaf would be, but with PTE_PS.
  * *writable: W is set in the leaf and in all entries above it. */
 int ptree_lookup(uint64_t root, uint64_t va, uint64_t *pte, bool *writable);
 
-/* The first used leaf at or above *va and below end: its address and entry. False: none.
+/* The first used leaf at or above *va and below end: its address and entry, as above. False: none.
  * Skips empty tables as a whole. */
 bool ptree_next(uint64_t root, uint64_t *va, uint64_t end, uint64_t *pte);
 
@@ -125,15 +134,22 @@ struct ptree_slot {
 };
 
 /* Makes the path to va private and answers the leaf's slot. Missing tables are created and shared
- * ones copied, three at most. Setting W in the path widens rights: what other CPUs have cached
- * costs them a spurious fault at worst.
- * Fails: ABI_ENOMEM; what was done at the levels above remains, and is harmless. */
+ * ones copied, three at most, and a big leaf is split. Setting W in the path widens rights: what
+ * other CPUs have cached costs them a spurious fault at worst. Fails: ABI_ENOMEM; what was done at
+ * the levels above remains, and is harmless. */
 enum abi_error ptree_slot(uint64_t root, uint64_t va, struct ptree_gather *g,
                           struct ptree_slot *slot);
 
-/* The slot when the path to va is private already. It changes nothing, and may run while
- * ptree_slot() works on another page of the same tree: an entry with W points at a table that is
- * the tree's own, and stays so until a clone, an unmap or a protect, which the caller keeps out. */
+/* The same for the entry of level 1: it is empty, a big leaf, or points at a table. A big leaf that
+ * allows less than its pages do may have pages of several rights: only who knows that all may have
+ * W widens or replaces it, others take a slot of their page, which splits it. */
+enum abi_error ptree_slot_big(uint64_t root, uint64_t va, struct ptree_gather *g,
+                              struct ptree_slot *slot);
+
+/* The slot when the path to va is private already, and not to a big leaf. It changes nothing, and
+ * may run while ptree_slot() works on another page of the same tree: an entry with W points at a
+ * table that is the tree's own, and stays so until a clone, an unmap or a protect, which the caller
+ * keeps out. */
 bool ptree_slot_ready(uint64_t root, uint64_t va, struct ptree_slot *slot);
 
 /* The slot of the next page, or false at the end of the table. */
@@ -169,10 +185,10 @@ uint64_t ptree_leaf_take(struct ptree_slot *slot, uint64_t va, struct ptree_gath
 /* Removes all leaves of [start, end). Tables that lie wholly inside go as one: shared ones are
  * dropped without a look inside, private ones are torn down after the flush. Private tables at the
  * edges that become empty go as well. Fails: ABI_ENOMEM when a shared table at an edge cannot be
- * copied; then no leaf has changed. */
+ * copied, or a big leaf there not be split; then no leaf has changed. */
 enum abi_error ptree_unmap(uint64_t root, uint64_t start, uint64_t end, struct ptree_gather *g);
 
-/* Leaf bits to change: of P, W, U, NX and PTE_SW2. A bit in both is set. */
+/* Leaf bits to change: of P, W, U and NX. A bit in both is set. */
 struct ptree_rights {
   uint64_t clear, set;
 };

@@ -9,8 +9,9 @@ struct check {
   uint32_t n_frames;
 };
 
+/* Of the frame that has the references. */
 static uint32_t pfn_of(uint64_t pte) {
-  return (uint32_t)((pte & PTE_ADDR) >> FRAME_SHIFT);
+  return (uint32_t)(counted_frame(pte) - ptree_env.frames);
 }
 
 static unsigned n_entries_of(int level) {
@@ -32,16 +33,28 @@ static int record_check(const struct table *t, int level) {
   return listed && n_used == t->frame->n_used ? 0 : 5;
 }
 
+/* [P7] of a leaf. */
+static bool leaf_fits(uint64_t pte) {
+  const struct frame *frame = ptree_env_frame(pte & PTE_ADDR);
+  bool counted = (pte & (PTE_COUNTED | PTE_SHARED)) == PTE_COUNTED;
+  if ((pte & PTE_PS) != 0) {
+    return counted && frame->kind == FRAME_BIG && IS_ALIGNED(pte & PTE_ADDR, BIG_SIZE);
+  }
+  bool in_block = frame->kind == FRAME_BIG || frame->kind == FRAME_PART;
+  return ((pte & PTE_PART) != 0) == ((pte & PTE_COUNTED) != 0 && in_block) &&
+         (counted || (pte & PTE_PART) == 0);
+}
+
 static int table_count(const struct check *c, uint64_t paddr, int level);
 
 /* Counts what one entry points at, and what is below. */
 static int entry_count(const struct check *c, uint64_t pte, int level) {
-  if (level == 0) {
+  if (level == 0 || (level == 1 && (pte & PTE_PS) != 0)) {
     if ((pte & PTE_COUNTED) != 0) {
       kassert(pfn_of(pte) < c->n_frames);
       c->counts[pfn_of(pte)]++;
     }
-    return 0;
+    return leaf_fits(pte) ? 0 : 7;
   }
   if ((pte & (PTE_P | PTE_U | PTE_PS)) != (PTE_P | PTE_U)) {
     return 6;
@@ -65,11 +78,12 @@ static int table_count(const struct check *c, uint64_t paddr, int level) {
 
 /* [P2], [P4] of one entry, when all is counted. */
 static int entry_check(const struct check *c, uint64_t pte, int level) {
-  bool applies = level > 0 || (pte & (PTE_COUNTED | PTE_SHARED)) == PTE_COUNTED;
+  bool leaf = level == 0 || (pte & PTE_PS) != 0;
+  bool applies = !leaf || (pte & (PTE_COUNTED | PTE_SHARED)) == PTE_COUNTED;
   if (!applies || (pte & PTE_W) == 0 || c->counts[pfn_of(pte)] <= 1) {
     return 0;
   }
-  return level > 0 ? 2 : 4;
+  return leaf ? 4 : 2;
 }
 
 /* [P1] to [P4] of a frame that is pointed at. */

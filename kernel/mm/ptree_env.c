@@ -17,6 +17,10 @@ void ptree_env_table_free(uint64_t paddr) {
                  */
 }
 
+void ptree_env_block_free(uint64_t paddr) {
+  frame_free_big((paddr_t){paddr});
+}
+
 void ptree_env_leaf_free(uint64_t paddr) {
   frame_free((paddr_t){paddr});
 }

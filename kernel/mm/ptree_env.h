@@ -37,4 +37,7 @@ void ptree_env_table_free(uint64_t paddr);
 /* The last reference to the frame of a PTE_COUNTED leaf has gone: free it. */
 void ptree_env_leaf_free(uint64_t paddr);
 
+/* The last reference to a block of 512 frames that was never divided. */
+void ptree_env_block_free(uint64_t paddr);
+
 #endif

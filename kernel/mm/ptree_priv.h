@@ -41,6 +41,19 @@ static inline unsigned entry_index(uint64_t va, int level) {
   return (unsigned)(va >> (FRAME_SHIFT + 9 * level)) % PTREE_N_ENTRIES;
 }
 
+/* The part of a big leaf that maps va, as a leaf of its own but for PTE_PS. */
+static inline uint64_t big_part(uint64_t pte, uint64_t va) {
+  return pte + (va & (BIG_SIZE - 1) & ~(FRAME_SIZE - 1));
+}
+
+/* The record that has the references of a counted leaf, big or not, or of a table. */
+static inline struct frame *counted_frame(uint64_t pte) {
+  if (UNLIKELY((pte & (PTE_PART | PTE_PS)) != 0)) {
+    return ptree_env_frame(pte & PTE_ADDR & ~(BIG_SIZE - 1));
+  }
+  return ptree_env_frame(pte & PTE_ADDR);
+}
+
 /* True while others may reference the table. Pairs with the release of their last put: who reads 1
  * sees all that they have done to the entries. */
 static inline bool table_is_shared(const struct table *t) {
@@ -101,7 +114,11 @@ static inline bool range_is_whole(struct range r, int level) {
 enum abi_error ptree_entry_own(_Atomic uint64_t *entry, int level, uint64_t va,
                                struct ptree_gather *g);
 
-/* Hands the reference of a leaf that was at va to the gather. */
+/* Puts a private table with 512 leaves in the place of a big leaf of a private table; va is within
+ * it. Fails: ABI_ENOMEM, and nothing has changed. */
+enum abi_error ptree_big_split(_Atomic uint64_t *entry, uint64_t va, struct ptree_gather *g);
+
+/* Hands the reference of a leaf, big or not, that was at va to the gather. */
 void ptree_gather_leaf(struct ptree_gather *g, uint64_t pte, uint64_t va);
 
 /* Hands the reference to a table to the gather, from an entry that was just emptied; r is what the

@@ -48,6 +48,9 @@ static enum abi_error edge_own(struct table t, unsigned i, struct range r, struc
   if (pte == 0 || range_is_whole(r, level)) {
     return OK;
   }
+  if ((pte & PTE_PS) != 0) {
+    return ptree_big_split(&t.entries[i], r.start, g);
+  }
   struct table child = table_at(pte);
   if (!table_is_used_in(&child, r)) {
     return OK;
@@ -97,7 +100,12 @@ static void entry_unmap(struct table t, unsigned i, struct range r, struct ptree
       return;
     }
   }
-  ptree_gather_table(g, entry_take(t, i), r);
+  uint64_t pte = entry_take(t, i);
+  if ((pte & PTE_PS) != 0) {
+    ptree_gather_leaf(g, pte, r.start);
+  } else {
+    ptree_gather_table(g, pte, r);
+  }
 }
 
 static void table_unmap(struct table t, struct range r, struct ptree_gather *g) {
@@ -124,8 +132,11 @@ static bool tree_may_use(uint64_t root, struct range r) {
     const _Atomic uint64_t *entries = ptree_env_table(pte & PTE_ADDR);
     pte = atomic_load_explicit(&entries[entry_index(r.start, level)], memory_order_relaxed);
   }
+  if (pte == 0 || UNLIKELY((pte & PTE_PS) != 0)) {
+    return pte != 0;
+  }
   struct table t = table_at(pte);
-  return pte != 0 && table_is_used_in(&t, r);
+  return table_is_used_in(&t, r);
 }
 
 enum abi_error ptree_unmap(uint64_t root, uint64_t start, uint64_t end, struct ptree_gather *g) {
@@ -165,8 +176,9 @@ static bool table_would_change(struct table t, struct range r, struct ptree_righ
   for (unsigned i = table_next_used(&t, entry_index(r.start, level)); i <= last;
        i = table_next_used(&t, i + 1)) {
     uint64_t pte = entry_load(&t, i);
-    if (level == 0 ? leaf_changed(pte, change) != pte
-                   : table_would_change(table_at(pte), range_clip(r, i, level), change)) {
+    if (level == 0 || (pte & PTE_PS) != 0
+            ? leaf_changed(pte, change) != pte
+            : table_would_change(table_at(pte), range_clip(r, i, level), change)) {
       return true;
     }
   }
@@ -180,7 +192,12 @@ static enum abi_error table_own_changing(struct table t, struct range r, struct 
 static enum abi_error entry_own_changing(struct table t, unsigned i, struct range r,
                                          struct ptree_rights change, struct ptree_gather *g) {
   int level = t.frame->level;
-  struct table child = table_at(entry_load(&t, i));
+  uint64_t pte = entry_load(&t, i);
+  if ((pte & PTE_PS) != 0) {
+    bool as_it_is = range_is_whole(r, level) || leaf_changed(pte, change) == pte;
+    return as_it_is ? OK : ptree_big_split(&t.entries[i], r.start, g);
+  }
+  struct table child = table_at(pte);
   if (table_is_shared(&child)) {
     if (!table_would_change(child, r, change)) {
       return OK;
@@ -220,7 +237,7 @@ static void leaf_protect(_Atomic uint64_t *entry, uint64_t va, struct ptree_righ
   } while (new != old && !atomic_compare_exchange_weak_explicit(
                              entry, &old, new, memory_order_relaxed, memory_order_relaxed));
   if (leaf_is_narrowed(old, new)) {
-    ptree_gather_range(g, va, va + FRAME_SIZE);
+    ptree_gather_range(g, va, va + ((old & PTE_PS) != 0 ? BIG_SIZE : FRAME_SIZE));
   }
 }
 
@@ -232,11 +249,12 @@ static void table_protect(struct table t, struct range r, struct ptree_rights ch
   for (unsigned i = table_next_used(&t, entry_index(r.start, level)); i <= last;
        i = table_next_used(&t, i + 1)) {
     struct range part = range_clip(r, i, level);
-    if (level == 0) {
+    uint64_t pte = entry_load(&t, i);
+    if (level == 0 || (pte & PTE_PS) != 0) {
       leaf_protect(&t.entries[i], part.start, change, g);
       continue;
     }
-    struct table child = table_at(entry_load(&t, i));
+    struct table child = table_at(pte);
     if (!table_is_shared(&child)) {
       table_protect(child, part, change, g);
     }

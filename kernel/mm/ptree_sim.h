@@ -10,12 +10,15 @@
 #include "mm/ptree.h"
 #include "mm/ptree_env.h"
 
-#define SIM_N_FRAMES 4096u
+#define SIM_N_SMALL 4096u /* single frames; above them blocks of 512 */
+#define SIM_N_BLOCKS 6u
+#define SIM_N_FRAMES (SIM_N_SMALL + SIM_N_BLOCKS * PTREE_N_ENTRIES)
 
 static struct {
   atomic_flag lock; /* the stack and the counters */
   uint32_t stack[SIM_N_FRAMES];
   uint32_t n_free;
+  uint32_t block_used[SIM_N_BLOCKS]; /* frames in use */
   uint64_t n_tables_made;
   uint64_t fail_at; /* the allocation with this number fails, counted down; 0: none */
   bool failed;      /* an allocation was made to fail */
@@ -36,7 +39,7 @@ static inline void sim_unlock(void) {
 
 static inline void sim_init(void) {
   sim.n_free = 0;
-  for (uint32_t pfn = SIM_N_FRAMES - 1; pfn > 0; pfn--) { /* frame 0 is nobody's */
+  for (uint32_t pfn = SIM_N_SMALL - 1; pfn > 0; pfn--) { /* frame 0 is nobody's */
     sim.stack[sim.n_free++] = pfn;
   }
 }
@@ -71,8 +74,37 @@ static inline void sim_frame_free(uint32_t pfn) {
   sim_frames[pfn].kind = FRAME_FREE;
   atomic_store_explicit(&sim_memory[pfn][0], 0, memory_order_relaxed);
   sim_lock();
-  sim.stack[sim.n_free++] = pfn;
+  if (pfn < SIM_N_SMALL) {
+    sim.stack[sim.n_free++] = pfn;
+  } else {
+    sim.block_used[(pfn - SIM_N_SMALL) / PTREE_N_ENTRIES]--;
+  }
   sim_unlock();
+}
+
+/* A block of 512 frames, as one; 0: none, or the allocation has to fail. One thread only. */
+static inline uint32_t sim_block_alloc(void) {
+  bool fails = sim.fail_at != 0 && --sim.fail_at == 0;
+  sim.failed = sim.failed || fails;
+  for (uint32_t b = 0; b < SIM_N_BLOCKS && !fails; b++) {
+    if (sim.block_used[b] == 0) {
+      uint32_t pfn = SIM_N_SMALL + b * PTREE_N_ENTRIES;
+      sim.block_used[b] = PTREE_N_ENTRIES;
+      for (uint32_t i = 0; i < PTREE_N_ENTRIES; i++) {
+        sim_frames[pfn + i].kind = i == 0 ? FRAME_BIG : FRAME_PART;
+        sim_frames[pfn + i].refs = i == 0;
+      }
+      return pfn;
+    }
+  }
+  return 0;
+}
+
+static inline void sim_block_free(uint32_t pfn) {
+  for (uint32_t i = 0; i < PTREE_N_ENTRIES; i++) {
+    TAP_REQUIRE(sim_frames[pfn + i].kind == (i == 0 ? FRAME_BIG : FRAME_PART));
+    sim_frame_free(pfn + i);
+  }
 }
 
 struct ptree_env ptree_env = {(uint8_t *)sim_memory, sim_frames};
@@ -91,6 +123,10 @@ void ptree_env_table_free(uint64_t paddr) {
     TAP_REQUIRE(atomic_load_explicit(&sim_memory[pfn][i], memory_order_relaxed) == 0);
   }
   sim_frame_free(pfn);
+}
+
+void ptree_env_block_free(uint64_t paddr) {
+  sim_block_free(sim_pfn(paddr));
 }
 
 void ptree_env_leaf_free(uint64_t paddr) {

@@ -61,7 +61,7 @@ static inline bool sim_way_fill(const struct sim_cpu *cpu, uint64_t va, struct s
   uint64_t pte = cpu->root, rights = PTE_W;
   for (int level = 3; level > 0; level--) {
     pte = sim_memory[sim_pfn(pte)][va >> (12 + 9 * level) & 511];
-    if ((pte & PTE_P) == 0) {
+    if ((pte & PTE_P) == 0 || (pte & PTE_PS) != 0) {
       return false;
     }
     TAP_REQUIRE((pte & PTE_U) != 0);
@@ -99,12 +99,34 @@ static inline struct sim_tlb *sim_tlb_find(struct sim_cpu *cpu, uint64_t va) {
   return e;
 }
 
+/* The same for a page of a big leaf, of which a processor may keep parts. */
+static inline bool sim_tlb_fill_big(struct sim_cpu *cpu, uint64_t va, bool write,
+                                    struct sim_tlb *e) {
+  uint64_t pte = cpu->root, rights = PTE_W;
+  _Atomic uint64_t *entry = NULL;
+  for (int level = 3; level > 0; level--) {
+    entry = &sim_memory[sim_pfn(pte)][va >> (12 + 9 * level) & 511];
+    pte = *entry;
+    if ((pte & PTE_P) == 0) {
+      return false;
+    }
+    rights &= pte;
+  }
+  if ((pte & PTE_PS) == 0 || (write && rights == 0)) {
+    return false;
+  }
+  atomic_fetch_or(entry, write ? PTE_A | PTE_D : PTE_A);
+  *e = (struct sim_tlb){true, rights != 0, va, sim_pfn(pte) + (va >> 12 & 511)};
+  sim_cached[e->pfn]++;
+  return true;
+}
+
 /* A page walk into a TLB entry. A fault forgets the way that led to it, as hardware does (SDM vol.
  * 3A, 4.10.4.1). */
 static inline bool sim_tlb_fill(struct sim_cpu *cpu, uint64_t va, bool write, struct sim_tlb *e) {
   struct sim_way *way = sim_way_find(cpu, va);
   if (way == NULL) {
-    return false;
+    return sim_tlb_fill_big(cpu, va, write, e);
   }
   _Atomic uint64_t *entry = &sim_memory[way->tables[0]][va >> 12 & 511];
   uint64_t pte = *entry;

@@ -475,7 +475,7 @@ static bool world_destroy(void) {
   TAP_REQUIRE(sim_frames[zero_pfn].refs-- == 1 && sim_frames[device_pfn].refs-- == 1);
   sim_frame_free(zero_pfn);
   sim_frame_free(device_pfn);
-  return sim.n_free == SIM_N_FRAMES - 1;
+  return sim.n_free == SIM_N_SMALL - 1;
 }
 
 static bool run_random(uint64_t seed, bool failing) {

@@ -227,12 +227,15 @@ static void check_check(void) {
   pdpt->level = 1;
   tap_ok(tree_check(root) == 6, "check sees a table out of place [P6]");
   pdpt->level = 2;
+  ptree_env_frame(pte)->kind = FRAME_BIG;
+  tap_ok(tree_check(root) == 7, "check sees a page of a block that does not say so [P7]");
+  ptree_env_frame(pte)->kind = FRAME_ANON;
   tree_destroy(root);
 }
 
 int main(int argc, char **argv) {
   (void)tap_seed(argc, argv);
-  tap_plan(37);
+  tap_plan(38);
   sim_init();
   check_clone();
   check_shared_leaf();
@@ -240,6 +243,6 @@ int main(int argc, char **argv) {
   check_unmap_private();
   check_protect();
   check_check();
-  tap_ok(sim.n_free == SIM_N_FRAMES - 1, "nothing leaked");
+  tap_ok(sim.n_free == SIM_N_SMALL - 1, "nothing leaked");
   return tap_done();
 }

@@ -134,6 +134,47 @@ enum abi_error space_remap(struct space *s, uint64_t *addr, uint64_t old_len, ui
   return e;
 }
 
+/* Both ranges in user memory, and apart. */
+static bool move_is_sane(uint64_t from, uint64_t len, uint64_t to, uint64_t new_len) {
+  return IS_ALIGNED(from | to | len | new_len, PAGE_SIZE) && len != 0 && new_len >= len &&
+         user_range_ok((uaddr_t){from}, len) && user_range_ok((uaddr_t){to}, new_len) &&
+         (to + new_len <= from || from + len <= to);
+}
+
+static enum abi_error move_to_locked(struct space *s, uint64_t from, uint64_t len, uint64_t to,
+                                     uint64_t new_len, struct ptree_gather *gather) {
+  struct grants_cut cut;
+  struct gnode *n = gtree_find(&s->grants->tree, from);
+  if (n == NULL || from + len > n->end) {
+    return ABI_EFAULT;
+  }
+  enum abi_error e = space_unmap_locked(s, to, to + new_len, gather);
+  e = e == OK && !space_has_room(s, new_len - len) ? ABI_ENOMEM : e;
+  e = e == OK ? grants_cut_prepare(s, from, from + len, &cut) : e;
+  if (e != OK) {
+    return e;
+  }
+  e = grant_move(s, gtree_find(&s->grants->tree, from), &cut, to, new_len);
+  if (e != OK) {
+    grants_cut_cancel(&cut);
+  }
+  return e;
+}
+
+enum abi_error space_move(struct space *s, uint64_t from, uint64_t len, uint64_t to,
+                          uint64_t new_len) {
+  if (!move_is_sane(from, len, to, new_len)) {
+    return ABI_EINVAL;
+  }
+  struct ptree_gather gather;
+  gather_begin(&gather, s);
+  rw_lock_exclusive(&s->lock);
+  enum abi_error e = move_to_locked(s, from, len, to, new_len, &gather);
+  rw_unlock_exclusive(&s->lock);
+  gather_drain(&gather);
+  return e;
+}
+
 /* ---- between two spaces --------------------------------------------------------------------- */
 
 /* As tables_move(); what arrives has the rights of `g`. */

@@ -13,6 +13,7 @@
 #define LARGE_LEAST (512ul << 10) /* bytes: a mapping that fills much of a page table */
 
 static struct kcache space_cache = KCACHE_OF(struct space, "space");
+bool mm_big_default; /* [c] */
 
 /* ---- life --------------------------------------------------------------------------------- */
 
@@ -33,6 +34,7 @@ static enum abi_error space_with(struct grants *grants, struct space **out) {
   s->grants = grants;
   s->ceiling = ABI_NEAR_END;
   s->limit = (struct space_limit){UINT64_MAX, UINT64_MAX};
+  s->may_big = mm_big_default;
   ptree_init(root.v);
   arch_space_init(&s->arch, root, direct_map(root));
   list_init(&s->spaces_node);
@@ -131,6 +133,11 @@ static enum abi_error unmap_locked(struct space *s, uint64_t start, uint64_t end
   return OK;
 }
 
+enum abi_error space_unmap_locked(struct space *s, uint64_t start, uint64_t end,
+                                  struct ptree_gather *gather) {
+  return unmap_locked(s, start, end, gather);
+}
+
 /* Large mappings keep out of the GiB that has the top of the stack: their page tables would fill
  * the directory that every fork copies. */
 bool space_hole(struct space *s, uint64_t len, uint64_t *start) {
@@ -166,6 +173,9 @@ static enum abi_error map_check(struct map_request *r) {
   if (shared == private || (r->prot & ~7u) != 0 || !IS_ALIGNED(r->offset, PAGE_SIZE) ||
       r->len == 0) {
     return ABI_EINVAL;
+  }
+  if (r->obj != NULL && !shared && memobj_is_device(r->obj)) {
+    return ABI_EINVAL; /* registers cannot be copied */
   }
   if (shared && r->read_only && r->prot & PROT_ABI_WRITE) {
     return ABI_EACCES;
@@ -207,6 +217,7 @@ static void grant_describe(const struct map_request *r, struct grant *g) {
   g->prot = (uint8_t)r->prot;
   g->shared = r->flags & MAP_ABI_SHARED;
   g->read_only = g->shared && r->read_only;
+  g->big = mm_big_default; /* an object's grant takes no notice */
   g->obj = r->obj;
   g->offset = r->offset;
 }
@@ -368,6 +379,23 @@ static enum abi_error range_check_mapped(struct space *s, uint64_t addr, uint64_
   return e;
 }
 
+/* Whether the private anonymous memory of the range is to be had by 2 MiB. What is there stays as
+ * it is. */
+static enum abi_error range_set_big(struct space *s, uint64_t addr, uint64_t len, bool big) {
+  rw_lock_exclusive(&s->lock);
+  enum abi_error e = grants_split(s, addr, addr + len);
+  for (struct gnode *n = gtree_first_from(&s->grants->tree, addr);
+       e == OK && n != NULL && n->start < addr + len; n = gtree_next(n)) {
+    grant_of(n)->big = big && grant_of(n)->obj == NULL;
+  }
+  if (e == OK) {
+    s->may_big = s->may_big || big;
+    grants_merge(s, addr, addr + len);
+  }
+  rw_unlock_exclusive(&s->lock);
+  return e;
+}
+
 enum abi_error space_advise(struct space *s, uint64_t addr, uint64_t len, uint32_t advice) {
   enum abi_error e = range_check(addr, &len);
   if (e != OK) {
@@ -386,8 +414,12 @@ enum abi_error space_advise(struct space *s, uint64_t addr, uint64_t len, uint32
   case ADVISE_ABI_POPULATE_WRITE:
     done = e == OK ? range_populate(s, addr, len, advice == ADVISE_ABI_POPULATE_WRITE) : OK;
     break;
+  case ADVISE_ABI_HUGEPAGE:
+  case ADVISE_ABI_NOHUGEPAGE:
+    done = range_set_big(s, addr, len, advice == ADVISE_ABI_HUGEPAGE);
+    break;
   default:
-    break; /* how large pages are, and in what order they are used, is no matter here */
+    break; /* in what order pages are used is no matter here */
   }
   return e != OK ? e : done;
 }
@@ -402,6 +434,7 @@ enum abi_error space_clone(struct space *src, struct space **out) {
   if (e == OK) {
     (*out)->ceiling = src->ceiling;
     (*out)->limit = src->limit;
+    (*out)->may_big = src->may_big;
     spin_lock(&src->pt_lock);
     if (ptree_clone((*out)->arch.root.v, src->arch.root.v)) {
       shootdown_all(src);

@@ -16,8 +16,12 @@ static enum abi_error page_pin_now(struct space *s, uint64_t va, paddr_t *pa,
     gather_begin(&gather, s);
     struct spinlock *region = fault_region(s, va);
     spin_lock(region);
-    e = fault_page(s, grant_of(node), va, true, &gather, pa);
+    e = fault_page(s, grant_of(node), va, true, &gather);
     if (e == OK) {
+      uint64_t leaf;
+      bool writable;
+      ptree_lookup(s->arch.root.v, va, &leaf, &writable); /* all on the way is the space's own */
+      *pa = (paddr_t){leaf & PTE_ADDR};
       frame_get(*pa);
     }
     gather_end(&gather);
@@ -100,7 +104,9 @@ static enum abi_error page_look_now(struct space *s, uint64_t va, paddr_t *pa, b
                                     struct object_ref *missing) {
   rw_lock_shared(&s->lock);
   struct gnode *node = gtree_find(&s->grants->tree, va);
-  enum abi_error e = node != NULL ? page_see(s, grant_of(node), va, pa, counted) : ABI_EFAULT;
+  const struct grant *g = node != NULL ? grant_of(node) : NULL;
+  bool readable = g != NULL && (g->obj == NULL || !memobj_is_device(g->obj));
+  enum abi_error e = readable ? page_see(s, g, va, pa, counted) : ABI_EFAULT;
   if (e == ABI_EAGAIN) {
     fault_note_missing(grant_of(node), va, missing);
   }

@@ -49,14 +49,15 @@ size_t space_describe(struct space *s, char *out, size_t cap) {
 /* ---- pages -------------------------------------------------------------------------------- */
 
 /* What one last-level table costs, seen from the region that it maps; those above it likewise. */
-static void tables_count(struct space_stats *st, uint64_t va, uint64_t last) {
-  st->n_tables += (va >> 21 != last >> 21) + (va >> 30 != last >> 30) + (va >> 39 != last >> 39);
+static void tables_count(struct space_stats *st, uint64_t va, uint64_t last, bool big) {
+  st->n_tables +=
+      (va >> 21 != last >> 21 && !big) + (va >> 30 != last >> 30) + (va >> 39 != last >> 39);
 }
 
 static void leaf_count(struct space_stats *st, uint64_t pte) {
-  bool sole =
-      (pte & PTE_COUNTED) != 0 &&
-      atomic_load_explicit(&frame_of((paddr_t){pte & PTE_ADDR})->refs, memory_order_relaxed) == 1;
+  bool sole = (pte & PTE_COUNTED) != 0 &&
+              atomic_load_explicit(&frame_counted((paddr_t){pte & PTE_ADDR})->refs,
+                                   memory_order_relaxed) == 1;
   st->n_resident++;
   st->n_private += sole;
 }
@@ -70,7 +71,7 @@ static uint64_t piece_count(struct space *s, uint64_t va, uint64_t end, uint64_t
   bool more = ptree_next(s->arch.root.v, &va, ABI_USER_END, &pte);
   end = MAX(end, ALIGN_DOWN(va, WALK_PIECE) + WALK_PIECE); /* what is empty goes by at once */
   while (more && va < end) {
-    tables_count(st, va, *last);
+    tables_count(st, va, *last, (pte & PTE_PS) != 0);
     leaf_count(st, pte);
     *last = va;
     va += PAGE_SIZE;

@@ -1,5 +1,7 @@
 /* memory: anonymous memory as a file: open, TRUNCATE to a size, map (shared or privately), read,
- * write. */
+ * write. `physical/BASE/LENGTH`, both in hexadecimal digits, is a device's registers, for root: map
+ * only, and shared only. */
+#include "lib/string.h"
 #include "scheme/scheme.h"
 
 /* One page at a time between user memory and the object. */
@@ -84,12 +86,66 @@ static const struct file_ops memory_ops = {.read = memory_read,
                                            .close = memory_close,
                                            .seekable = true};
 
+/* ---- registers of devices ------------------------------------------------------------------- */
+
+static int64_t physical_call(struct file *f, const struct file_call *c) {
+  return c->op == OP_STAT ? stat_out(c, S_ABI_IFCHR | 0600, (uint64_t)f->object >> 6, 0)
+                          : -ABI_ENOTTY;
+}
+
+static const struct file_ops physical_ops = {
+    .map = memory_map, .call = physical_call, .close = memory_close};
+
+/* Takes hexadecimal digits off the front; false when there are none, or more than 16. */
+static bool hex_take(const char **path, size_t *len, uint64_t *value) {
+  size_t n = 0;
+  *value = 0;
+  for (; *len > 0 && n <= 16; n++, (*path)++, (*len)--) {
+    char c = **path;
+    uint32_t digit = c >= '0' && c <= '9'   ? (uint32_t)(c - '0')
+                     : c >= 'a' && c <= 'f' ? (uint32_t)(c - 'a') + 10
+                                            : 16;
+    if (digit == 16) {
+      break;
+    }
+    *value = *value << 4 | digit;
+  }
+  return n > 0 && n <= 16;
+}
+
+static int64_t physical_open(const char *path, size_t len, uint32_t flags, struct file **out) {
+  uint64_t base, n_bytes;
+  struct memobj *o;
+  bool parsed = hex_take(&path, &len, &base) && len > 0 && *path == '/';
+  path++;
+  len--;
+  if (!parsed || !hex_take(&path, &len, &n_bytes) || len != 0) {
+    return -ABI_ENOENT;
+  }
+  enum abi_error e = context_current()->group->euid != 0
+                         ? ABI_EPERM
+                         : memobj_create_device((paddr_t){base}, n_bytes, &o);
+  if (e != OK) {
+    return -(int64_t)e;
+  }
+  *out = file_create(&physical_ops, flags, o, 0);
+  if (*out == NULL) {
+    memobj_put(o);
+    return -ABI_ENOMEM;
+  }
+  return 0;
+}
+
 static int64_t memory_open(struct file *dir, const char *path, size_t len, uint32_t flags,
                            uint32_t mode, struct file **out) {
+  static const char physical[] = "physical/";
+  const size_t n = sizeof(physical) - 1;
   (void)dir;
-  (void)path;
   (void)mode;
   struct memobj *o;
+  if (len > n && memcmp(path, physical, n) == 0) {
+    return physical_open(path + n, len - n, flags, out);
+  }
   if (len != 0) {
     return -ABI_ENOENT;
   }

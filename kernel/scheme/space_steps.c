@@ -149,6 +149,10 @@ int64_t space_step(struct space *s, struct filetable *files, struct space_op *op
     return status(space_transfer(s, addr, context_current()->space, op->off, op->len, op->prot));
   case SPACE_REMAP:
     return status(space_remap(s, &op->addr, op->len, op->off, op->flags & 1));
+  case SPACE_MOVE:
+    return op->len > ABI_USER_END ? -ABI_EINVAL
+                                  : status(space_move(s, addr, op->len, op->off,
+                                                      op->len + (uint64_t)op->flags * PAGE_SIZE));
   case SPACE_ADVISE:
     return status(space_advise(s, addr, op->len, op->flags));
   case SPACE_RESIDENT:

@@ -44,10 +44,38 @@ static int64_t space_apply(struct space_op *op, size_t out) {
   return done < 0 ? done : done == 1 ? 0 : -ABI_EINVAL;
 }
 
-/* A move to a place that the caller chooses (MREMAP_FIXED) is not offered. */
+static size_t pages_of(size_t len) {
+  return len / ABI_PAGE_SIZE + (len % ABI_PAGE_SIZE != 0);
+}
+
+/* To a place that the caller chooses: all that fits moves, the rest of the old mapping goes. */
+static long remap_fixed(unsigned long addr, size_t n_old, size_t n_new, unsigned long new_addr) {
+  size_t n = n_old < n_new ? n_old : n_new;
+  struct space_op op = {
+      .code = SPACE_MOVE,
+      .fd = FD_NONE,
+      .flags = (uint32_t)(n_new - n),
+      .addr = addr,
+      .len = n * ABI_PAGE_SIZE,
+      .off = new_addr,
+  };
+  if (!page_aligned(new_addr) || n_new - n > UINT32_MAX ||
+      (addr < new_addr + n_new * ABI_PAGE_SIZE && new_addr < addr + n_old * ABI_PAGE_SIZE)) {
+    return -ABI_EINVAL;
+  }
+  int64_t result = space_apply(&op, 0);
+  if (result == 0 && n_old > n) {
+    result = sys_munmap(addr + n * ABI_PAGE_SIZE, (n_old - n) * ABI_PAGE_SIZE);
+  }
+  return result < 0 ? result : (long)new_addr;
+}
+
 long call_mremap(unsigned long addr, size_t old_len, size_t new_len, int flags,
                  unsigned long new_addr) {
-  (void)new_addr;
+  if (flags == (MREMAP_MAYMOVE | MREMAP_FIXED) && page_aligned(addr) && new_len != 0 &&
+      old_len != 0) {
+    return remap_fixed(addr, pages_of(old_len), pages_of(new_len), new_addr);
+  }
   if ((flags & ~MREMAP_MAYMOVE) || !page_aligned(addr) || new_len == 0 || old_len == 0) {
     return -ABI_EINVAL;
   }

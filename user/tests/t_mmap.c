@@ -252,6 +252,34 @@ static void test_remap(void) {
   munmap(s, PAGE);
 }
 
+static void test_remap_fixed(void) {
+  char *p = map(20 * PAGE, RW, MAP_PRIVATE);
+  for (int i = 0; i < 20; i++) {
+    p[i * PAGE] = (char)(i + 1);
+  }
+  char *q = mremap(p + 2 * PAGE, 3 * PAGE, 3 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, p + 10 * PAGE);
+  ok(q == p + 10 * PAGE && q[0] == 3 && q[2 * PAGE] == 5, "pages move to a place of one's own");
+  is(child_exit(child_reads, p + 2 * PAGE), -SIGSEGV, "and are gone from where they were");
+  ok(p[PAGE] == 2 && p[5 * PAGE] == 6 && p[9 * PAGE] == 10 && p[13 * PAGE] == 14,
+     "their neighbours stay");
+  q = mremap(p + 5 * PAGE, PAGE, 3 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, p + 15 * PAGE);
+  ok(q == p + 15 * PAGE && q[0] == 6 && is_zero(q + PAGE, 2 * PAGE) && p[18 * PAGE] == 19,
+     "and grow there");
+  q = mremap(p + 6 * PAGE, 3 * PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, p);
+  ok(q == p && q[0] == 7 && p[PAGE] == 2, "or shrink");
+  is(child_exit(child_reads, p + 8 * PAGE), -SIGSEGV, "with nothing left behind");
+  int both = MREMAP_MAYMOVE | MREMAP_FIXED;
+  ok(mremap(p, 2 * PAGE, 2 * PAGE, both, p + PAGE) == MAP_FAILED && errno == EINVAL,
+     "not onto themselves");
+  ok(mremap(p, PAGE, PAGE, both, p + 100) == MAP_FAILED && errno == EINVAL, "not off a page");
+  ok(mremap(p, PAGE, PAGE, MREMAP_FIXED, p + 3 * PAGE) == MAP_FAILED && errno == EINVAL,
+     "not without leave to move");
+  ok(mremap(p + 2 * PAGE, PAGE, PAGE, both, p + 19 * PAGE) == MAP_FAILED && errno == EFAULT,
+     "nothing cannot move");
+  ok(p[0] == 7 && p[PAGE] == 2, "and all is as it was");
+  munmap(p, 20 * PAGE);
+}
+
 static void test_advice(void) {
   char *p = map(4 * PAGE, RW, MAP_PRIVATE);
   memset(p, 1, 4 * PAGE);
@@ -368,6 +396,7 @@ int main(void) {
   test_file_shared();
   test_file_end();
   test_remap();
+  test_remap_fixed();
   test_advice();
   test_cow();
   test_cow_with_threads();

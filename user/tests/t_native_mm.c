@@ -159,6 +159,49 @@ static void test_cut(void) {
   close(ends[0]);
 }
 
+static int64_t physical_open(const char *name) {
+  return sys_openat(FD_NS, name, strlen(name), O_ABI_RDWR, 0);
+}
+
+/* The version register of the interrupt controller, which is where the architecture puts it. */
+static int child_has_version(void *arg) {
+  volatile uint32_t *registers = arg;
+  return (registers[0x30 / 4] & 0xff) >= 0x10 ? 0 : 1;
+}
+
+static int child_is_refused(void *arg) {
+  return setuid(1000) == 0 && physical_open(arg) == -EPERM ? 0 : 1;
+}
+
+static void test_physical(void) {
+  static char name[] = "memory:/physical/fee00000/1000";
+  int64_t fd = physical_open(name);
+  ok(fd >= 0, "registers of a device");
+  int64_t at = sys_mmap(0, PAGE, PROT_ABI_READ, MAP_ABI_SHARED, (int)fd, 0);
+  ok(at > 0, "are mapped");
+  is(sys_mmap(0, PAGE, PROT_ABI_READ, MAP_ABI_PRIVATE, (int)fd, 0), -EINVAL, "but not privately");
+  is(sys_read((int)fd, back, 4), -EINVAL, "nor read as a file");
+  struct space_op same = {
+      .code = SPACE_READ, .fd = FD_NONE, .addr = (uint64_t)at, .len = 4, .off = (uint64_t)back};
+  is(sys_call(FD_SELF, OP_SPACE_APPLY, &same, sizeof same, sizeof same, 0), -EFAULT,
+     "nor by the kernel");
+  int ended = child_exit(child_has_version, (void *)at);
+  if (ended == 0) {
+    ok(true, "hold what they should");
+  } else {
+    skip("hold what they should", "the interrupt controller is not mapped in this mode");
+  }
+  is(child_exit(child_is_refused, name), 0, "are root's alone");
+  is(physical_open("memory:/physical/200000/1000"), -EPERM, "memory is no device");
+  is(physical_open("memory:/physical/1ff000/fee00000"), -EPERM, "nor what has some in it");
+  is(physical_open("memory:/physical/fee00001/1000"), -EPERM, "nor what is no page");
+  is(physical_open("memory:/physical/fee00000/ffffffffffff1000"), -EPERM, "or has no end");
+  is(physical_open("memory:/physical/fee00000"), -ENOENT, "a length is needed");
+  is(physical_open("memory:/physical/xyz/1000"), -ENOENT, "and digits");
+  sys_munmap((uint64_t)at, PAGE);
+  sys_close((int)fd);
+}
+
 static void test_ceiling(void) {
   is(step(SPACE_CEILING, 0x50000000, 0, NULL), 0, "a ceiling");
   is(map(0, 16, 0), 0x50000000 - 16 * PAGE, "a mapping goes right below");
@@ -281,6 +324,7 @@ int main(void) {
   test_same();
   test_sparse();
   test_cut();
+  test_physical();
   test_ceiling();
   test_faults();
   test_limit();
