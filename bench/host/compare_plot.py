@@ -24,7 +24,7 @@ COSTS = (
     ("fault-cpus", "Page faults and mappings on more CPUs", r"(pf|mmap)\.scale\..*",
      "CPUs at work"),
     ("syscall-cpus", "System calls on more CPUs", r"syscall\.scale.*", "CPUs at work"))
-WAKE = re.compile(r"timer\.wake|storm\..*(wake|latency|cyclic).*")
+WAKE = "timer.wake"  # of which each sample is a latency; those of storms are percentiles
 
 
 # ---- ratios -------------------------------------------------------------------------------------
@@ -139,7 +139,7 @@ def wake_panel(row):
 
 
 def wake(run):
-    rows = [row for row in run.rows if WAKE.match(row.name)]
+    rows = [row for row in run.rows if row.name == WAKE]
     if not rows:
         return []
     virtual = run.first().unit == "instructions"
