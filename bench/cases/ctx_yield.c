@@ -13,8 +13,8 @@
 #include "../cases.h"
 #include "../process.h"
 
-/* In vain, before we conclude that there is nobody to yield to: a kernel may have a newcomer wait for
- * a slice, which is thousands of yields. */
+/* In vain, before we conclude that there is nobody to yield to: a kernel may have a newcomer wait
+ * for a slice, which is thousands of yields. */
 enum { YIELDS_MOST = 100000 };
 
 struct shared {
