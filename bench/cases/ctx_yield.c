@@ -13,10 +13,6 @@
 #include "../cases.h"
 #include "../process.h"
 
-/* In vain, before we conclude that there is nobody to yield to: a kernel may have a newcomer wait
- * for a slice, which is thousands of yields. */
-enum { YIELDS_MOST = 100000 };
-
 struct shared {
   _Alignas(64) _Atomic uint64_t turns;
   _Alignas(64) _Atomic bool stop;
