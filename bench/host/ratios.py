@@ -73,16 +73,31 @@ def flag_lines(run):
     return ["", "Distrust", *lines] if lines else []
 
 
+def grouped(entries):
+    """Lines of {(case, parameter): reason}, parameters of one case and reason on one line."""
+    groups = {}
+    for (name, param), reason in entries.items():
+        groups.setdefault((name, reason), []).append("" if param == "-" else param)
+    for (name, reason), params in groups.items():
+        head, *others = params
+        words = [head, *(param.partition("=")[2] for param in others)]
+        yield f"  {name}{' ' if head else ''}{', '.join(words)}: {reason}"
+
+
 def gap_lines(run):
+    """What nobody has, what one lacks, what failed."""
+    gaps = {system: run.gaps(system) for system in run.systems}
+    shared = {key: why for key, why in gaps[run.systems[0]].items()
+              if all(key in gaps[system] for system in run.systems)}
+    parts = [("On neither", shared)]
     for system in run.systems:
-        for title, entries in (
-                (f"Not on {boots.NAMES[system]}",
-                 [(*key, why) for key, why in sorted(run.gaps(system).items())]),
-                (f"FAILED on {boots.NAMES[system]}", run.errors(system))):
-            if entries:
-                yield from ["", title]
-                yield from (f"  {name}{'' if param == '-' else ' ' + param}: {reason}"
-                            for name, param, reason in entries)
+        mine = {key: why for key, why in gaps[system].items() if key not in shared}
+        failed = {(name, param): why for name, param, why in run.errors(system)}
+        parts += [(f"Not on {boots.NAMES[system]}", mine),
+                  (f"FAILED on {boots.NAMES[system]}", failed)]
+    for title, entries in parts:
+        if entries:
+            yield from ["", title, *grouped(entries)]
 
 
 def geometric_mean(pairs):
