@@ -113,12 +113,17 @@ def geometric_mean(run):
     return math.exp(sum(values) / len(values)) if values else None
 
 
+def but_times(run):
+    """Where instructions are counted, times are no part of a mean."""
+    return " and times" if run.first().unit == "instructions" else ""
+
+
 def text(run):
     pairs = run.pairs()
     lines = list(table.aligned([COLUMNS, *(pair_cells(run, row) for row in pairs)]))
     rule = "-" * max(map(len, lines))
     mean = geometric_mean(run)
-    foot = [rule, "geometric mean of the ratios, without cal.*, mem.* and times: "
+    foot = [rule, f"geometric mean of the ratios, without cal.*, mem.*{but_times(run)}: "
                   f"{ratio_words(mean or 1)}"]
     return "\n".join([*heading(run), *noise_lines(run), "", lines[0], rule, *lines[1:],
                       *(foot if mean else []), *flag_lines(run), *gap_lines(run)]) + "\n"
