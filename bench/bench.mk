@@ -166,18 +166,19 @@ COMPARE_OPTIONS = $(if $(ROUNDS),--rounds $(ROUNDS)) --linux-kernel '$(LINUX_KER
 
 A :=
 
-.PHONY: bench-host compare diff figures plot report tune
+.PHONY: bench-host compare diff figures plot reference report tune
 
 bench: ## install what is missing, build, boot, measure, plot; prints a table and the paths
 	@$(MAKE) setup
 	@$(MAKE) all $(BENCH_CATHODE)
 	@$(if $(ROUNDS),bench/host/compare.py --alone --rounds $(ROUNDS),bench/host/bench.py) \
-	  $(BENCH_OPTIONS) -- $(RUN_OPTIONS)
+	  $(BENCH_OPTIONS) -- $(RUN_OPTIONS) --bootargs "$$BOOTARGS"
 
 compare: ## boot Cathode and Linux in turn on the same machine; table of ratios, pictures
 	@$(MAKE) setup
 	@$(MAKE) all $(BENCH_CATHODE) $(LINUX_KERNEL) $(L)/initramfs.cpio
-	@bench/host/compare.py $(COMPARE_OPTIONS) --linux-args "$$LINUX_ARGS" -- $(RUN_OPTIONS)
+	@bench/host/compare.py $(COMPARE_OPTIONS) --linux-args "$$LINUX_ARGS" -- \
+	  $(RUN_OPTIONS) --bootargs "$$BOOTARGS"
 
 bench-host: $(BENCH_LINUX) ## the same measurements on this host's own kernel
 	@bench/host/bench.py $(BENCH_OPTIONS) --host $(B)/bench/linux/bench
@@ -197,6 +198,11 @@ diff: ## compare Cathode in two runs, A=results/... B=results/...: better, worse
 
 figures: ## write the README's table of figures from results/reference
 	@bench/host/figures.py --write README.md results/reference
+
+reference: ## make RUN=results/... (the latest unless told) the committed run of the README
+	@rm -f results/reference/* && cp $(PLOT_RUN)/*.t?? $(PLOT_RUN)/*.json $(PLOT_RUN)/*.svg \
+	  $(PLOT_RUN)/*.png results/reference/
+	@$(MAKE) figures
 
 plot: ## draw the plots of RUN=results/... again (the latest run unless told)
 	@bench/host/$(if $(wildcard $(PLOT_RUN)/samples.tsv),plot.py,compare.py --again) $(PLOT_RUN)

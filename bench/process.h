@@ -6,6 +6,10 @@
 
 #include "case.h"
 
+/* So many yields in vain, and there is nobody to yield to. A kernel may have a newcomer wait for a
+ * slice, which is thousands of yields. */
+enum { YIELDS_MOST = 100000 };
+
 /* First of all, before anything is bound to a CPU: counts the CPUs. */
 void process_init(void);
 

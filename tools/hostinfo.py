@@ -44,6 +44,7 @@ def facts(config, verdict):
         ("smp", config.smp),
         ("mem", config.mem),
         ("sched", tune_conf.stamp(config.append)),
+        ("bootargs", config.append or "none"),
         ("guest_cpu", config.cpu),
         ("host_cpu", accel.cpu_name()),
         ("host_flags", cpu_flags()),

@@ -8,6 +8,7 @@ import re
 import boots
 import estimate
 import plot
+import ratios
 import results
 
 STYLES = {boots.CATHODE: "pt 7 ps 1 dt 1 lw 1.8 lc rgb '#000000'",
@@ -24,13 +25,13 @@ COSTS = (
     ("fault-cpus", "Page faults and mappings on more CPUs", r"(pf|mmap)\.scale\..*",
      "CPUs at work"),
     ("syscall-cpus", "System calls on more CPUs", r"syscall\.scale.*", "CPUs at work"))
-WAKE = re.compile(r"timer\.wake|storm\..*(wake|latency|cyclic).*")
+WAKE = "timer.wake"  # of which each sample is a latency; those of storms are percentiles
 
 
 # ---- ratios -------------------------------------------------------------------------------------
 
 
-def ratio_rows(pairs):
+def ratio_rows(run, pairs):
     """(rows, tics), the smallest ratio at the top."""
     rows, tics = [], []
     ordered = sorted(((row.ratio(), row) for row in pairs), key=lambda pair: -pair[0].value)
@@ -38,14 +39,14 @@ def ratio_rows(pairs):
         middle, low, high = (math.exp(v) for v in (ratio.value, ratio.low, ratio.high))
         mark = OPEN if ratio.includes_one else FULL
         rows.append([middle, place, low, high, f"{middle:.3g}", mark])
-        tics.append(f'"{plot.escaped_twice(row.title)}" {place}')
+        tics.append(f'"{plot.escaped_twice(ratios.title_of(run, row))}" {place}')
     return rows, tics
 
 
 def ratio_draw(run):
     """Cases that both have, without the calibration of the machine itself."""
     pairs = [row for row in run.pairs() if not row.name.startswith("cal.")] or run.pairs()
-    rows, tics = ratio_rows(pairs)
+    rows, tics = ratio_rows(run, pairs)
     values = {"n": len(rows), "tics": f"set ytics ({', '.join(tics)})",
               "x_least": min(0.5, *(row[2] for row in rows)) / 1.5,
               "x_most": max(2.0, *(row[3] for row in rows)) * 3}
@@ -110,14 +111,14 @@ def unit_words(unit):
 
 
 def cost(run, name, heading, pattern, axis):
-    """One panel a case that has sizes; nothing when no case matches."""
+    """One panel a case that was measured with several sizes; nothing when no case was."""
     wanted = re.compile(pattern + "$")
     cases = {}
     for row in run.rows:
         if wanted.match(row.name) and row.number:
             cases.setdefault(row.name, []).append(row)
     panels = [cost_panel(case, rows, axis, unit_words(rows[0].unit))
-              for case, rows in cases.items()]
+              for case, rows in cases.items() if len(rows) > 1]
     return panels_draw(run, name, heading, panels) if panels else []
 
 
@@ -139,7 +140,7 @@ def wake_panel(row):
 
 
 def wake(run):
-    rows = [row for row in run.rows if WAKE.match(row.name)]
+    rows = [row for row in run.rows if row.name == WAKE]
     if not rows:
         return []
     virtual = run.first().unit == "instructions"

@@ -293,6 +293,12 @@ def test_tsv_is_whole():
         assert all(len(row) == len(fields) for row in rows) and len(rows) > len(CASES)
 
 
+def test_gaps_are_grouped():
+    lines = list(ratios.grouped({("x", "n=1"): "a", ("x", "n=2"): "a", ("x", "n=4"): "b",
+                                 ("y", "-"): "a"}))
+    assert lines == ["  x n=1, 2: a", "  x n=4: b", "  y: a"], lines
+
+
 # ---- diff ---------------------------------------------------------------------------------------
 
 

@@ -31,7 +31,8 @@ BETTER, WORSE, SAME, UNCLEAR = "better", "worse", "no difference", "unclear"
 ALPHA = 0.05
 LEAST = 0.01
 COLUMNS = ("case", "A", "B", "B / A", "95 % interval", "p, corrected", "verdict")
-STAMPS = ("accel", "icount", "unit", "guest.cpus", "mem", "guest_cpu", "host_cpu", "qemu")
+STAMPS = ("accel", "icount", "unit", "guest.cpus", "mem", "sched", "bootargs", "guest_cpu",
+          "host_cpu", "qemu")
 
 
 class Change:
@@ -98,9 +99,9 @@ def heading(a, b, system):
                f"{run.first(system).machine_line()}")
     stamps = [run.first(system).stamps for run in (a, b)]
     for key in STAMPS:
-        if stamps[0].get(key) != stamps[1].get(key):
-            yield (f"NOT THE SAME MACHINE: {key} is {stamps[0].get(key)} in A, "
-                   f"{stamps[1].get(key)} in B")
+        a_value, b_value = (stamp.get(key) for stamp in stamps)
+        if None not in (a_value, b_value) and a_value != b_value:
+            yield f"NOT MEASURED ALIKE: {key} is {a_value} in A, {b_value} in B"
     if any(len(run.runs[system]) < 2 for run in (a, b)):
         yield "ONE BOOT: how much boots differ is not known. Measure with ROUNDS=5."
 

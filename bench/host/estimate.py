@@ -1,9 +1,11 @@
 """Medians of benchmarks that were booted several times, their intervals, and comparisons. Pure.
 
-Samples of one boot have their layout of memory, their random numbers and their drift in common: as
-evidence a boot counts once, however many samples it took. A side of a comparison is therefore a
-list of boots, each a list of samples. Everything is done in logarithms, in which a ratio is a
-difference.
+[E1] Samples of one boot have their layout of memory, their random numbers and their drift in
+     common: as evidence a boot counts once, however many samples it took. A side of a comparison
+     is therefore a list of boots, each a list of samples.
+[E2] No sample is dropped. Outliers are counted, drift and heaps are flagged.
+
+Everything is done in logarithms, in which a ratio is a difference.
 
   value     the median of the boots' medians
   error     its standard error, from a bootstrap in two levels (Davison and Hinkley, Bootstrap

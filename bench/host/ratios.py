@@ -13,6 +13,7 @@ RATIO_FIELDS = ("name", "param", "unit", "cathode", "linux", "ratio", "ci_lo", "
 SUMMARY_FIELDS = ("system", "name", "param", "unit", "boots", "n", "min", "median", "max", "ci_lo",
                   "ci_hi", "outliers", "flags")
 SAME = "~ 1"   # the mark of an interval that includes 1
+MACHINE_CASES = ("cal.", "mem.")  # what the machine costs, whatever the kernel
 NOISE_CASES = ("cal.loop", "cal.clock")
 
 
@@ -27,11 +28,16 @@ def outlier_words(row):
     return "" if not any(counts) else " / ".join(map(str, counts))
 
 
-def pair_cells(row):
+def title_of(run, row):
+    """A case that sleeps is a time also where instructions are counted, and says so."""
+    return row.title + (", time" if row.unit != run.first().unit else "")
+
+
+def pair_cells(run, row):
     ratio = row.ratio()
     low, middle, high = (math.exp(v) for v in (ratio.low, ratio.value, ratio.high))
     values = [results.quantity(math.exp(row.sides[s].value), row.unit) for s in boots.SYSTEMS]
-    return (row.title, *values, ratio_words(middle),
+    return (title_of(run, row), *values, ratio_words(middle),
             f"{ratio_words(low)} to {ratio_words(high)}", SAME if ratio.includes_one else "",
             outlier_words(row))
 
@@ -73,30 +79,52 @@ def flag_lines(run):
     return ["", "Distrust", *lines] if lines else []
 
 
+def grouped(entries):
+    """Lines of {(case, parameter): reason}, parameters of one case and reason on one line."""
+    groups = {}
+    for (name, param), reason in entries.items():
+        groups.setdefault((name, reason), []).append("" if param == "-" else param)
+    for (name, reason), params in groups.items():
+        head, *others = params
+        words = [head, *(param.partition("=")[2] for param in others)]
+        yield f"  {name}{' ' if head else ''}{', '.join(words)}: {reason}"
+
+
 def gap_lines(run):
+    """What nobody has, what one lacks, what failed."""
+    gaps = {system: run.gaps(system) for system in run.systems}
+    shared = {key: why for key, why in gaps[run.systems[0]].items()
+              if all(key in gaps[system] for system in run.systems)}
+    parts = [("On neither", shared)]
     for system in run.systems:
-        for title, entries in (
-                (f"Not on {boots.NAMES[system]}",
-                 [(*key, why) for key, why in sorted(run.gaps(system).items())]),
-                (f"FAILED on {boots.NAMES[system]}", run.errors(system))):
-            if entries:
-                yield from ["", title]
-                yield from (f"  {name}{'' if param == '-' else ' ' + param}: {reason}"
-                            for name, param, reason in entries)
+        mine = {key: why for key, why in gaps[system].items() if key not in shared}
+        failed = {(name, param): why for name, param, why in run.errors(system)}
+        parts += [(f"Not on {boots.NAMES[system]}", mine),
+                  (f"FAILED on {boots.NAMES[system]}", failed)]
+    for title, entries in parts:
+        if entries:
+            yield from ["", title, *grouped(entries)]
 
 
-def geometric_mean(pairs):
-    """Of the ratios of cases that are no calibration."""
-    values = [row.ratio().value for row in pairs if not row.name.startswith("cal.")]
+def geometric_mean(run):
+    """Of the ratios of cases that neither calibrate nor are measured in something else."""
+    values = [row.ratio().value for row in run.pairs()
+              if not row.name.startswith(MACHINE_CASES) and row.unit == run.first().unit]
     return math.exp(sum(values) / len(values)) if values else None
+
+
+def but_times(run):
+    """Where instructions are counted, times are no part of a mean."""
+    return " and times" if run.first().unit == "instructions" else ""
 
 
 def text(run):
     pairs = run.pairs()
-    lines = list(table.aligned([COLUMNS, *map(pair_cells, pairs)]))
+    lines = list(table.aligned([COLUMNS, *(pair_cells(run, row) for row in pairs)]))
     rule = "-" * max(map(len, lines))
-    mean = geometric_mean(pairs)
-    foot = [rule, f"geometric mean of the ratios, without cal.*: {ratio_words(mean or 1)}"]
+    mean = geometric_mean(run)
+    foot = [rule, f"geometric mean of the ratios, without cal.*, mem.*{but_times(run)}: "
+                  f"{ratio_words(mean or 1)}"]
     return "\n".join([*heading(run), *noise_lines(run), "", lines[0], rule, *lines[1:],
                       *(foot if mean else []), *flag_lines(run), *gap_lines(run)]) + "\n"
 

@@ -35,7 +35,7 @@ def rows_html(head, rows):
 
 
 def ratio_table(run):
-    return rows_html(ratios.COLUMNS, [ratios.pair_cells(row) for row in run.pairs()])
+    return rows_html(ratios.COLUMNS, [ratios.pair_cells(run, row) for row in run.pairs()])
 
 
 def system_table(run, system):
@@ -71,7 +71,7 @@ def summary_html(run):
         merged = run.merged(run.systems[0])
         lines = [*table.heading(merged), *table.gaps(merged)]
     else:
-        mean = ratios.geometric_mean(run.pairs())
+        mean = ratios.geometric_mean(run)
         lines = [*ratios.heading(run), *ratios.noise_lines(run),
                  *([f"Geometric mean of the ratios: {ratios.ratio_words(mean)}"] if mean else []),
                  *ratios.flag_lines(run), *ratios.gap_lines(run)]

@@ -10,7 +10,8 @@ import re
 import statistics
 
 
-UNITS = {"mib": "MiB", "kib": "KiB", "pages": "pages", "us": "µs"}
+UNITS = {"mib": "MiB", "kib": "KiB", "pages": "pages", "us": "µs", "cpus": "CPUs",
+         "fds": "descriptors"}
 
 
 class Broken(Exception):
