@@ -13,7 +13,7 @@
 #include "../cases.h"
 #include "../process.h"
 
-enum { YIELDS_MOST = 1000 }; /* in vain, before we conclude that there is nobody to yield to */
+enum { YIELDS_MOST = 100000 }; /* in vain, before we conclude that there is nobody to yield to */
 
 struct shared {
   _Alignas(64) _Atomic uint64_t turns;
