@@ -40,5 +40,6 @@ const struct bench_case case_scheme_rtt = {
     .op = "a read of 8 bytes from a scheme that another process on the same CPU serves",
     .setup = rtt_setup,
     .measure = rtt_measure,
+    .switches = 1,
     .teardown = rtt_teardown,
 };
