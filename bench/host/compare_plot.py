@@ -22,6 +22,8 @@ COSTS = (
      "memory that the parent has written, MiB"),
     ("switch-runnable", "A switch, by threads that can run", r"ctx\.yield\.crowd",
      "threads that can run"),
+    ("timer-armed", "A timer armed and cancelled, by timers armed", r"timer\.arm_crowd",
+     "timers armed"),
     ("fault-cpus", "Page faults and mappings on more CPUs", r"(pf|mmap)\.scale\..*",
      "CPUs at work"),
     ("syscall-cpus", "System calls on more CPUs", r"syscall\.scale.*", "CPUs at work"))

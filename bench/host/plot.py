@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Draws the plots of a run from its samples.tsv: latency bars, CDFs, fork against resident size.
+"""Draws the plots of a run from its samples.tsv: latency bars, CDFs, fork against resident size,
+and what should be flat.
 
-  plot.py results/RUN     writes results/RUN/{latency,cdf,fork-rss}.{svg,png}
+  plot.py results/RUN     writes results/RUN/{latency,cdf,fork-rss,flat}.{svg,png}
 
 gnuplot draws; the .gp files beside this one say how. Each gets its data and its words as variables
 and here-documents in front, and is run once for each format.
@@ -19,6 +20,8 @@ FORMATS = {"svg": "svg size {w},{h} fixed enhanced background '#ffffff' font '{f
            "png": "pngcairo size {w},{h} enhanced background '#ffffff' font '{font},10.5'"}
 SCALES = {"ns": 1, "µs": 1e3, "ms": 1e6, "s": 1e9}
 FORK_CASE = "fork.rss"
+FLAT = (("ctx.yield.crowd", "a switch, by threads that can run", "threads that can run"),
+        ("timer.arm_crowd", "a timer armed and cancelled, by timers armed", "timers armed"))
 
 
 class PlotError(Exception):
@@ -186,13 +189,32 @@ def fork_rss(run, folder):
     return draw(run, folder, "fork-rss", (1000, 640), values, [datablock("DATA", rows)])
 
 
+# ---- what should be flat ------------------------------------------------------------------------
+
+
+def flat(run, folder):
+    values, blocks = {}, []
+    for name, title, axis in FLAT:
+        shown = [s for s in run.series if s.name == name and s.number]
+        if len(shown) < 2:
+            continue
+        k = len(blocks) + 1
+        values.update({f"title_{k}": title, f"axis_{k}": axis, f"base_{k}": shown[0].median})
+        blocks.append(datablock(f"DATA{k}", [[s.number, s.median, s.ordered[0], s.quantile(0.95)]
+                                             for s in shown]))
+    if not blocks:
+        return []
+    values.update({"n": len(blocks), "axis": run.unit})
+    return draw(run, folder, "flat", (600 * len(blocks), 560), values, blocks)
+
+
 def draw_single(run, folder):
     """What shows one system only, also where two are compared."""
     return latency(run, folder) + cdf(run, folder)
 
 
 def draw_all(run, folder):
-    return draw_single(run, folder) + fork_rss(run, folder)
+    return draw_single(run, folder) + fork_rss(run, folder) + flat(run, folder)
 
 
 def main(argv):
