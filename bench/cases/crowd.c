@@ -5,6 +5,7 @@
  * a switch and what a thread does in its turn. Memory grows with the crowd, instructions must not.
  * All wait at a gate until the last has been made: else each new one would let all before it run.
  */
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -59,7 +60,11 @@ static bool crowd_start(struct run *run) {
   pthread_attr_destroy(&attr);
   pthread_mutex_unlock(&crowd.gate);
   if (crowd.n < run->param) {
-    run_fail(run, "thread %llu: %s", (unsigned long long)crowd.n, strerror(error));
+    if (error == EAGAIN) {
+      run_absent(run, "this system makes no more than %llu threads", (unsigned long long)crowd.n);
+    } else {
+      run_fail(run, "thread %llu: %s", (unsigned long long)crowd.n, strerror(error));
+    }
     crowd_end(run);
     return false;
   }
