@@ -2,18 +2,15 @@
  *
  * Each side has a word that the other sets and wakes. Nobody spins: a side that finds its word
  * unset waits in the kernel. */
-#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "../cases.h"
 #include "../process.h"
+#include "../word.h"
 
-enum { FUTEX_WAIT_HERE = 128, FUTEX_WAKE_HERE = 129 }; /* futex(2), of one process */
-enum { NOTHING, BALL, STOP };
+enum { BALL = 1, STOP };
 
 static struct {
   _Alignas(64) _Atomic uint32_t there;
@@ -23,20 +20,6 @@ static struct {
   bool broken;
   pthread_t partner;
 } game;
-
-static void word_set(_Atomic uint32_t *word, uint32_t value) {
-  atomic_store(word, value);
-  syscall(SYS_futex, word, FUTEX_WAKE_HERE, 1, NULL, NULL, 0);
-}
-
-/* Takes what is in the word, once there is something. */
-static uint32_t word_take(_Atomic uint32_t *word) {
-  uint32_t value;
-  while ((value = atomic_exchange(word, NOTHING)) == NOTHING) {
-    syscall(SYS_futex, word, FUTEX_WAIT_HERE, NOTHING, NULL, NULL, 0);
-  }
-  return value;
-}
 
 static void *partner_run(void *argument) {
   struct run run = {0};
@@ -50,7 +33,7 @@ static void *partner_run(void *argument) {
 
 static bool game_start(struct run *run, unsigned cpu) {
   game.cpu = cpu;
-  game.there = game.back = NOTHING;
+  game.there = game.back = WORD_EMPTY;
   int error = pthread_create(&game.partner, NULL, partner_run, NULL);
   return error == 0 || run_fail(run, "pthread_create: %s", strerror(error));
 }

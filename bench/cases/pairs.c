@@ -1,20 +1,20 @@
 /* Do pairs of threads that have nothing to do with each other get in each other's way?
  *
- * Each pair passes a ball to and fro through a semaphore, on a CPU of its own. An operation is a
+ * Each pair passes a ball to and fro through two futexes, on a CPU of its own. An operation is a
  * round trip of any pair: with two pairs on two CPUs it should take half the time. */
 #include <pthread.h>
-#include <semaphore.h>
 #include <stdatomic.h>
 #include <string.h>
 
 #include "../cases.h"
 #include "../process.h"
+#include "../word.h"
 
-enum { PAIRS_MAX = 2, TRIPS = 2000 };
+enum { PAIRS_MAX = 2, TRIPS = 10000, BALL = 1 };
 
 static struct pair {
-  _Alignas(64) sem_t there;
-  sem_t back;
+  _Alignas(64) _Atomic uint32_t there;
+  _Alignas(64) _Atomic uint32_t back;
   _Alignas(64) uint64_t echoed; /* of the partner */
   uint64_t trips;               /* round trips that came back */
   unsigned cpu;
@@ -28,16 +28,17 @@ static void *server_run(void *argument) {
   struct pair *pair = argument;
   struct run run = {0};
   pair->broken |= !process_pin(&run, pair->cpu);
-  for (int i = 0; i < TRIPS && sem_wait(&pair->there) == 0; i++) {
+  for (int i = 0; i < TRIPS; i++) {
+    word_take(&pair->there);
     pair->echoed++;
-    sem_post(&pair->back);
+    word_set(&pair->back, BALL);
   }
   return NULL;
 }
 
 static uint64_t trip_make(struct pair *pair) {
-  sem_post(&pair->there);
-  sem_wait(&pair->back);
+  word_set(&pair->there, BALL);
+  word_take(&pair->back);
   return pair->echoed;
 }
 
@@ -51,16 +52,14 @@ static void *client_run(void *argument) {
   }
   pthread_barrier_wait(&gate);
   while (pair->trips < TRIPS && pair->echoed < TRIPS) { /* nobody waits for it in vain */
-    sem_post(&pair->there);
-    sem_wait(&pair->back);
+    word_set(&pair->there, BALL);
+    word_take(&pair->back);
   }
   return NULL;
 }
 
 static bool pair_start(struct run *run, struct pair *pair, unsigned cpu) {
   *pair = (struct pair){.cpu = cpu};
-  sem_init(&pair->there, 0, 0);
-  sem_init(&pair->back, 0, 0);
   int error = pthread_create(&pair->server, NULL, server_run, pair);
   error = error != 0 ? error : pthread_create(&pair->client, NULL, client_run, pair);
   return error == 0 || run_fail(run, "pthread_create: %s", strerror(error));
@@ -98,7 +97,7 @@ static const uint64_t counts[] = {1, 2, 0};
 
 const struct bench_case case_pairs_futex = {
     .name = "pairs.futex",
-    .op = "a round trip through two semaphores of any of the pairs of threads, a CPU each",
+    .op = "a round trip through two futexes of any of the pairs of threads, a CPU each",
     .setup = pairs_setup,
     .measure = pairs_measure,
     .param_name = "pairs",
