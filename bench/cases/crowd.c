@@ -21,14 +21,23 @@ static struct {
   uint64_t n;
   pthread_mutex_t gate;
   _Alignas(64) _Atomic uint64_t turns; /* of all; one CPU, so nobody contends */
+  _Atomic uintptr_t last;              /* whose turn it was: members count from 1 */
   _Alignas(64) _Atomic bool stop;
 } crowd;
+
+/* A turn is one only if somebody else has had one since: a yield in vain counts nothing. */
+static void turn_count(uintptr_t self) {
+  if (atomic_load_explicit(&crowd.last, memory_order_relaxed) != self) {
+    atomic_store_explicit(&crowd.last, self, memory_order_relaxed);
+    atomic_fetch_add_explicit(&crowd.turns, 1, memory_order_relaxed);
+  }
+}
 
 static void *member(void *argument) {
   pthread_mutex_lock(&crowd.gate);
   pthread_mutex_unlock(&crowd.gate);
   while (!atomic_load_explicit(&crowd.stop, memory_order_relaxed)) {
-    atomic_fetch_add_explicit(&crowd.turns, 1, memory_order_relaxed);
+    turn_count((uintptr_t)argument);
     sched_yield();
   }
   return argument;
@@ -55,7 +64,8 @@ static bool crowd_start(struct run *run) {
   pthread_mutex_lock(&crowd.gate);
   error = error != 0 ? error : pthread_attr_setstacksize(&attr, STACK_BYTES);
   for (; error == 0 && crowd.threads != NULL && crowd.n < run->param; crowd.n += error == 0) {
-    error = pthread_create(&crowd.threads[crowd.n], &attr, member, NULL);
+    error =
+        pthread_create(&crowd.threads[crowd.n], &attr, member, (void *)(uintptr_t)(crowd.n + 1));
   }
   pthread_attr_destroy(&attr);
   pthread_mutex_unlock(&crowd.gate);
@@ -71,12 +81,11 @@ static bool crowd_start(struct run *run) {
   return true;
 }
 
-static uint64_t rounds_run(uint64_t turns) {
-  uint64_t rounds = turns / crowd.n + 1;
-  for (uint64_t i = 0; i < rounds; i++) {
+static void rounds_run(uint64_t turns) {
+  for (uint64_t rounds = turns / crowd.n + 1; rounds > 0; rounds--) {
+    turn_count(0);
     RUN_WORK((void)sched_yield(), 0);
   }
-  return rounds;
 }
 
 /* Credit for sleep before they began, and debts of their creation, are spent. */
@@ -93,13 +102,12 @@ static void crowd_measure(struct run *run, uint64_t n) {
   (void)n;
   uint64_t before = atomic_load(&crowd.turns);
   run_start(run);
-  uint64_t own = rounds_run(TURNS_LEAST);
+  rounds_run(TURNS_LEAST);
   run_stop(run);
-  uint64_t others = atomic_load(&crowd.turns) - before;
-  if (others == 0) {
+  run->confirmed = atomic_load(&crowd.turns) - before;
+  if (run->confirmed <= 1) {
     run_fail(run, "nobody else had a turn");
   }
-  run->confirmed = others + own;
 }
 
 static void crowd_teardown(struct run *run) {

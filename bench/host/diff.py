@@ -5,7 +5,8 @@
 
 For each case that both have: B / A with its 95 % interval, and a verdict.
   better, worse   the difference is beyond chance and at least --least (1 %)
-  no difference   it is not
+  no difference   the whole interval is within --least of it
+  none found      no difference was shown: there may be one as large as the interval says
   unclear         with one boot each nobody knows how much boots differ, and times differ much;
                   counted instructions hardly do, and get a verdict
 Beyond chance: p <= 0.05 by Welch's t on the logarithms of the boots' medians, after Holm's
@@ -28,6 +29,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import tune_stats  # pylint: disable=wrong-import-position
 
 BETTER, WORSE, SAME, UNCLEAR = "better", "worse", "no difference", "unclear"
+NOT_SHOWN = "none found"
 ALPHA = 0.05
 LEAST = 0.01
 COLUMNS = ("case", "A", "B", "B / A", "95 % interval", "p, corrected", "verdict")
@@ -52,7 +54,11 @@ class Change:
         self.p_holm = p_holm
         if not self.can_tell:
             self.verdict = UNCLEAR
-        elif p_holm > ALPHA or abs(self.ratio.value) < math.log1p(least):
+        elif -math.log1p(least) <= self.ratio.low and self.ratio.high <= math.log1p(least):
+            self.verdict = SAME
+        elif p_holm > ALPHA:
+            self.verdict = NOT_SHOWN
+        elif abs(self.ratio.value) < math.log1p(least):
             self.verdict = SAME
         else:
             self.verdict = WORSE if self.ratio.value > 0 else BETTER
@@ -108,7 +114,7 @@ def heading(a, b, system):
 
 def text(a, b, system, found, least):
     counts = {word: sum(change.verdict == word for change in found)
-              for word in (BETTER, WORSE, SAME, UNCLEAR)}
+              for word in (BETTER, WORSE, SAME, NOT_SHOWN, UNCLEAR)}
     rows = [cells(change) for change in sorted(found, key=lambda c: -abs(c.ratio.value)
                                                if c.verdict in (BETTER, WORSE) else 1)]
     lines = list(table.aligned([COLUMNS, *rows]))

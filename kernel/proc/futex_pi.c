@@ -113,9 +113,19 @@ static void bucket_move(struct list *bucket, struct group *g) {
   }
 }
 
-/* Said to be shared, and in memory that is: other processes may use the key too. */
-static bool key_is_shared(const struct futex_key *key, const struct space *s) {
-  return key->a != (uint64_t)s;
+/* Answers in *shared whether the word is said to be shared and in memory that is: then other
+ * processes may use its key. Else the key is the process's own, not the space's: two processes can
+ * have one space, but no lock together [F6]. */
+static enum abi_error key_make(struct space *s, uaddr_t word, bool *shared, struct futex_key *key) {
+  enum abi_error e = futex_key_make(s, word, *shared, key);
+  if (e != OK) {
+    return e;
+  }
+  *shared = key->a != (uint64_t)s;
+  if (!*shared) {
+    key->a = (uint64_t)context_current()->group;
+  }
+  return OK;
 }
 
 /* [F6] Once in the life of a process, if ever. A private domain's lock comes before the shared's.
@@ -412,12 +422,12 @@ static enum abi_error waiter_leave(struct pi_waiter *w, enum abi_error e) {
 
 int64_t futex_lock_pi(struct space *s, uaddr_t word, bool shared, uint64_t deadline_ns) {
   struct pi_waiter w = {.context = context_current()};
-  enum abi_error e = futex_key_make(s, word, shared, &w.key);
+  enum abi_error e = key_make(s, word, &shared, &w.key);
   if (e != OK) {
     return -(int64_t)e;
   }
-  w.shared = key_is_shared(&w.key, s);
-  if (w.shared) {
+  w.shared = shared;
+  if (shared) {
     domain_share(w.context->group);
   }
   waiter_enter(&w); /* [F1] */
@@ -508,7 +518,7 @@ static enum abi_error word_release(uaddr_t word, uint32_t wanted) {
 int64_t futex_unlock_pi(struct space *s, uaddr_t word, bool shared) {
   struct futex_key key;
   uint32_t seen;
-  enum abi_error e = futex_key_make(s, word, shared, &key);
+  enum abi_error e = key_make(s, word, &shared, &key);
   if (e != OK) {
     return -(int64_t)e;
   }
@@ -518,7 +528,7 @@ int64_t futex_unlock_pi(struct space *s, uaddr_t word, bool shared) {
   if ((seen & FUTEX_PI_TID) != context_current()->id) {
     return -ABI_EPERM;
   }
-  if (key_is_shared(&key, s)) {
+  if (shared) {
     domain_share(context_current()->group);
   }
   struct pi_waiter *w = pi_choose(&key);

@@ -107,7 +107,6 @@ static inline void switch_to(struct cpu_sched *cs, struct thread *prev, struct t
   cs->current = next;
   cs->from = prev;
   kassert_debug(next == cs->idle || atomic_load(&next->cpu) == cs->id); /* [S4] */
-  next->round = cs->rq.round;
   /* Before it looks at its work: thread_set_work() sets that, then looks here. */
   atomic_exchange(&next->on_cpu, 1);
   if (next->space != prev->space) {
@@ -334,6 +333,7 @@ void sched_init(void) {
     runq_init(&cs->rq);
     wheel_init(&cs->wheel, 0);
     cs->armed = cs->wheel_ns = cs->slice_end = cs->handoff_end = NEVER;
+    cs->share_round.scale = SHARE_SCALE_ONE;
     cs->id = i;
     cs->idle = &cs->idle_thread;
   }

@@ -69,6 +69,9 @@ void sched_push(struct cpu_sched *cs, uint64_t now) {
   }
   spin_lock(&cs->lock);
   struct thread *t = thread_take(cs, target);
+  if (t != NULL) {
+    t->since = now; /* to wait was not to sleep */
+  }
   spin_unlock(&cs->lock);
   if (t != NULL) {
     counter_add(COUNTER_PUSHES, 1);

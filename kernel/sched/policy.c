@@ -58,14 +58,18 @@ static int64_t quantum_of(struct cpu_sched *cs, const struct thread *t) HOLDS(&c
 }
 
 void thread_grant(struct cpu_sched *cs, struct thread *t) {
-  int64_t quantum = quantum_of(cs, t);
-  t->left = t->policy == SCHED_ABI_RR ? quantum : share_grant(t->left, quantum);
+  if (t->policy == SCHED_ABI_RR) {
+    t->left = sched_rules.rr_quantum; /* it knows no rounds and no debts */
+  } else if (t->round != cs->rq.round) {
+    t->round = cs->rq.round;
+    t->left = share_grant(t->left, quantum_of(cs, t));
+  }
 }
 
 void push_late(struct cpu_sched *cs, struct thread *t, uint64_t now) {
   if (t->left <= 0 && t->policy == SCHED_ABI_RR) {
-    thread_grant(cs, t); /* it knows no rounds */
-  } else if (t->left <= 0) {
+    thread_grant(cs, t);
+  } else if (t->left <= 0 && t->prio >= RUNQ_FIRST_TIMESHARE) {
     share_count(&sched_rules.share, round_of(cs), t->nice);
   }
   if (cs->rq.words[runq_expired(&cs->rq)] == 0) {
@@ -77,17 +81,21 @@ void push_late(struct cpu_sched *cs, struct thread *t, uint64_t now) {
 bool round_join(struct cpu_sched *cs, struct thread *t, uint64_t now) {
   bool open = !cpu_starves(cs, now);
   if (UNLIKELY(t->left <= 0)) {
-    if (!open || t->credit <= sched_rules.share.credit_most / 2) {
+    uint32_t next = cs->rq.round + 1;
+    if (!open || t->round == next || t->credit <= sched_rules.share.credit_most / 2) {
       return false;
     }
-    thread_grant(cs, t);
+    t->left = share_grant(t->left, quantum_of(cs, t));
+    t->round = next;
   }
   return open && t->left > 0;
 }
 
 void thread_wake_credit(struct cpu_sched *cs, struct thread *t, uint64_t now) {
   t->credit = share_credit_after_sleep(&sched_rules.share, t->credit, now - t->since);
-  if (t->round != cs->rq.round) { /* it slept into another round, or comes from another CPU */
+  t->since = now;
+  /* It slept into another round, or comes from another CPU; not: it had the next one's already. */
+  if (t->round != cs->rq.round && t->round != cs->rq.round + 1) {
     t->round = cs->rq.round;
     int64_t quantum = quantum_of(cs, t);
     t->left = MIN(share_grant(t->left, quantum), quantum);
@@ -116,7 +124,14 @@ struct thread *rt_pick(struct cpu_sched *cs, uint64_t now) {
     cs->rt.used = 0;
   }
   bool throttled = cs->rt.used >= sched_rules.rt_budget && runq_has_timeshare(&cs->rq);
-  return throttled ? NULL : CONTAINER_OF(runq_pop(&cs->rq), struct thread, rq);
+  if (throttled) {
+    return NULL;
+  }
+  struct thread *t = CONTAINER_OF(runq_pop(&cs->rq), struct thread, rq);
+  if (t->left <= 0) { /* a timeshare one, that is boosted: here it knows no rounds */
+    t->left = share_grant(t->left, quantum_of(cs, t));
+  }
+  return t;
 }
 
 /* The end of the time that a real-time thread has before others: its budget's, or earlier, for who
@@ -175,17 +190,30 @@ static bool thread_unqueue(struct cpu_sched *cs, struct thread *t) HOLDS(&cs->lo
   return false;
 }
 
+/* Back into the round in which it waited: a change must not bring it another turn. The current
+ * thread's slice may have had no end, for t was in the hand-off, or of another class. */
+static void change_requeue(struct cpu_sched *cs, struct thread *t, bool late) HOLDS(&cs->lock) {
+  if (late && t->prio >= RUNQ_FIRST_TIMESHARE) {
+    runq_push_expired(&cs->rq, &t->rq, t->prio);
+  } else {
+    runq_push(&cs->rq, &t->rq, t->prio);
+  }
+  if (t->prio < cs->current->prio || cs->slice_end == NEVER) {
+    cpu_resched(cs);
+  }
+}
+
 /* Answers whether t must be placed on another CPU by the caller. */
 static bool change_apply(struct cpu_sched *cs, struct thread *t, const struct change *c)
     HOLDS(&cs->lock) {
+  bool late = runq_is_queued(&t->rq) && t->rq.queue >> 6 == runq_expired(&cs->rq);
   bool queued = thread_unqueue(cs, t);
   change_fields(t, c);
   bool allowed = t->affinity >> cs->id & 1;
   if (queued && allowed) {
-    runq_push(&cs->rq, &t->rq, t->prio);
-    if (t->prio < cs->current->prio) {
-      cpu_resched(cs);
-    }
+    change_requeue(cs, t, late);
+  } else if (queued) {
+    t->since = arch_tsc(); /* to wait was not to sleep */
   } else if (cs->current == t && (c->set_policy || !allowed || runq_best_prio(&cs->rq) < t->prio)) {
     /* schedule() sends it on, lets the better one run, or gives its slice the end that it has under
      * the new policy: FIFO's is the end of the real-time budget. */

@@ -68,7 +68,7 @@ struct thread {
   uint64_t credit;          /* [RUNQ] ticks of sleep credit */
   uint64_t since;           /* [RUNQ] TSC: when it last got the CPU, or left it */
   uint64_t run;             /* [o/r] ticks run before that */
-  uint32_t round;           /* [RUNQ] of its queue, when it was last queued there */
+  uint32_t round;           /* [RUNQ] of its queue, for which it was last given a quantum */
   struct timer timer;       /* [o] of sched_park() */
   void (*entry)(void *);    /* [c] first function */
   void *arg;

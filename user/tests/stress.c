@@ -10,7 +10,7 @@
  * and ends the test.
  *
  * What may starve others by right is kept from it: workers that can fill a CPU get real-time
- * priority 1 only, and parameters stay below the values (caps[]) at which nobody need get a turn
+ * priority 1 only, and parameters stay within the values (caps[]) at which nobody need get a turn
  * within LIMIT. Each run begins with a worker that is stuck on purpose, which the watchdog must
  * find. */
 #include "stress_watch.h"
@@ -25,11 +25,12 @@ struct param {
   unsigned long initial, least, most;
 };
 
-/* More than this may keep somebody waiting for too long, by right. */
+/* More or less than this may keep somebody waiting for too long, by right: real-time workers have a
+ * share of a period too. */
 static const struct {
   const char *ends;
-  unsigned long most;
-} caps[] = {{"_us", 20000}, {"rt_share", 90}};
+  unsigned long least, most;
+} caps[] = {{"_us", 0, 20000}, {"rt_share", 20, 90}};
 
 static struct param params[PARAMS_MOST];
 static int n_params;
@@ -47,8 +48,9 @@ static void param_cap(struct param *p) {
   size_t n = strlen(p->name);
   for (size_t i = 0; i < sizeof caps / sizeof caps[0]; i++) {
     size_t end = strlen(caps[i].ends);
-    if (n >= end && strcmp(p->name + n - end, caps[i].ends) == 0 && p->most > caps[i].most) {
-      p->most = caps[i].most;
+    if (n >= end && strcmp(p->name + n - end, caps[i].ends) == 0) {
+      p->most = p->most > caps[i].most ? caps[i].most : p->most;
+      p->least = p->least < caps[i].least ? caps[i].least : p->least;
     }
   }
 }
