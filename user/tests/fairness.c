@@ -23,6 +23,7 @@ static const int64_t SECOND = 1000000000;
 struct load {
   int policy, priority, nice;
   int64_t sleep_ns; /* of each turn of a sleeper; 0: a hog */
+  bool meddles;     /* a hog that sets another's affinity all the time, to what it is */
   pid_t pid;
 };
 
@@ -30,6 +31,7 @@ struct seen {
   _Alignas(64) volatile uint64_t count; /* turns of a hog, wake-ups of a sleeper */
   volatile int64_t late_most_ns;        /* of a sleeper */
   volatile uint64_t late_n;             /* by more than LATE_MOST_NS */
+  volatile pid_t other;                 /* whom it meddles with, once that is known */
 };
 
 static struct seen *seen; /* one a load, shared */
@@ -39,6 +41,23 @@ static struct seen *seen; /* one a load, shared */
 static _Noreturn void hog_run(struct seen *s) {
   for (;;) {
     s->count++;
+  }
+}
+
+static void affinity_set_again(pid_t pid) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  CPU_SET(0, &set);
+  if (sched_setaffinity(pid, sizeof set, &set) != 0) {
+    _exit(1);
+  }
+}
+
+static _Noreturn void meddler_run(struct seen *s) {
+  for (;;) {
+    if (++s->count % 20000 == 0 && s->other != 0) {
+      affinity_set_again(s->other);
+    }
   }
 }
 
@@ -77,6 +96,9 @@ static void load_start(struct load *load, struct seen *s) {
   }
   if (load->sleep_ns > 0) {
     sleeper_run(s, load->sleep_ns);
+  }
+  if (load->meddles) {
+    meddler_run(s);
   }
   hog_run(s);
 }
@@ -334,6 +356,86 @@ static void test_starvation(void) {
   ok(longest <= bound, "nice 19 runs beside nice -20 hogs and frequent wakers");
 }
 
+/* Two that change each other all the time get no turn more by that, and keep no third from one. */
+static void test_meddlers(void) {
+  struct load loads[3] = {{.meddles = true}, {.meddles = true}, {.nice = 0}};
+  loads_start(loads, 3);
+  seen[0].other = loads[1].pid;
+  seen[1].other = loads[0].pid;
+  nap(SECOND / 2);
+  uint64_t from = cpu_time_us(loads[2].pid);
+  nap(SECOND);
+  uint64_t got = cpu_time_us(loads[2].pid) - from;
+  diag("beside two hogs that change each other: %.2f %% of the CPU", (double)got / 1e4);
+  loads_end(loads, 3);
+  ok(got > 316000 && got < 351000, "hogs that change each other's affinity gain nothing");
+}
+
+/* ---- hand-off ----------------------------------------------------------------------------- */
+
+struct message {
+  int pipe[2];
+  volatile int64_t sent_ns;
+};
+
+static _Noreturn void receiver_run(struct message *m, struct seen *s) {
+  char byte;
+  while (read(m->pipe[0], &byte, 1) == 1) {
+    int64_t late = now_ns(CLOCK_MONOTONIC) - m->sent_ns;
+    s->late_most_ns = late > s->late_most_ns ? late : s->late_most_ns;
+    s->count++;
+  }
+  _exit(1);
+}
+
+/* Wakes the receiver, changes it while it is in the hand-off, and computes on. */
+static _Noreturn void sender_run(struct message *m, pid_t receiver) {
+  for (;;) {
+    m->sent_ns = now_ns(CLOCK_MONOTONIC);
+    if (write(m->pipe[1], "x", 1) != 1) {
+      _exit(1);
+    }
+    affinity_set_again(receiver);
+    while (now_ns(CLOCK_MONOTONIC) - m->sent_ns < 50 * MS) {
+    }
+  }
+}
+
+static pid_t player_start(struct message *m, pid_t receiver) {
+  pid_t pid = fork();
+  if (pid < 0) {
+    bail_out("fork");
+  }
+  if (pid == 0) {
+    sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){0});
+    if (receiver != 0) {
+      sender_run(m, receiver);
+    }
+    receiver_run(m, &seen[0]);
+  }
+  return pid;
+}
+
+static void test_changed_in_handoff(void) {
+  struct load players[2] = {0};
+  struct message *m = (struct message *)&seen[1]; /* shared, and large enough */
+  _Static_assert(sizeof *m <= sizeof *seen, "it fits");
+  seen[0] = (struct seen){0};
+  if (pipe(m->pipe) != 0) {
+    bail_out("pipe");
+  }
+  players[0].pid = player_start(m, 0);
+  players[1].pid = player_start(m, players[0].pid);
+  nap(SECOND);
+  diag("%llu messages, the latest after %lld us", (unsigned long long)seen[0].count,
+       (long long)seen[0].late_most_ns / 1000);
+  loads_end(players, 2);
+  close(m->pipe[0]);
+  close(m->pipe[1]);
+  ok(seen[0].count >= 15 && seen[0].late_most_ns < 10 * MS,
+     "who is changed in the hand-off waits for no longer than a slice");
+}
+
 /* ---- real time ---------------------------------------------------------------------------- */
 
 static void test_rt_throttle(void) {
@@ -425,6 +527,8 @@ int main(void) {
   test_all_nices();
   test_interactive();
   test_starvation();
+  test_meddlers();
+  test_changed_in_handoff();
   test_rt_throttle();
   test_change();
   return tap_done();
