@@ -7,8 +7,8 @@ the name of a case, just before it begins), until SIZE of them are there. Prints
 of the kernel and of CMD's program, how many of its own instructions one operation took.
 
 An operation lasts from one call of the function ONCE to its next; without ONCE all counts are
-totals. Operations differ: ONE is their mean, MIDDLE the operation that as many are longer as are
-shorter than (what only some do is not in it), and MOST what the largest one had.
+totals. Operations differ: ONE is their mean, MIDDLE the one in the middle when they are ordered by
+length (what only some do is not in it), and MOST what the largest one had.
 
 Limits: other programs, servers too, lie at the same addresses and are shown under CMD's names; a
 function that `ld` shows under several names is shown under one of them.

@@ -16,7 +16,7 @@ import goals
 
 ITRACE = os.path.join(bench.TREE, "tools", "itrace.py")
 PASSED_ON = ("--kernel", "--mem", "--bootargs")  # options of the runner that itrace.py has, too
-SIZE, ROWS = 2000000, 30
+SIZE, ROWS = 4000000, 30
 TIMEOUT_S = 400
 NOTE = """\
 Functions of other programs (a file server, what a case starts) stand among those of `user`, under
