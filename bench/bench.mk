@@ -3,6 +3,7 @@
 #: make bench QUICK=1 ONLY='fork.*'   some of it, with fewer samples
 #:   SAMPLES=n SECONDS=n              samples of each case, budget for all
 #:   ROUNDS=n                         boots, so that `make diff` sees how much boots differ
+#: make compare ICOUNT=1 SMP=1        judges the goals, too; PROFILES=0: no profiles of what misses
 #: make tune QUICK=1                  two parameters in a minute, instead of all in ten
 #:   PARAMS="slice_us=1000,3000 ..."  cross these parameters instead
 #:   MINUTES=n SEED=n WEIGHT=0.5      how long, the order, the share of throughput in the score
@@ -113,8 +114,9 @@ $(TUNE_LINUX): $(TUNE_LINUX_OBJ)
 -include $(TUNE_CATHODE_OBJ:.o=.d) $(TUNE_LINUX_OBJ:.o=.d)
 
 # The host side: reading, statistics, table, plots, and runs that break.
-BENCH_HOST := $(wildcard bench/host/*.py bench/host/*.gp)
-CHECK_NEEDS += $(B)/bench/host_test.tap $(B)/bench/compare_test.tap
+BENCH_HOST := $(wildcard bench/host/*.py bench/host/*.gp) bench/goals.conf
+CHECK_NEEDS += $(B)/bench/host_test.tap $(B)/bench/compare_test.tap \
+  $(B)/bench/goals_test.tap
 
 $(B)/bench/host_test.tap: $(BENCH_LINUX) $(BENCH_HOST)
 	$(call run,TEST,bench/host/host_test.py)bench/host/host_test.py $< >$@.new || \
@@ -132,6 +134,12 @@ $(B)/bench/control.tap: $(BENCH_LINUX)
 $(B)/bench/compare_test.tap: $(BENCH_HOST) tools/tune_stats.py
 	@mkdir -p $(@D)
 	$(call run,TEST,bench/host/compare_test.py)bench/host/compare_test.py >$@.new || \
+	  { cat $@.new >&2; exit 1; }
+	@mv $@.new $@
+
+$(B)/bench/goals_test.tap: $(BENCH_LINUX) $(BENCH_HOST) tools/itrace.py
+	@mkdir -p $(@D)
+	$(call run,TEST,bench/host/goals_test.py)bench/host/goals_test.py $< >$@.new || \
 	  { cat $@.new >&2; exit 1; }
 	@mv $@.new $@
 
@@ -158,11 +166,12 @@ TUNE_OPTIONS = $(if $(QUICK),--quick) $(PARAMS:%=--param '%') \
   $(if $(RESUME),--resume '$(RESUME)') $(if $(REPORT),--report '$(REPORT)')
 
 ROUNDS :=
+PROFILES :=
 LINUX_ARGS :=
 override LINUX_ARGS := $(value LINUX_ARGS)
 export LINUX_ARGS
-COMPARE_OPTIONS = $(if $(ROUNDS),--rounds $(ROUNDS)) --linux-kernel '$(LINUX_KERNEL)' \
-  --linux-image $(L)/initramfs.cpio $(BENCH_OPTIONS)
+COMPARE_OPTIONS = $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(filter 0,$(PROFILES)),--no-profiles) \
+  --linux-kernel '$(LINUX_KERNEL)' --linux-image $(L)/initramfs.cpio $(BENCH_OPTIONS)
 
 A :=
 
@@ -174,6 +183,8 @@ bench: ## install what is missing, build, boot, measure, plot; prints a table an
 	@$(if $(ROUNDS),bench/host/compare.py --alone --rounds $(ROUNDS),bench/host/bench.py) \
 	  $(BENCH_OPTIONS) -- $(RUN_OPTIONS) --bootargs "$$BOOTARGS"
 
+# Enough for fork with 256 MiB written.
+compare: MEM := 1024
 compare: ## boot Cathode and Linux in turn on the same machine; table of ratios, pictures
 	@$(MAKE) setup
 	@$(MAKE) all $(BENCH_CATHODE) $(LINUX_KERNEL) $(L)/initramfs.cpio

@@ -2,14 +2,15 @@
 """Where the instructions of one operation went: what `make itrace` does.
 
 Boots Cathode with one CPU that counts instructions (icount), runs CMD, and writes down every
-instruction from the moment CMD first prints something (the benchmark harness: the name of a case,
-just before it begins) until SIZE of them are there. Prints, for each function of the kernel and of
-CMD's program, how many of its own instructions one operation took.
+instruction from the moment CMD first prints something, or TEXT with --after (the benchmark harness:
+the name of a case, just before it begins), until SIZE of them are there. Prints, for each function
+of the kernel and of CMD's program, how many of its own instructions one operation took.
 
 An operation lasts from one call of the function ONCE to its next; without ONCE all counts are
-totals. Operations differ: MOST is what the largest one had.
+totals. Operations differ: ONE is their mean, MIDDLE the one in the middle when they are ordered by
+length (what only some do is not in it), and MOST what the largest one had.
 
-Limits: programs that CMD starts lie at the same addresses and are shown under CMD's names; a
+Limits: other programs, servers too, lie at the same addresses and are shown under CMD's names; a
 function that `ld` shows under several names is shown under one of them.
 """
 
@@ -39,6 +40,7 @@ def arguments():
     add = parser.add_argument
     add("--cmd", required=True, help="what the guest runs")
     add("--once", default="", metavar="FUNCTION", help="one call of it is one operation")
+    add("--after", default="", metavar="TEXT", help="what CMD prints before it is recorded")
     add("--size", type=int, default=1000000, help="instructions (default %(default)s)")
     add("--rows", type=int, default=50, help="functions to show (default %(default)s)")
     add("--kernel", default=os.path.join(BUILD, "kernel.elf"))
@@ -72,15 +74,18 @@ class Names:
 
 
 class Recorder:
-    """Switches the log on when the command first speaks, and ends the machine when it is full."""
+    """Switches the log on when the command says `after`, and ends the machine when it is full."""
 
-    def __init__(self, config, size):
+    def __init__(self, config, size, after=""):
         self.path, self.full = config.exec_log, size * LINE_BYTES
-        self.machine = vm.Machine(config, self.heard, self.heard)
+        self.after, self.said = after.encode(), collections.defaultdict(bytes)
+        self.machine = vm.Machine(config, lambda data: self.heard("out", data),
+                                  lambda data: self.heard("err", data))
         self.on = False
 
-    def heard(self, _):
-        if not self.on:
+    def heard(self, channel, data):
+        self.said[channel] += data
+        if not self.on and self.after in self.said[channel]:
             self.on = True
             self.machine.monitor("log exec,nochain")
 
@@ -94,7 +99,7 @@ class Recorder:
                     return ""
         finally:
             self.machine.kill()
-        return "" if self.on else "the command printed nothing"
+        return "" if self.on else f"the command never printed {self.after.decode() or 'anything'!r}"
 
 
 def addresses(path):
@@ -118,12 +123,14 @@ def operations(calls, once):
 def report(ops, rows):
     total = sum(ops, collections.Counter())
     n = len(ops)
-    print(f"{'one':>10} {'most':>10}  function   ({n} operations)")
+    middle = sorted(ops, key=lambda op: op.total())[n // 2]
+    print(f"{'one':>10} {'middle':>10} {'most':>10}  function   ({n} operations)")
     for kind in ("kernel ", "user   "):
-        part = sum(count for name, count in total.items() if name.startswith(kind))
-        print(f"{part / n:10.1f} {'':>10}  {kind}all")
-    for name, count in total.most_common(rows):
-        print(f"{count / n:10.1f} {max(op[name] for op in ops):10}  {name}")
+        part, part_middle = (sum(count for name, count in op.items() if name.startswith(kind))
+                             for op in (total, middle))
+        print(f"{part / n:10.1f} {part_middle:10} {'':>10}  {kind}all")
+    for name, count in sorted(total.items(), key=lambda row: (-middle[row[0]], -row[1]))[:rows]:
+        print(f"{count / n:10.1f} {middle[name]:10} {max(op[name] for op in ops):10}  {name}")
 
 
 def main():
@@ -134,7 +141,7 @@ def main():
         config = vm.Config(args.kernel, args.image, f"{args.bootargs} -- {args.cmd}".strip(),
                            mem=args.mem, icount=True)
         config.exec_log = os.path.join(scratch, "exec.log")
-        why = Recorder(config, args.size).run()
+        why = Recorder(config, args.size, args.after).run()
         if why:
             sys.exit(f"itrace: {why}")
         calls = [(names.of(pc), pc in starts) for pc in addresses(config.exec_log)]

@@ -11,6 +11,7 @@ accelerator are the same; only kernel, first file system and boot line differ. r
   cathode-NN.tsv linux-NN.tsv   every record of each boot
   compare.txt, ratios.tsv       the table, and the same for programs
   summary.tsv, SYSTEM.json      each case by itself; the second in Google Benchmark's layout
+  profile-CASE.txt              of each case that misses its goal (bench/goals.conf)
 and the pictures. A boot that breaks ends the run; what was measured until then is kept and said.
 
 exit status: 0 when every case of every boot was measured or is honestly absent, 1 when one failed
@@ -25,8 +26,10 @@ import time
 import bench
 import boots
 import compare_plot
+import goals
 import google
 import plot
+import profiles
 import ratios
 import results
 import table
@@ -56,6 +59,7 @@ def arguments():
     add("--linux-kernel", default=os.path.join(BUILD, "linux", "kernel", "vmlinuz"))
     add("--linux-image", default=os.path.join(BUILD, "linux", "initramfs.cpio"))
     add("--linux-args", default="", help="the boot line, instead of the one that favours Linux")
+    add("--no-profiles", action="store_true", help="of cases that miss their goal")
     bench.options_add(parser)
     return parser.parse_args()
 
@@ -160,6 +164,14 @@ def report(run):
     print(f"\nAll of it: {os.path.relpath(folder)}/", flush=True)
 
 
+def profiles_make(args, run):
+    """Of what misses its goal, where goals are judged at all."""
+    table = goals.load()
+    profiles.make_all(run.folder, goals.verdicts(run, table), table, args.runner)
+    for path in sorted(profiles.load(run.folder)):
+        print("  " + os.path.relpath(profiles.path_of(run.folder, path)))
+
+
 def compare(args):
     facts = facts_make(args)
     if not args.alone:
@@ -173,6 +185,8 @@ def compare(args):
         bench.guest_stamps_append(folder, run.first(system), facts, system)
     report(run)
     bench.latest_point(folder)
+    if not args.no_profiles:
+        profiles_make(args, run)
     if status:
         print(f"compare: status {status}: the results above are not complete", file=sys.stderr)
     return status

@@ -25,6 +25,7 @@ import estimate
 import figures
 import google
 import host_test
+import profiles
 import ratios
 import report
 import results
@@ -171,6 +172,7 @@ def run_compare(*options, icount=1, status=0, at=0):
             file.write(RUNNER.format(python=sys.executable, icount=icount, calls=calls,
                                      status=status, at=at))
         os.chmod(bench.RUNNER, stat.S_IRWXU)
+        profiles.ITRACE = "true"  # what misses a goal is not looked at in a guest
         sys.argv = ["compare.py", "--results", folder, *options]
         out = io.StringIO()
         with redirect_stdout(out), redirect_stderr(out):

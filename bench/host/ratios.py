@@ -1,15 +1,17 @@
 """What a comparison says: the table for people, ratios.tsv and summary.tsv for programs."""
 
 import math
+import textwrap
 
 import boots
 import estimate
+import goals
 import results
 import table
 
 COLUMNS = ("case", "Cathode", "Linux", "ratio", "95 % interval", "", "outliers")
 RATIO_FIELDS = ("name", "param", "unit", "cathode", "linux", "ratio", "ci_lo", "ci_hi",
-                "includes_one", "boots_cathode", "boots_linux")
+                "includes_one", "boots_cathode", "boots_linux", "goal", "goal_missed")
 SUMMARY_FIELDS = ("system", "name", "param", "unit", "boots", "n", "min", "median", "max", "ci_lo",
                   "ci_hi", "outliers", "flags")
 SAME = "~ 1"   # the mark of an interval that includes 1
@@ -31,6 +33,39 @@ def outlier_words(row):
 def title_of(run, row):
     """A case that sleeps is a time also where instructions are counted, and says so."""
     return row.title + (", time" if row.unit != run.first().unit else "")
+
+
+class Judged:
+    """The goals of a run's cases, as its tables show them; without goals nothing is shown."""
+
+    def __init__(self, run):
+        self.table = goals.load()
+        self.verdicts = goals.verdicts(run, self.table)
+
+    def of(self, row):
+        return self.verdicts.get((row.name, row.param))
+
+    @property
+    def columns(self):
+        return (*COLUMNS, "goal") if self.verdicts else COLUMNS
+
+    def cells(self, row):
+        verdict = self.of(row)
+        return (verdict.words if verdict else "",) if self.verdicts else ()
+
+    def lines(self):
+        """The section of those that miss, with what is known of why."""
+        if not self.verdicts:
+            return
+        yield from ("", f"Goals: {goals.summary(self.verdicts)}. {goals.UNSURE!r}: the interval "
+                        "includes the goal.")
+        misses = goals.missed(self.verdicts)
+        if misses:
+            yield from ("", "Misses its goal")
+        for name, verdicts in misses.items():
+            yield from (f"  {goals.miss_words(verdict)}" for verdict in verdicts)
+            yield from textwrap.wrap(goals.why_words(self.table, name), 96, initial_indent="      ",
+                                     subsequent_indent="      ")
 
 
 def pair_cells(run, row):
@@ -120,24 +155,30 @@ def but_times(run):
 
 def text(run):
     pairs = run.pairs()
-    lines = list(table.aligned([COLUMNS, *(pair_cells(run, row) for row in pairs)]))
+    judged = Judged(run)
+    lines = list(table.aligned([judged.columns, *(pair_cells(run, row) + judged.cells(row)
+                                                  for row in pairs)]))
     rule = "-" * max(map(len, lines))
     mean = geometric_mean(run)
     foot = [rule, f"geometric mean of the ratios, without cal.*, mem.*{but_times(run)}: "
                   f"{ratio_words(mean or 1)}"]
     return "\n".join([*heading(run), *noise_lines(run), "", lines[0], rule, *lines[1:],
-                      *(foot if mean else []), *flag_lines(run), *gap_lines(run)]) + "\n"
+                      *(foot if mean else []), *judged.lines(), *flag_lines(run),
+                      *gap_lines(run)]) + "\n"
 
 
 def ratios_tsv(run):
     yield "\t".join(RATIO_FIELDS)
+    judged = Judged(run)
     for row in run.pairs():
-        ratio = row.ratio()
+        ratio, verdict = row.ratio(), judged.of(row)
         numbers = [math.exp(row.sides[s].value) for s in boots.SYSTEMS]
         numbers += [math.exp(v) for v in (ratio.value, ratio.low, ratio.high)]
         yield "\t".join([row.name, row.param, row.unit, *(f"{v:.6g}" for v in numbers),
                          "yes" if ratio.includes_one else "no",
-                         *(str(row.sides[s].n) for s in boots.SYSTEMS)])
+                         *(str(row.sides[s].n) for s in boots.SYSTEMS),
+                         *((f"{verdict.most:g}", "yes" if verdict.missed else "no") if verdict
+                           else ("-", "-"))])
 
 
 def summary_tsv(run):

@@ -11,6 +11,8 @@ import os
 import sys
 
 import boots
+import goals
+import profiles
 import ratios
 import results
 import table
@@ -35,7 +37,24 @@ def rows_html(head, rows):
 
 
 def ratio_table(run):
-    return rows_html(ratios.COLUMNS, [ratios.pair_cells(run, row) for row in run.pairs()])
+    judged = ratios.Judged(run)
+    return rows_html(judged.columns, [ratios.pair_cells(run, row) + judged.cells(row)
+                                      for row in run.pairs()])
+
+
+def goals_html(run):
+    """Cases that miss their goal: how far, why, and where their instructions go."""
+    judged, made = ratios.Judged(run), profiles.load(run.folder)
+    if not judged.verdicts:
+        return ""
+    parts = [f"<h2>Misses its goal</h2><p>{goals.summary(judged.verdicts)}.</p>"]
+    for name, verdicts in goals.missed(judged.verdicts).items():
+        lines = "".join(f"<p>{html.escape(goals.miss_words(verdict))}</p>" for verdict in verdicts)
+        why = html.escape(goals.why_words(judged.table, name))
+        profile = (f"<details><summary>profile</summary><pre>{html.escape(made[name])}</pre>"
+                   "</details>" if name in made else "<p>No profile was made.</p>")
+        parts.append(f"<h3>{html.escape(name)}</h3>{lines}<p>{why}</p>{profile}")
+    return "\n".join(parts)
 
 
 def system_table(run, system):
@@ -83,7 +102,7 @@ def page(run):
     title = "Cathode against Linux" if both else f"Benchmarks of {boots.NAMES[run.systems[0]]}"
     parts = [f"<h1>{title}</h1>", summary_html(run)]
     if both:
-        parts += ["<h2>Ratios</h2>", ratio_table(run)]
+        parts += ["<h2>Ratios</h2>", ratio_table(run), goals_html(run)]
     parts += ["<h2>Pictures</h2>", *(picture_html(*entry) for entry in pictures(run.folder))]
     for system in run.systems:
         parts += [f"<h2>{boots.NAMES[system]}</h2>", system_table(run, system)]
