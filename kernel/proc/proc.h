@@ -241,6 +241,9 @@ void context_clear_tid(struct context *self);
 void context_work(struct arch_user_frame *frame);
 /* In interruptible waits: true when the wait must end with EINTR. */
 bool context_interrupted(void);
+/* The same without a look at the caller's memory, which may have to be fetched: true also for a
+ * signal that turns out to be blocked, and for a stop. Who leaves for it must begin again. */
+bool context_has_work(void);
 /* In waits that no signal ends: true when the caller was killed. */
 bool context_is_dying(void);
 /* Exec's last step: every other context of the process is gone when it answers true; false: this
