@@ -235,7 +235,9 @@ void context_set_space(struct context *c,
 struct space *context_space_get(struct context *c);
 /* The calling context leaves; EXIT_THREAD. */
 _Noreturn void context_exit(void);
-/* Tell who waits for the caller to die or to leave its space: set_tid_address(2)'s contract. */
+/* Tell who waits for the caller to die or to leave its space: set_tid_address(2)'s contract. Makes
+ * room like a fault if a page has to be copied for it; for a caller that is dying there may be
+ * none: then who is left in the space ends too, rather than wait for ever. */
 void context_clear_tid(struct context *self);
 /* The safe point [P1]. */
 void context_work(struct arch_user_frame *frame);
