@@ -269,14 +269,25 @@ static uint64_t block_divide(struct frame *block, uint64_t pte) {
   return (pte & ~(PTE_PS | PTE_W)) | PTE_PART;
 }
 
+/* Takes a big leaf away from all CPUs, and answers what it was [P8]. Hardware marks only what is
+ * present, so A and D are final then. */
+static uint64_t big_withdraw(_Atomic uint64_t *entry, uint64_t va, struct ptree_gather *g) {
+  uint64_t start = ALIGN_DOWN(va, BIG_SIZE);
+  uint64_t before = atomic_fetch_and_explicit(entry, ~PTE_P, memory_order_relaxed);
+  ptree_gather_range(g, start, start + BIG_SIZE);
+  g->resizes = true;
+  g->flush(g);
+  return atomic_load_explicit(entry, memory_order_relaxed) | (before & PTE_P);
+}
+
 enum abi_error ptree_big_split(_Atomic uint64_t *entry, uint64_t va, struct ptree_gather *g) {
-  uint64_t paddr, start = ALIGN_DOWN(va, BIG_SIZE);
+  uint64_t paddr;
   enum abi_error err = table_create(0, &paddr);
   if (err != OK) {
     return err;
   }
   struct table t = table_at(paddr);
-  uint64_t big = atomic_load_explicit(entry, memory_order_relaxed);
+  uint64_t big = big_withdraw(entry, va, g);
   uint64_t leaf = block_divide(counted_frame(big), big);
   for (unsigned i = 0; i < PTREE_N_ENTRIES; i++) {
     atomic_store_explicit(&t.entries[i], leaf + i * FRAME_SIZE, memory_order_relaxed);
@@ -284,7 +295,6 @@ enum abi_error ptree_big_split(_Atomic uint64_t *entry, uint64_t va, struct ptre
   t.frame->n_used = PTREE_N_ENTRIES;
   t.frame->groups = UINT32_MAX;
   entry_point_at(entry, paddr);
-  ptree_gather_range(g, start, start + BIG_SIZE); /* W may have gone; sizes are not to be mixed */
   return OK;
 }
 
@@ -295,6 +305,7 @@ static void gather_reset(struct ptree_gather *g) {
   g->hi = 0;
   g->chain = g->chain_end = FRAME_NIL;
   g->n_refs = 0;
+  g->resizes = false;
 }
 
 void ptree_gather_init(struct ptree_gather *g, void (*flush)(struct ptree_gather *g), void *ctx) {

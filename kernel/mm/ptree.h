@@ -24,6 +24,10 @@
  * [P6] a table has kind TABLE and the level of its place; entries to tables are P and U, not PS
  * [P7] big leaves are COUNTED, not SHARED, and map a block of kind BIG whole, PTE_PART leaves a
  *      frame of one; no other leaf maps a frame of a block
+ * [P8] (of moments, so not among those) between a big leaf and a table in its place the entry is
+ *      without P, and all CPUs have flushed: who has pages of two sizes in its TLB may use either
+ *      (SDM vol. 3A, 4.10.2.3), and some end in a machine check (AMD family 10h, erratum 383;
+ *      Intel, machine check error avoidance on page size change, CVE-2018-12207)
  *
  * Concurrency. The operations on one tree are serialized by its owner's lock, but for
  * ptree_slot_ready() and what is done with its slot: those are serialized a page table. Two trees
@@ -71,7 +75,8 @@
  * be dropped only when no CPU can use those any more. When it is full in the middle of an operation
  * it calls `flush`; the caller does the same at the end if ptree_gather_is_pending(). flush()
  * invalidates [lo, hi) on all CPUs that may have it, including paging-structure caches (any INVLPG
- * does: SDM vol. 3A, 4.10.4.1), and then calls ptree_gather_release(). */
+ * does: SDM vol. 3A, 4.10.4.1), and then calls ptree_gather_release(). If `resizes` is set it also
+ * reaches those CPUs whose hardware alone may still load translations. */
 #define PTREE_GATHER_REFS 64u
 
 struct ptree_gather {
@@ -81,6 +86,7 @@ struct ptree_gather {
   uint32_t chain, chain_end; /* pfns of detached private tables, linked by frame.next */
   uint32_t dead;             /* those that have been flushed, and wait for ptree_gather_drain() */
   uint32_t n_refs;
+  bool resizes;                     /* a page is about to become smaller [P8] */
   uint64_t refs[PTREE_GATHER_REFS]; /* leaves' addresses; bit 0 set: a table's */
 };
 

@@ -42,6 +42,7 @@ static uint64_t va_of(unsigned i) {
 }
 
 static void flush(struct ptree_gather *g) {
+  sim_cpu_verify_sizes(g->ctx);
   sim_cpu_invalidate(g->ctx, g->lo, g->hi);
   ptree_gather_release(g);
   while (!ptree_gather_drain(g, 3)) {

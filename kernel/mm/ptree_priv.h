@@ -115,7 +115,7 @@ enum abi_error ptree_entry_own(_Atomic uint64_t *entry, int level, uint64_t va,
                                struct ptree_gather *g);
 
 /* Puts a private table with 512 leaves in the place of a big leaf of a private table; va is within
- * it. Fails: ABI_ENOMEM, and nothing has changed. */
+ * it. Flushes the gather on the way [P8]. Fails: ABI_ENOMEM, and nothing has changed. */
 enum abi_error ptree_big_split(_Atomic uint64_t *entry, uint64_t va, struct ptree_gather *g);
 
 /* Hands the reference of a leaf, big or not, that was at va to the gather. */

@@ -11,7 +11,7 @@
 #define SIM_N_WAYS 6u
 
 struct sim_tlb {
-  bool valid, writable;
+  bool valid, writable, big; /* big: a part of a big leaf */
   uint64_t va;
   uint32_t pfn;
 };
@@ -116,7 +116,7 @@ static inline bool sim_tlb_fill_big(struct sim_cpu *cpu, uint64_t va, bool write
     return false;
   }
   atomic_fetch_or(entry, write ? PTE_A | PTE_D : PTE_A);
-  *e = (struct sim_tlb){true, rights != 0, va, sim_pfn(pte) + (va >> 12 & 511)};
+  *e = (struct sim_tlb){true, rights != 0, true, va, sim_pfn(pte) + (va >> 12 & 511)};
   sim_cached[e->pfn]++;
   return true;
 }
@@ -136,7 +136,7 @@ static inline bool sim_tlb_fill(struct sim_cpu *cpu, uint64_t va, bool write, st
     return false;
   }
   atomic_fetch_or(entry, write ? PTE_A | PTE_D : PTE_A);
-  *e = (struct sim_tlb){true, writable, va, sim_pfn(pte)};
+  *e = (struct sim_tlb){true, writable, false, va, sim_pfn(pte)};
   sim_cached[e->pfn]++;
   return true;
 }
@@ -149,6 +149,18 @@ static inline uint32_t sim_cpu_access(struct sim_cpu *cpu, uint64_t va, bool wri
     sim_tlb_drop(e);
   }
   return e->valid || sim_tlb_fill(cpu, va, write, e) ? e->pfn : 0;
+}
+
+/* [P8] Where the TLB has a part of a big leaf, a walk must not find a small page. To be asked at
+ * each flush, before it: that is when a TLB and the tables differ. */
+static inline void sim_cpu_verify_sizes(const struct sim_cpu *cpu) {
+  for (unsigned i = 0; i < SIM_N_TLB; i++) {
+    struct sim_way way;
+    if (cpu->tlb[i].valid && cpu->tlb[i].big && sim_way_fill(cpu, cpu->tlb[i].va, &way)) {
+      TAP_REQUIRE((sim_memory[way.tables[0]][cpu->tlb[i].va >> 12 & 511] & PTE_P) == 0);
+      sim_way_drop(&way);
+    }
+  }
 }
 
 /* The TLB allows nothing that the tables do not. */

@@ -202,6 +202,6 @@ int main(int argc, char **argv) {
   tap_ok(world_is_right(), "the trees are right, and each reference is counted");
   root_destroy(&trees[0]);
   root_destroy(&trees[1]);
-  tap_ok(sim.n_free == SIM_N_FRAMES - 1, "nothing leaked");
+  tap_ok(sim.n_free == SIM_N_SMALL - 1, "nothing leaked");
   return tap_done();
 }

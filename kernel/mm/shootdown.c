@@ -28,8 +28,9 @@
  *
  * [M3] No frame or table that a CPU may still use is freed before that CPU has answered. A CPU that
  * rests uses no frame; but its hardware may walk tables on speculation, and mark what it finds
- * there as accessed (SDM vol. 3A 4.10.2.3). So when tables go, CPUs at rest are told as well. They
- * leave for the kernel's space, so that they are told once for each rest.
+ * there as accessed, or load small pages beside a big one that it still has (SDM vol. 3A 4.10.2.3).
+ * So when tables go, or pages change size [P8], CPUs at rest are told as well. They leave for the
+ * kernel's space, so that they are told once for each rest.
  *
  * A CPU that is told of generation g and has seen g - 1 flushes the range; one that has seen less
  * flushes all; one that has seen g, because it flushed all in the meantime, nothing (asid.h).
@@ -42,7 +43,7 @@
 
 enum told {
   TOLD_NARROWED, /* entries of [lo, hi) have gone, or rights of them */
-  TOLD_TABLES,   /* tables have gone as well: a CPU at rest leaves */
+  TOLD_TABLES,   /* tables go as well, or pages change size: a CPU at rest leaves */
   TOLD_LEAVE,    /* the space goes */
 };
 
@@ -138,7 +139,7 @@ static uint64_t resting_of(uint64_t cpus) {
 
 /* Other CPUs are told of a change, and have answered when this returns. */
 static void others_tell(struct space *s, uint64_t cpus, const struct change *c) {
-  bool tables = c->gather != NULL && ptree_gather_has_tables(c->gather);
+  bool tables = c->gather != NULL && (c->gather->resizes || ptree_gather_has_tables(c->gather));
   if (!tables) {
     cpus &= ~resting_of(cpus);
   }

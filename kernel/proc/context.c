@@ -277,13 +277,45 @@ enum abi_error context_start(struct context *c) {
 
 /* ---- death -------------------------------------------------------------------------------- */
 
+static void sharer_kill(struct context *other, void *arg) {
+  const struct context *c = arg;
+  struct space *s = other->group != c->group ? context_space_get(other) : NULL;
+  if (s != NULL && s == c->space) {
+    group_kill(other->group, SIGNAL_KILL);
+  }
+  if (s != NULL) {
+    space_put(s);
+  }
+}
+
+/* The word could not be written: true to try again. Where only memory is missing it is made, as in
+ * a fault of ring 3. Who is dying waits for none: others may be waiting for what it gives back. A
+ * process that lives in its space would wait for the word for ever, and ends instead. */
+static bool tid_word_prepare(struct context *c) {
+  struct arch_fault fault = {.addr = c->cleartid, .write = true};
+  enum abi_error e = space_fault(c->space, fault.addr, true, false);
+  if (e != ABI_ENOMEM) {
+    return e == OK;
+  }
+  if (context_is_dying()) {
+    context_for_each(sharer_kill, c);
+    return false;
+  }
+  e = oom_fault(c, &fault);
+  return e == OK || e == ABI_ENOMEM;
+}
+
 void context_clear_tid(struct context *c) {
-  if (c->cleartid == 0 || !user_range_ok((uaddr_t){c->cleartid}, 4)) {
-    return;
+  uaddr_t word = {c->cleartid};
+  if (word.v == 0 || !IS_ALIGNED(word.v, 4) || !user_range_ok(word, 4)) {
+    return; /* no futex */
   }
-  if (arch_store_user_u32(c->cleartid, 0)) {
-    futex_wake(c->space, (uaddr_t){c->cleartid}, UINT32_MAX, true);
+  while (!arch_store_user_u32(word.v, 0)) {
+    if (!tid_word_prepare(c)) {
+      return;
+    }
   }
+  futex_wake(c->space, word, UINT32_MAX, true);
 }
 
 _Noreturn void context_exit(void) {

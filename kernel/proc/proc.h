@@ -235,12 +235,17 @@ void context_set_space(struct context *c,
 struct space *context_space_get(struct context *c);
 /* The calling context leaves; EXIT_THREAD. */
 _Noreturn void context_exit(void);
-/* Tell who waits for the caller to die or to leave its space: set_tid_address(2)'s contract. */
+/* Tell who waits for the caller to die or to leave its space: set_tid_address(2)'s contract. Makes
+ * room like a fault if a page has to be copied for it; for a caller that is dying there may be
+ * none: then who is left in the space ends too, rather than wait for ever. */
 void context_clear_tid(struct context *self);
 /* The safe point [P1]. */
 void context_work(struct arch_user_frame *frame);
 /* In interruptible waits: true when the wait must end with EINTR. */
 bool context_interrupted(void);
+/* The same without a look at the caller's memory, which may have to be fetched: true also for a
+ * signal that turns out to be blocked, and for a stop. Who leaves for it must begin again. */
+bool context_has_work(void);
 /* In waits that no signal ends: true when the caller was killed. */
 bool context_is_dying(void);
 /* Exec's last step: every other context of the process is gone when it answers true; false: this

@@ -9,10 +9,19 @@ static void context_stopped(struct context *c) {
   }
 }
 
+static uint32_t work_pending(const struct context *c) {
+  uint32_t work = atomic_load_explicit(&c->thread.arch.work, memory_order_acquire);
+  return work & (ARCH_WORK_DIE | ARCH_WORK_SIGNAL | ARCH_WORK_STOP);
+}
+
+bool context_has_work(void) {
+  return work_pending(context_current()) != 0;
+}
+
 bool context_interrupted(void) {
   struct context *c = context_current();
-  uint32_t work = atomic_load_explicit(&c->thread.arch.work, memory_order_acquire);
-  if (LIKELY(!(work & (ARCH_WORK_DIE | ARCH_WORK_SIGNAL | ARCH_WORK_STOP)))) {
+  uint32_t work = work_pending(c);
+  if (LIKELY(work == 0)) {
     return false;
   }
   if ((work & ARCH_WORK_SIGNAL) && !(work & ARCH_WORK_DIE) && signal_is_due(c)) {

@@ -50,8 +50,14 @@ static bool tag_take(struct server *s, uint32_t *tag) {
   return true;
 }
 
+/* Who holds a tag for a page does not look into its process's memory, where the very page may be
+ * missing that says whether a signal is due [U4]: it leaves whatever there is to do, and looks on
+ * its way to ring 3. */
 static bool must_leave(const struct user_call *c) {
-  return c->patient ? context_is_dying() : context_interrupted();
+  if (c->patient) {
+    return context_is_dying();
+  }
+  return c->for_page ? context_has_work() : context_interrupted();
 }
 
 /* [U4] */

@@ -7,6 +7,7 @@
 #include <sys/utsname.h>
 
 #include "posix/posix.h"
+#include "posix/vfork.h"
 #include "runtime/lock.h"
 #include "runtime/process.h"
 
@@ -35,12 +36,51 @@ static struct rlimit limit_of(int which) {
   return limit;
 }
 
-/* How much may be mapped, the one limit that the kernel keeps. */
-static long limit_space(const struct rlimit *value, struct rlimit *old) {
+static long limit_apply(const void *value, void *old) {
   struct space_op op = {
       .code = SPACE_LIMIT, .fd = FD_NONE, .addr = (uint64_t)value, .off = (uint64_t)old};
   int64_t done = sys_call(FD_SELF, OP_SPACE_APPLY, &op, sizeof(op), 0, 0);
   return done < 0 ? done : 0;
+}
+
+/* The space of a child of vfork() is its parent's, and so is the limit of that. What the child sets
+ * waits here for its next program; vfork() itself makes the parent forget it. */
+static struct {
+  bool is_set;
+  struct space_limit limit;
+} next;
+
+const struct space_limit *limit_next(void) {
+  return next.is_set ? &next.limit : NULL;
+}
+
+void limit_settle(void) {
+  if (next.is_set) {
+    (void)limit_apply(&next.limit, NULL); /* not above what holds: cannot fail */
+    next.is_set = false;
+  }
+}
+
+/* The hard limit is not raised, even by root, who may be somebody else by then. */
+static long limit_in_vfork(const struct rlimit *user_value, struct rlimit *user_old) {
+  struct space_limit before = next.limit, value;
+  long result = next.is_set ? 0 : limit_apply(NULL, &before);
+  if (result == 0 && user_value) {
+    result = user_get(&value, user_value, sizeof(value)) < 0 ? -ABI_EFAULT
+             : value.soft > value.hard                       ? -ABI_EINVAL
+             : value.hard > before.hard                      ? -ABI_EPERM
+                                                             : 0;
+    if (result == 0) {
+      next.is_set = true;
+      next.limit = value;
+    }
+  }
+  return result == 0 && user_old ? user_put(user_old, &before, sizeof(before)) : result;
+}
+
+/* How much may be mapped, the one limit that the kernel keeps. */
+static long limit_space(const struct rlimit *value, struct rlimit *old) {
+  return posix_in_vfork() ? limit_in_vfork(value, old) : limit_apply(value, old);
 }
 
 /* But for RLIMIT_AS limits cannot be changed: only what already holds is accepted, all else is

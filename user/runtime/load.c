@@ -333,6 +333,14 @@ static int space_open(void) {
   return (int)sys_dup(FD_SELF, "addrspace/empty", 15, O_ABI_UPPER | O_ABI_CLOFORK);
 }
 
+/* First of all, so that it holds for what the program itself takes. */
+static int limit_apply(const struct load *load) {
+  struct space_op limit = {
+      .code = SPACE_LIMIT, .fd = FD_NONE, .addr = (uint64_t)load->program->limit};
+  int64_t done = load->program->limit ? space_apply(load, &limit, 1) : 0;
+  return done < 0 ? (int)done : 0;
+}
+
 int rt_load(const struct rt_program *program, struct rt_loaded *loaded) {
   struct load load;
   load.program = program;
@@ -343,7 +351,8 @@ int rt_load(const struct rt_program *program, struct rt_loaded *loaded) {
   if (load.space < 0) {
     return load.space;
   }
-  int result = load_find(&load);
+  int result = limit_apply(&load);
+  result = result < 0 ? result : load_find(&load);
   result = result < 0 ? result : load_space(&load, loaded);
   name_copy(program->name, loaded->name, sizeof(loaded->name));
   file_close(&load);

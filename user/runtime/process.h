@@ -81,6 +81,7 @@ struct rt_program {
   const char *const *argv, *const *envp; /* NULL-terminated */
   const char *cwd;                       /* canonical */
   const struct rt_start *start; /* umask, ids, ignored and pending signals; the rest is filled in */
+  const struct space_limit *limit; /* of its space; NULL: as ours */
 };
 
 /* A start block for a program with this environment: clock, CPUs, a fresh seed, our umask and ids.

@@ -21,6 +21,7 @@ enum {
   OP_HOLD = OP_USER + 2,   /* arg: 1: no page is answered until it is 0 again */
   OP_CLOSED = OP_USER + 3,
   OP_DIE = OP_USER + 4,
+  OP_HELD = OP_USER + 5, /* how many pages are not answered yet */
 };
 
 /* ---- the server ---- */
@@ -104,6 +105,9 @@ static void serve(struct ring *ring, const struct ring_sqe *sqe) {
     break;
   case OP_ASKED:
     cqe.result = served.asked;
+    break;
+  case OP_HELD:
+    cqe.result = served.n_held;
     break;
   case OP_CLOSE:
     served.closed++;
@@ -330,6 +334,34 @@ static void test_waits(void) {
   sys_munmap((uint64_t)p, N_PAGES * PAGE);
 }
 
+static void asked_wait(int64_t n) {
+  while (tell(OP_ASKED, 0) < n) {
+    sleep_ms(1);
+  }
+}
+
+/* What says whether a signal is due lies in a page of the server's as well: nobody asks for that
+ * one and waits for another at the same time. */
+static void test_nested(void) {
+  volatile unsigned char *p = map(file, PROT_READ, MAP_SHARED, N_PAGES);
+  int64_t asked = tell(OP_ASKED, 0);
+  tell(OP_HOLD, 1);
+  pid_t pid = fork();
+  if (pid == 0) {
+    struct proc_op op = {.code = PROC_SIGCTL, .a = (uint64_t)(p + 6 * PAGE)};
+    _exit(sys_call(FD_SELF, OP_PROC_APPLY, &op, sizeof op, 0, 0) < 0 ? 90 : p[7 * PAGE]);
+  }
+  asked_wait(asked + 1);
+  is(tell(OP_HELD, 0), 1, "a child waits for a page");
+  kill(pid, SIGUSR1);
+  asked_wait(asked + 2);
+  is(tell(OP_HELD, 0), 1, "and takes that back before it asks for the page that tells of a signal");
+  kill(pid, SIGKILL);
+  is(waitpid(pid, NULL, 0), pid, "it ends");
+  tell(OP_HOLD, 0);
+  sys_munmap((uint64_t)p, N_PAGES * PAGE);
+}
+
 static void test_close(void) {
   int64_t before = tell(OP_CLOSED, 0);
   int other = file_open();
@@ -362,6 +394,7 @@ int main(void) {
   test_stale();
   test_threads();
   test_waits();
+  test_nested();
   test_close();
   test_death(server);
   sys_close(file);

@@ -4,11 +4,13 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "tap.h"
 
 static char *const no_environment[] = {NULL};
+static const char *program;
 static volatile int shared;
 static volatile sig_atomic_t n_handled;
 static volatile pid_t handled_in;
@@ -211,6 +213,36 @@ static void test_nested(void) {
   is(shared, 1, "is a fork");
 }
 
+static bool limit_is(rlim_t bytes) {
+  struct rlimit now;
+  return getrlimit(RLIMIT_AS, &now) == 0 && now.rlim_cur == bytes;
+}
+
+static void test_limit(void) {
+  struct rlimit first, low = {1ul << 30, 1ul << 30}, wrong = {2, 1};
+  is(getrlimit(RLIMIT_AS, &first), 0, "the limit on memory");
+  pid_t pid = vfork();
+  if (pid == 0) {
+    bool refused = setrlimit(RLIMIT_AS, &wrong) == -1 && errno == EINVAL;
+    bool set = setrlimit(RLIMIT_AS, &low) == 0 && limit_is(1ul << 30);
+    pid_t inner = fork();
+    if (inner == 0) {
+      _exit(limit_is(1ul << 30) ? 6 : 7);
+    }
+    if (refused && set && wait_exit(inner) == 6) {
+      execve(program, (char *[]){"t_vfork", "limited", NULL}, no_environment);
+    }
+    _exit(99);
+  }
+  is(wait_exit(pid), 5, "one that a child sets holds for its children and its program");
+  ok(limit_is(first.rlim_cur), "and not for its parent");
+  pid = vfork();
+  if (pid == 0) {
+    _exit(limit_is(first.rlim_cur) ? 0 : 1);
+  }
+  is(wait_exit(pid), 0, "nor for the next child");
+}
+
 static void *thread_end(void *arg) {
   return arg;
 }
@@ -229,7 +261,12 @@ static void test_threads(void) {
   is(shared, 1, "is a fork");
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+  if (argc > 1) { /* started by test_limit() */
+    void *much = mmap(NULL, 2ul << 30, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    return much == MAP_FAILED && errno == ENOMEM && limit_is(1ul << 30) ? 5 : 4;
+  }
+  program = self_path(argv[0]);
   test_memory();
   test_exec_ends_it();
   test_exec_fails();
@@ -239,6 +276,7 @@ int main(void) {
   test_timers();
   test_parent_killed();
   test_nested();
+  test_limit();
   test_threads();
   return tap_done();
 }

@@ -132,7 +132,8 @@ trap_stubs:
   push r14
   push r15
 %endmacro
-; Ring 3 may have set AC, which would switch SMAP off for the whole handler (SDM vol. 3A 4.6.1).
+; Ring 3 may have set AC, and a copy that faults has: SMAP would be off for the whole handler, and
+; for every thread that runs while it sleeps (SDM vol. 3A 4.6.1). IRET puts AC back.
 %macro CLEAR_AC 0
   cmp byte [cpu_has_smap], 0
   je %%done
@@ -180,6 +181,7 @@ trap_common:
   swapgs
   iretq
 .kernel:
+  CLEAR_AC
   mov rdi, rsp
   mov rbp, rsp
   push qword [rsp + TRAP_RIP]   ; a frame that leads on to the interrupted code
@@ -196,6 +198,7 @@ align 16
 trap_paranoid_common:
   SAVE_ALL
   cld
+  CLEAR_AC
   mov ecx, 0xc0000101           ; IA32_GS_BASE
   rdmsr
   mov r12d, eax

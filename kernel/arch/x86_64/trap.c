@@ -3,6 +3,7 @@
  * copy. */
 #include "arch/x86_64/x86.h"
 #include "lib/fmt.h"
+#include "lib/kassert.h"
 
 static const char *const exception_names[32] = {
     "divide error",
@@ -72,7 +73,13 @@ static void interrupt(uint64_t vector) {
   }
 }
 
+/* Whatever was interrupted, a handler may sleep, and does not leave user memory open to others. */
+static bool smap_is_shut(void) {
+  return !cpu_has_smap || (__builtin_ia32_readeflags_u64() & RFLAGS_AC) == 0;
+}
+
 void trap_dispatch(struct arch_trap_frame *f) {
+  kassert_debug(smap_is_shut());
   if (f->vector == VECTOR_PAGE_FAULT) {
     page_fault(f);
   } else if (f->vector >= 32) {

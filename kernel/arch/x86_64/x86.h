@@ -28,6 +28,7 @@
 
 #define RFLAGS_FIXED 0x2ul
 #define RFLAGS_IF (1ul << 9)
+#define RFLAGS_AC (1ul << 18)
 /* What ring 3 may have set: CF PF AF ZF SF DF OF RF AC ID. */
 #define RFLAGS_USER 0x250cd5ul
 /* Cleared by SYSCALL: TF IF DF NT AC. */
