@@ -216,8 +216,7 @@ static bool grant_allows(const struct grant *g, bool write, bool exec) {
 }
 
 void fault_note_missing(const struct grant *g, uint64_t va, struct object_ref *missing) {
-  memobj_get(g->obj);
-  *missing = (struct object_ref){g->obj, g->offset + (va - g->node.start), true};
+  *missing = (struct object_ref){memobj_source_get(g->obj), g->offset + (va - g->node.start), true};
 }
 
 enum abi_error space_fault_now(struct space *s, uint64_t addr, bool write, bool exec,

@@ -10,7 +10,9 @@
  * (pager_ops). Nobody asks with a lock held: memobj_page() answers ABI_EAGAIN, the caller lets go
  * of everything, memobj_fetch() waits, and the caller looks again. Many may ask for one page; the
  * first answer stays. `version` counts what made pages stale: an answer that was asked for before
- * is thrown away. */
+ * is thrown away.
+ * LOAN: a window on another object, at the same offsets, that its lender can close (loan.c). It has
+ * no pages of its own; once it has ended it has none at all. Its source is no loan. */
 #include "base/panic.h"
 #include "lib/string.h"
 #include "mm/mm_priv.h"
@@ -20,7 +22,7 @@
 #define LEVELS_MOST 4u /* 2^36 pages */
 #define PAGES_MOST (1ul << 36)
 
-enum memobj_kind { MEMOBJ_FIXED, MEMOBJ_DEVICE, MEMOBJ_ANON, MEMOBJ_PAGED };
+enum memobj_kind { MEMOBJ_FIXED, MEMOBJ_DEVICE, MEMOBJ_ANON, MEMOBJ_PAGED, MEMOBJ_LOAN };
 
 struct memobj {
   struct refcount refs;
@@ -29,8 +31,12 @@ struct memobj {
   const struct pager_ops *pager_ops; /* [c] PAGED */
   void *pager;                       /* [c] PAGED */
   struct memobj *next_doomed;        /* [doomed_lock] */
+  struct loan *loan;                 /* [c] LOAN */
+  uint64_t first;                    /* [c] LOAN: bytes below are not lent */
   struct spinlock lock;              /* MEMOBJ: the fields below */
   uint64_t version;                  /* PAGED */
+  struct memobj *source;             /* LOAN; NULL: all that was lent is back */
+  bool ended;                        /* LOAN */
   uint64_t n_bytes;
   uint32_t levels; /* 0: no tree yet */
   paddr_t root;
@@ -77,6 +83,21 @@ enum abi_error memobj_create_paged(const struct pager_ops *ops, void *pager, str
   if (e == OK) {
     (*out)->pager_ops = ops;
     (*out)->pager = pager;
+  }
+  return e;
+}
+
+enum abi_error memobj_create_loan(struct memobj *source, uint64_t first, uint64_t end,
+                                  struct loan *loan, struct memobj **out) {
+  if (source->kind == MEMOBJ_LOAN || source->kind == MEMOBJ_DEVICE) {
+    return ABI_EINVAL;
+  }
+  enum abi_error e = memobj_create(MEMOBJ_LOAN, (paddr_t){0}, end, out);
+  if (e == OK) {
+    (*out)->loan = loan;
+    (*out)->first = first;
+    (*out)->source = source;
+    memobj_get(source);
   }
   return e;
 }
@@ -167,6 +188,7 @@ static void slots_drop(paddr_t node, uint32_t level, uint64_t from) {
 }
 
 static void object_end(struct memobj *o);
+static void loan_return(struct memobj *o);
 
 bool memobj_reap(void) {
   if (LIKELY(atomic_load_explicit(&memobj_n_doomed, memory_order_relaxed) == 0)) {
@@ -252,6 +274,10 @@ static void tree_destroy(struct memobj *o) {
 }
 
 static void object_end(struct memobj *o) {
+  if (o->kind == MEMOBJ_LOAN) {
+    loan_forget(o->loan);
+    loan_return(o);
+  }
   tree_destroy(o);
   kcache_free(&memobj_cache, o);
 }
@@ -266,6 +292,69 @@ void memobj_put(struct memobj *o) {
   } else {
     object_end(o);
   }
+}
+
+/* ---- loans -------------------------------------------------------------------------------- */
+
+struct loan *memobj_loan(const struct memobj *o) {
+  return o->loan;
+}
+
+static void loan_return(struct memobj *o) {
+  spin_lock(&o->lock);
+  struct memobj *source = o->source;
+  o->source = NULL;
+  spin_unlock(&o->lock);
+  if (source != NULL) {
+    memobj_put(source); /* is no loan: this goes no deeper */
+  }
+}
+
+struct memobj *memobj_source_get(struct memobj *o) {
+  struct memobj *source = o;
+  if (LIKELY(o->kind != MEMOBJ_LOAN)) {
+    memobj_get(o);
+    return o;
+  }
+  spin_lock(&o->lock);
+  source = o->source != NULL ? o->source : o;
+  memobj_get(source);
+  spin_unlock(&o->lock);
+  return source;
+}
+
+bool memobj_is_of(struct memobj *o, const struct memobj *source) {
+  if (o == source || o == NULL || o->kind != MEMOBJ_LOAN) {
+    return o == source;
+  }
+  spin_lock(&o->lock);
+  bool is = o->source == source;
+  spin_unlock(&o->lock);
+  return is;
+}
+
+enum abi_error memobj_end_loan(struct memobj *o) {
+  kassert(o->kind == MEMOBJ_LOAN);
+  spin_lock(&o->lock);
+  o->ended = true;
+  spin_unlock(&o->lock);
+  enum abi_error e = spaces_take_back(o, 0, true);
+  if (e == OK) {
+    loan_return(o); /* only now: until then a cut of the source finds its pages by it */
+  }
+  return e;
+}
+
+/* What a loan shows at an offset, with a reference; NULL: nothing. */
+static struct memobj *loan_source(struct memobj *o, uint64_t offset) {
+  spin_lock(&o->lock);
+  bool lent = !o->ended && offset >= o->first && offset < o->n_bytes;
+  struct memobj *source = lent ? o->source : NULL;
+  if (source != NULL) {
+    memobj_get(source);
+  }
+  spin_unlock(&o->lock);
+  return source;
 }
 
 /* ---- size --------------------------------------------------------------------------------- */
@@ -340,6 +429,17 @@ static enum abi_error anon_page(struct memobj *o, uint64_t offset, paddr_t *pa) 
   return OK;
 }
 
+static __attribute__((noinline)) enum abi_error loan_page(struct memobj *o, uint64_t offset,
+                                                          paddr_t *pa, bool *counted) {
+  struct memobj *source = loan_source(o, offset);
+  if (source == NULL) {
+    return ABI_EIO;
+  }
+  enum abi_error e = memobj_page(source, offset, pa, counted);
+  memobj_put(source);
+  return e;
+}
+
 enum abi_error memobj_page(struct memobj *o, uint64_t offset, paddr_t *pa, bool *counted) {
   if (o->kind == MEMOBJ_FIXED) {
     *counted = false;
@@ -350,6 +450,9 @@ enum abi_error memobj_page(struct memobj *o, uint64_t offset, paddr_t *pa, bool 
     *counted = false;
     pa->v = (o->base.v + ALIGN_DOWN(offset, PAGE_SIZE)) | PTE_PCD | PTE_PWT;
     return offset < o->n_bytes ? OK : ABI_EIO;
+  }
+  if (UNLIKELY(o->kind == MEMOBJ_LOAN)) {
+    return loan_page(o, offset, pa, counted);
   }
   *counted = true;
   spin_lock(&o->lock);
@@ -380,6 +483,7 @@ static enum abi_error page_keep(struct memobj *o, uint64_t offset, uint64_t vers
 
 enum abi_error memobj_fetch(struct object_ref *missing, bool patient) {
   struct memobj *o = missing->obj;
+  kassert(o->kind == MEMOBJ_PAGED);
   uint64_t offset = ALIGN_DOWN(missing->offset, PAGE_SIZE);
   enum abi_error e = ABI_ENOMEM;
   paddr_t fresh;
@@ -397,9 +501,22 @@ enum abi_error memobj_fetch(struct object_ref *missing, bool patient) {
   return e;
 }
 
+static __attribute__((noinline)) bool loan_page_present(struct memobj *o, uint64_t offset,
+                                                        paddr_t *pa, bool *counted) {
+  struct memobj *source = loan_source(o, offset);
+  bool present = source != NULL && memobj_page_present(source, offset, pa, counted);
+  if (source != NULL) {
+    memobj_put(source);
+  }
+  return present;
+}
+
 bool memobj_page_present(struct memobj *o, uint64_t offset, paddr_t *pa, bool *counted) {
   if (o->kind == MEMOBJ_FIXED) {
     return memobj_page(o, offset, pa, counted) == OK;
+  }
+  if (UNLIKELY(o->kind == MEMOBJ_LOAN)) {
+    return loan_page_present(o, offset, pa, counted);
   }
   *counted = true;
   spin_lock(&o->lock);

@@ -118,6 +118,18 @@ struct pager_ops {
 };
 [[nodiscard]] enum abi_error memobj_create_paged(const struct pager_ops *ops, void *pager,
                                                  struct memobj **out);
+/* Bytes [first, end) of another object, for as long as they are lent. Fails: ABI_EINVAL for a loan,
+ * or registers; ABI_ENOMEM. */
+struct loan;
+[[nodiscard]] enum abi_error memobj_create_loan(struct memobj *source, uint64_t first, uint64_t end,
+                                                struct loan *loan, struct memobj **out);
+/* The object whose pages these are, with a reference: a loan's source, else itself. */
+struct memobj *memobj_source_get(struct memobj *o);
+/* Whether o (or NULL) is `source`, or a loan of it. */
+bool memobj_is_of(struct memobj *o, const struct memobj *source);
+/* Out of every space when it answers OK, and never to be had again. Fails as memobj_resize(); to be
+ * tried again. No lock is held. */
+[[nodiscard]] enum abi_error memobj_end_loan(struct memobj *o);
 void memobj_get(struct memobj *o);
 /* For who finds an object in a list that holds no reference, under the lock that its pager's drop()
  * takes to take it off. */
@@ -154,6 +166,8 @@ struct space {
   uint64_t ceiling;         /* [lock] where mappings go: below, if there is room */
   struct grants *grants;    /* [lock] perhaps shared with clones */
   bool may_big;             /* [lock] there may be big leaves, or grants that want them */
+  bool lends;               /* [lock] something was lent: `loans` is a list; stays set */
+  struct list loans;        /* [LOANS] */
   struct space_limit limit; /* [lock] on the bytes that grants have */
   _Atomic uint64_t n_faults[SPACE_FAULT_KINDS]; /* [a] */
 };
@@ -208,6 +222,14 @@ struct space_limit space_get_limit(struct space *s);
 /* The grants of [from, from + len) move to `to` in dst, which must be free there. */
 [[nodiscard]] enum abi_error space_transfer(struct space *dst, uint64_t to, struct space *src,
                                             uint64_t from, uint64_t len, uint32_t prot);
+/* [addr, addr + len), which one shared grant has, as an object that ends with that grant or with
+ * the space; a reference for the caller. Fails: ABI_EINVAL: not such a grant, borrowed itself, or
+ * registers; ABI_EACCES: the grant has not these rights, or cannot be read; ABI_ENOMEM. */
+[[nodiscard]] enum abi_error space_lend(struct space *s, uint64_t addr, uint64_t len, uint32_t prot,
+                                        struct object_ref *out);
+/* Nothing of [addr, addr + len) is lent when it answers OK, and no borrower has a page of it.
+ * Fails: ABI_EINVAL, and as memobj_end_loan(). */
+[[nodiscard]] enum abi_error space_revoke(struct space *s, uint64_t addr, uint64_t len);
 /* The object that a shared or read-only grant at addr maps, for a server that answers MMAP with an
  * address of its own; a reference for the caller. ABI_EINVAL when [addr, addr + len) is not one
  * such grant. */

@@ -123,6 +123,20 @@ void spaces_remove(struct space *s);
  * fault; private mappings only if told. No lock is held. Fails: ABI_ENOMEM, having gone on. */
 enum abi_error spaces_take_back(const struct memobj *o, uint64_t offset, bool also_private);
 
+/* Loans (loan.c). */
+struct loan *memobj_loan(const struct memobj *o); /* of a loan's object */
+void loan_forget(struct loan *l);                 /* nobody has its object any more */
+void loans_orphan(struct space *s);               /* the lender goes */
+/* Whether something of [start, end) is lent. With the lock, exclusive. */
+bool space_lends_any(struct space *s, uint64_t start, uint64_t end);
+/* Nothing of [start, end) is lent when it answers OK: what was has ended [M10]. With the lock,
+ * exclusive, of which it lets go in between. Fails as memobj_end_loan(). */
+enum abi_error loans_end_slow(struct space *s, uint64_t start, uint64_t end) HOLDS(&s->lock);
+static inline enum abi_error loans_end(struct space *s, uint64_t start, uint64_t end)
+    HOLDS(&s->lock) {
+  return LIKELY(!s->lends) ? OK : loans_end_slow(s, start, end);
+}
+
 /* A fault where there is no page table yet, in a space that may have big leaves: true when it is
  * done, with *e; false: it is a matter of one small page. With the region's lock. */
 bool fault_big(struct space *s, const struct grant *g, uint64_t va, bool write,

@@ -129,7 +129,8 @@ enum abi_error space_remap(struct space *s, uint64_t *addr, uint64_t old_len, ui
     return new_len == old_len ? OK : space_unmap(s, *addr + new_len, old_len - new_len);
   }
   rw_lock_exclusive(&s->lock);
-  enum abi_error e = remap_locked(s, addr, old_len, new_len, may_move);
+  enum abi_error e = loans_end(s, *addr, *addr + old_len);
+  e = e == OK ? remap_locked(s, addr, old_len, new_len, may_move) : e;
   rw_unlock_exclusive(&s->lock);
   return e;
 }
@@ -161,6 +162,17 @@ static enum abi_error move_to_locked(struct space *s, uint64_t from, uint64_t le
   return e;
 }
 
+/* Nothing of either range is lent when it answers OK. */
+static enum abi_error move_end_loans(struct space *s, uint64_t from, uint64_t len, uint64_t to,
+                                     uint64_t new_len) HOLDS(&s->lock) {
+  enum abi_error e;
+  do {
+    e = loans_end(s, from, from + len);
+    e = e == OK ? loans_end(s, to, to + new_len) : e;
+  } while (e == OK && space_lends_any(s, from, from + len)); /* lent again in between */
+  return e;
+}
+
 enum abi_error space_move(struct space *s, uint64_t from, uint64_t len, uint64_t to,
                           uint64_t new_len) {
   if (!move_is_sane(from, len, to, new_len)) {
@@ -169,7 +181,8 @@ enum abi_error space_move(struct space *s, uint64_t from, uint64_t len, uint64_t
   struct ptree_gather gather;
   gather_begin(&gather, s);
   rw_lock_exclusive(&s->lock);
-  enum abi_error e = move_to_locked(s, from, len, to, new_len, &gather);
+  enum abi_error e = move_end_loans(s, from, len, to, new_len);
+  e = e == OK ? move_to_locked(s, from, len, to, new_len, &gather) : e;
   rw_unlock_exclusive(&s->lock);
   gather_drain(&gather);
   return e;

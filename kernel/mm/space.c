@@ -74,6 +74,9 @@ void space_put(struct space *s) {
   }
   atomic_fetch_add(&space_n_ending, 1);
   spaces_remove(s);
+  if (UNLIKELY(s->lends)) {
+    loans_orphan(s);
+  }
   if (arch_cpu_self()->space == &s->arch) {
     arch_space_enter(&arch_kernel_space);
   }
@@ -222,6 +225,14 @@ static void grant_describe(const struct map_request *r, struct grant *g) {
   g->offset = r->offset;
 }
 
+/* What is to be replaced is lent no more [M10]. */
+static __attribute__((noinline)) enum abi_error loans_end_below(struct space *s,
+                                                                const struct map_request *r)
+    HOLDS(&s->lock) {
+  bool replaces = (r->flags & (MAP_ABI_FIXED | MAP_ABI_FIXED_NOREPLACE)) == MAP_ABI_FIXED;
+  return replaces ? loans_end_slow(s, r->addr, r->addr + r->len) : OK;
+}
+
 enum abi_error space_map(struct space *s, struct map_request *r) {
   enum abi_error e = map_check(r);
   if (e != OK) {
@@ -230,7 +241,10 @@ enum abi_error space_map(struct space *s, struct map_request *r) {
   struct ptree_gather gather;
   gather_begin(&gather, s);
   rw_lock_exclusive(&s->lock);
-  e = map_has_room(s, r) ? map_place(s, r, &gather) : ABI_ENOMEM;
+  e = LIKELY(!s->lends) ? OK : loans_end_below(s, r);
+  if (LIKELY(e == OK)) {
+    e = map_has_room(s, r) ? map_place(s, r, &gather) : ABI_ENOMEM;
+  }
   if (e == OK) {
     struct grant like;
     grant_describe(r, &like);
@@ -280,7 +294,8 @@ enum abi_error space_unmap(struct space *s, uint64_t addr, uint64_t len) {
   struct ptree_gather gather;
   gather_begin(&gather, s);
   rw_lock_exclusive(&s->lock);
-  e = unmap_locked(s, addr, addr + len, &gather);
+  e = loans_end(s, addr, addr + len);
+  e = LIKELY(e == OK) ? unmap_locked(s, addr, addr + len, &gather) : e;
   rw_unlock_exclusive(&s->lock);
   gather_drain(&gather);
   return e;

@@ -14,8 +14,13 @@ static enum abi_error object_at(struct space *s, uint64_t addr, uint64_t len, bo
   const struct grant *g = n != NULL ? grant_of(n) : NULL;
   if (g != NULL && IS_ALIGNED(addr, PAGE_SIZE) && len <= n->end - addr && g->obj != NULL &&
       (g->shared || !shared_only)) {
-    memobj_get(g->obj);
-    *out = (struct object_ref){g->obj, g->offset + (addr - n->start), g->read_only || !g->shared};
+    struct memobj *o = g->obj;
+    if (shared_only) { /* a word has one name for lender and borrower */
+      o = memobj_source_get(o);
+    } else {
+      memobj_get(o);
+    }
+    *out = (struct object_ref){o, g->offset + (addr - n->start), g->read_only || !g->shared};
     e = OK;
   }
   rw_unlock_shared(&s->lock);

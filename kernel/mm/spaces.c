@@ -47,7 +47,7 @@ static struct space *spaces_next(struct space *last) {
 static bool grant_part(const struct grant *g, const struct memobj *o, uint64_t offset,
                        uint64_t *start) {
   uint64_t len = g->node.end - g->node.start;
-  if (g->obj != o || (offset > g->offset && offset - g->offset >= len)) {
+  if (!memobj_is_of(g->obj, o) || (offset > g->offset && offset - g->offset >= len)) {
     return false;
   }
   *start = g->node.start + (offset > g->offset ? offset - g->offset : 0);
@@ -57,7 +57,7 @@ static bool grant_part(const struct grant *g, const struct memobj *o, uint64_t o
 static bool space_maps(struct space *s, const struct memobj *o) {
   rw_lock_shared(&s->lock);
   const struct gnode *n = gtree_first_from(&s->grants->tree, 0);
-  while (n != NULL && ((const struct grant *)n)->obj != o) {
+  while (n != NULL && !memobj_is_of(((const struct grant *)n)->obj, o)) {
     n = gtree_next(n);
   }
   rw_unlock_shared(&s->lock);

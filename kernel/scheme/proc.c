@@ -32,6 +32,11 @@ static int64_t steps_read(void *steps, size_t size, const struct file_call *c, s
   return -(int64_t)user_copy_in(steps, uaddr_add(c->in, i * size), MIN(left, STEPS_AT_ONCE * size));
 }
 
+/* Steps that say where something came to lie. */
+static bool op_answers(const struct space_op *op) {
+  return op->code == SPACE_MAP || op->code == SPACE_REMAP || op->code == SPACE_BORROW;
+}
+
 static int64_t space_apply(struct space *s, const struct file_call *c) {
   size_t n = c->in_len / sizeof(struct space_op);
   if (n == 0 || n > SPACE_OPS_MAX || c->in_len % sizeof(struct space_op) != 0) {
@@ -43,7 +48,7 @@ static int64_t space_apply(struct space *s, const struct file_call *c) {
     inject_point("space step");
     int64_t r = steps_read(ops, sizeof(*op), c, i);
     r = r == 0 ? space_step(s, context_current()->files, op) : r;
-    if (r == 0 && c->out_cap >= c->in_len && (op->code == SPACE_MAP || op->code == SPACE_REMAP)) {
+    if (r == 0 && c->out_cap >= c->in_len && op_answers(op)) {
       r = -(int64_t)user_copy_out(uaddr_add(c->in, i * sizeof(*op)), op, sizeof(*op));
     }
     if (r < 0) {

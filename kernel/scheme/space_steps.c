@@ -77,6 +77,29 @@ static int64_t step_map_same(struct space *s, struct space_op *op) {
   return status(e);
 }
 
+/* What this space lends the caller, in the caller's. The loan may have ended before it is mapped:
+ * then there is nothing to see. */
+static int64_t step_borrow(struct space *s, struct space_op *op) {
+  const uint32_t flags = MAP_ABI_FIXED | MAP_ABI_FIXED_NOREPLACE | MAP_ABI_POPULATE;
+  struct object_ref loan;
+  enum abi_error e =
+      op->flags & ~flags ? ABI_EINVAL : space_lend(s, op->addr, op->len, op->prot, &loan);
+  if (e != OK) {
+    return status(e);
+  }
+  struct map_request r = {.addr = op->off,
+                          .len = op->len,
+                          .prot = op->prot,
+                          .flags = op->flags | MAP_ABI_SHARED,
+                          .read_only = loan.read_only,
+                          .obj = loan.obj,
+                          .offset = loan.offset};
+  e = space_map(context_current()->space, &r);
+  memobj_put(loan.obj);
+  op->off = r.addr;
+  return status(e);
+}
+
 static int64_t step_resident(struct space *s, const struct space_op *op) {
   uint8_t present[RESIDENT_PIECE];
   if (!user_range_ok((uaddr_t){op->addr}, op->len)) {
@@ -167,6 +190,10 @@ int64_t space_step(struct space *s, struct filetable *files, struct space_op *op
                : -ABI_EFAULT;
   case SPACE_MAP_SAME:
     return step_map_same(s, op);
+  case SPACE_BORROW:
+    return step_borrow(s, op);
+  case SPACE_REVOKE:
+    return status(space_revoke(s, addr, op->len));
   case SPACE_CEILING:
     return status(space_set_ceiling(s, addr));
   default:
