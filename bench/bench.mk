@@ -211,8 +211,8 @@ figures: ## write the README's table of figures from results/reference
 	@bench/host/figures.py --write README.md results/reference
 
 reference: ## make RUN=results/... (the latest unless told) the committed run of the README
-	@rm -f results/reference/* && cp $(PLOT_RUN)/*.t?? $(PLOT_RUN)/*.json $(PLOT_RUN)/*.svg \
-	  $(PLOT_RUN)/*.png results/reference/
+	@rm -f results/reference/* && \
+	  cp $(wildcard $(addprefix $(PLOT_RUN)/,*.t?? *.json *.svg *.png)) results/reference/
 	@$(MAKE) figures
 
 plot: ## draw the plots of RUN=results/... again (the latest run unless told)
