@@ -1,5 +1,6 @@
 /* vfork: the child's memory is the parent's, the parent waits, and what a process has beside its
  * memory is each one's own. */
+#define _GNU_SOURCE
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
