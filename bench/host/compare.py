@@ -106,11 +106,11 @@ def plan(args, facts):
 # ---- the boots ----------------------------------------------------------------------------------
 
 
-def left_words(seconds, todo):
-    """How long the boots `todo` will take, from how long those of the same system took."""
-    if any(system not in seconds for system in todo):
+def left_words(seconds, coming):
+    """How long the boots `coming` will take, from how long those of the same system took."""
+    if any(system not in seconds for system in coming):
         return "time left: known after the first round"
-    left = sum(sum(seconds[system]) / len(seconds[system]) for system in todo)
+    left = sum(sum(seconds[system]) / len(seconds[system]) for system in coming)
     return f"about {left / 60:.0f} min left" if left >= 90 else f"about {left:.0f} s left"
 
 
@@ -118,9 +118,9 @@ def boots_run(args, facts, folder):
     """Every boot of the plan; stops at one that breaks. Answers the worst status."""
     boot_plan, seconds, worst = plan(args, facts), {}, 0
     for index, (number, system) in enumerate(boot_plan):
-        todo = [name for _, name in boot_plan[index:]]
+        coming = [name for _, name in boot_plan[index:]]
         print(f"boot {index + 1} of {len(boot_plan)}: {boots.NAMES[system]}, round {number}; "
-              f"{left_words(seconds, todo)}", file=sys.stderr, flush=True)
+              f"{left_words(seconds, coming)}", file=sys.stderr, flush=True)
         started = time.monotonic()
         path = os.path.join(folder, f"{system}-{number:02}.tsv")
         status = bench.run_program(runner_command(args, facts, system), path, facts)

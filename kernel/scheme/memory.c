@@ -113,6 +113,17 @@ static bool hex_take(const char **path, size_t *len, uint64_t *value) {
   return n > 0 && n <= 16;
 }
 
+/* An open file of the object, which takes over the reference. */
+static int64_t object_open(const struct file_ops *ops, struct memobj *o, uint32_t flags,
+                           struct file **out) {
+  *out = file_create(ops, flags, o, 0);
+  if (*out == NULL) {
+    memobj_put(o);
+    return -ABI_ENOMEM;
+  }
+  return 0;
+}
+
 static int64_t physical_open(const char *path, size_t len, uint32_t flags, struct file **out) {
   uint64_t base, n_bytes;
   struct memobj *o;
@@ -128,12 +139,7 @@ static int64_t physical_open(const char *path, size_t len, uint32_t flags, struc
   if (e != OK) {
     return -(int64_t)e;
   }
-  *out = file_create(&physical_ops, flags, o, 0);
-  if (*out == NULL) {
-    memobj_put(o);
-    return -ABI_ENOMEM;
-  }
-  return 0;
+  return object_open(&physical_ops, o, flags, out);
 }
 
 static int64_t memory_open(struct file *dir, const char *path, size_t len, uint32_t flags,
@@ -153,12 +159,7 @@ static int64_t memory_open(struct file *dir, const char *path, size_t len, uint3
   if (e != OK) {
     return -(int64_t)e;
   }
-  *out = file_create(&memory_ops, flags, o, 0);
-  if (*out == NULL) {
-    memobj_put(o);
-    return -ABI_ENOMEM;
-  }
-  return 0;
+  return object_open(&memory_ops, o, flags, out);
 }
 
 void memory_scheme_init(void) {
