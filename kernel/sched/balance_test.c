@@ -11,6 +11,7 @@ static struct rng rng;
 
 static void view_random(struct balance_view *v) {
   v->mask = rng_next(&rng) & (rng_one_in(&rng, 2) ? UINT64_MAX : 0xf);
+  v->realtime = rng_one_in(&rng, 4) ? UINT64_MAX : rng_next(&rng) & rng_next(&rng);
   for (unsigned cpu = 0; cpu < 64; cpu++) {
     v->waiting[cpu] = rng_below(&rng, 4);
     v->load[cpu] = v->waiting[cpu] + rng_below(&rng, 2);
@@ -36,10 +37,21 @@ static uint32_t model_victim(const struct balance_view *v, uint32_t self, uint32
   return best;
 }
 
+static bool any_without_realtime(const struct balance_view *v, uint32_t self) {
+  for (uint32_t cpu = 0; cpu < 64; cpu++) {
+    if (cpu != self && v->mask >> cpu & 1 && !(v->realtime >> cpu & 1)) {
+      return true;
+    }
+  }
+  return false;
+}
+
 static uint32_t model_target(const struct balance_view *v, uint32_t self, uint32_t least) {
   uint32_t best = BALANCE_NONE;
+  bool behind = v->realtime >> self & 1, escape = behind && any_without_realtime(v, self);
   for (uint32_t cpu = 0; cpu < 64; cpu++) {
-    if (cpu == self || !(v->mask >> cpu & 1)) {
+    bool has = v->realtime >> cpu & 1;
+    if (cpu == self || !(v->mask >> cpu & 1) || (has && (!behind || escape))) {
       continue;
     }
     if (best == BALANCE_NONE || v->load[cpu] < v->load[best] ||
@@ -47,7 +59,8 @@ static uint32_t model_target(const struct balance_view *v, uint32_t self, uint32
       best = cpu;
     }
   }
-  return best != BALANCE_NONE && v->load[self] >= v->load[best] + least ? best : BALANCE_NONE;
+  bool enough = best != BALANCE_NONE && (escape || v->load[self] >= v->load[best] + least);
+  return enough ? best : BALANCE_NONE;
 }
 
 static bool choice_matches(void) {

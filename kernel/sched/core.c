@@ -208,6 +208,7 @@ static void schedule(enum schedule_why why) NO_LOCK_CHECK {
   account(cs, prev, now);
   struct thread *next = why <= WHY_YIELD ? pick_with(cs, prev, why, now) : pick(cs, now);
   next->since = now;
+  prio_publish(cs, next, now);
   slice_begin(cs, next);
   if (next == prev) {
     if (why == WHY_PARK &&
@@ -336,6 +337,7 @@ void sched_init(void) {
     cs->share_round.scale = SHARE_SCALE_ONE;
     cs->id = i;
     cs->idle = &cs->idle_thread;
+    cs->prio = RUNQ_NONE;
   }
 }
 

@@ -4,31 +4,48 @@
 #include "sched/balance.h"
 #include "sched/sched_priv.h"
 
-#define LOOK_MOST                                                                                  \
-  8u /* threads looked at for one that may move: pinned ones must not make it O(n) */
+/* Threads looked at for one that may move: pinned ones must not make it O(n). */
+#define LOOK_MOST 8u
 
 static void view_fill(struct balance_view *v) {
   v->mask = sched_online_mask();
+  v->realtime = 0;
   for (uint64_t rest = v->mask; rest != 0; rest &= rest - 1) {
     uint32_t cpu = bit_first(rest);
     const struct cpu_sched *cs = &cpu_scheds[cpu];
     v->waiting[cpu] = cpu_waiting(cs);
-    v->load[cpu] = v->waiting[cpu] + (cs->current != cs->idle);
+    uint32_t prio = atomic_load_explicit(&cs->prio, memory_order_relaxed);
+    v->load[cpu] = v->waiting[cpu] + (prio != RUNQ_NONE);
+    v->realtime |= (uint64_t)(prio < RUNQ_FIRST_TIMESHARE) << cpu;
   }
 }
 
-/* Off cs: the thread that would run last there among those that may run on `to`. */
-static struct thread *thread_take(struct cpu_sched *cs, uint32_t to) HOLDS(&cs->lock) {
-  struct runq_node *node = runq_steal_first(&cs->rq);
+/* Off cs: one that may run on `to`, of the first few in the order of a walk. */
+static struct thread *thread_take(struct cpu_sched *cs, uint32_t to, struct runq_node *first,
+                                  struct runq_node *(*next)(const struct runq *,
+                                                            const struct runq_node *))
+    HOLDS(&cs->lock) {
+  struct runq_node *node = first;
   for (uint32_t looked = 0; node != NULL && looked < LOOK_MOST; looked++) {
     struct thread *t = CONTAINER_OF(node, struct thread, rq);
     if (t->affinity >> to & 1) {
       runq_remove(&cs->rq, node);
       return t;
     }
-    node = runq_steal_next(&cs->rq, node);
+    node = next(&cs->rq, node);
   }
   return NULL;
+}
+
+/* The one that would run last: it gains most, and has least left in this CPU's cache. */
+static struct thread *take_last(struct cpu_sched *cs, uint32_t to) HOLDS(&cs->lock) {
+  return thread_take(cs, to, runq_steal_first(&cs->rq), runq_steal_next);
+}
+
+/* The one that would run first: of those whom a real-time thread keeps from running, each is to
+ * have its turn elsewhere. The last would be the one that just came back from there. */
+static struct thread *take_first(struct cpu_sched *cs, uint32_t to) HOLDS(&cs->lock) {
+  return thread_take(cs, to, runq_turn_first(&cs->rq), runq_turn_next);
 }
 
 bool sched_steal(struct cpu_sched *cs) {
@@ -44,7 +61,7 @@ bool sched_steal(struct cpu_sched *cs) {
   uint32_t taken = 0;
   for (; taken < batch; taken++) {
     spin_lock(&vs->lock);
-    struct thread *t = thread_take(vs, cs->id);
+    struct thread *t = take_last(vs, cs->id);
     spin_unlock(&vs->lock);
     if (t == NULL) {
       break;
@@ -68,7 +85,8 @@ void sched_push(struct cpu_sched *cs, uint64_t now) {
     return;
   }
   spin_lock(&cs->lock);
-  struct thread *t = thread_take(cs, target);
+  bool behind = cs->prio < RUNQ_FIRST_TIMESHARE;
+  struct thread *t = behind ? take_first(cs, target) : take_last(cs, target);
   if (t != NULL) {
     t->since = now; /* to wait was not to sleep */
   }

@@ -117,7 +117,6 @@ void sched_inherit(struct thread *t) {
 
 /* ---- real time ------------------------------------------------------------------------------ */
 
-/* The best real-time thread of those queued; NULL while they are throttled, for another waits. */
 struct thread *rt_pick(struct cpu_sched *cs, uint64_t now) {
   if (now - cs->rt.start >= sched_rules.rt_period) {
     cs->rt.start = now;
@@ -134,12 +133,17 @@ struct thread *rt_pick(struct cpu_sched *cs, uint64_t now) {
   return t;
 }
 
-/* The end of the time that a real-time thread has before others: its budget's, or earlier, for who
- * waits behind it may be better off elsewhere, and only the end of a slice looks for that. */
+/* The end of the time that real-time threads have before timeshare ones. */
 static uint64_t rt_budget_end(const struct cpu_sched *cs, const struct thread *t) {
-  uint64_t budget = sched_rules.rt_budget, used = cs->rt.used, look = sched_rules.balance;
-  uint64_t end = budget == NEVER ? NEVER : t->since + (budget > used ? budget - used : 0);
-  return look == 0 ? end : MIN(end, t->since + look);
+  uint64_t budget = sched_rules.rt_budget, used = cs->rt.used;
+  return budget == NEVER ? NEVER : t->since + (budget > used ? budget - used : 0);
+}
+
+/* Who waits behind real-time threads may be better off elsewhere, and only the end of a slice looks
+ * for that: it comes when no other thread has run here for as long as between two looks. */
+static uint64_t rt_look_end(const struct cpu_sched *cs) {
+  uint64_t every = sched_rules.balance;
+  return every == 0 ? NEVER : MAX(cs->rt.since + every, cs->balance_at);
 }
 
 /* The end of a slice when real-time threads run or wait. */
@@ -151,6 +155,7 @@ uint64_t rt_slice_end(const struct cpu_sched *cs, const struct thread *t) {
   if (t->prio >= RUNQ_FIRST_TIMESHARE) { /* it runs while they are throttled */
     return MIN(end, cs->rt.start + sched_rules.rt_period);
   }
+  end = MIN(end, rt_look_end(cs));
   return runq_has_timeshare(&cs->rq) ? MIN(end, rt_budget_end(cs, t)) : end;
 }
 
@@ -209,6 +214,9 @@ static bool change_apply(struct cpu_sched *cs, struct thread *t, const struct ch
   bool late = runq_is_queued(&t->rq) && t->rq.queue >> 6 == runq_expired(&cs->rq);
   bool queued = thread_unqueue(cs, t);
   change_fields(t, c);
+  if (cs->current == t) {
+    prio_publish(cs, t, arch_tsc());
+  }
   bool allowed = t->affinity >> cs->id & 1;
   if (queued && allowed) {
     change_requeue(cs, t, late);

@@ -1,4 +1,4 @@
-/* The runqueue's colder part: start, the thief's walk, the invariants. See runq.h. */
+/* The runqueue's colder part: start, the walks of movers, the invariants. See runq.h. */
 #include "sched/runq.h"
 
 void runq_init(struct runq *rq) {
@@ -50,6 +50,35 @@ struct runq_node *runq_steal_next(const struct runq *rq, const struct runq_node 
   }
   uint64_t better = rq->words[word] & ((UINT64_C(1) << (q & 63)) - 1);
   return runq_last_within(rq, word, better);
+}
+
+/* The word that runs next after `word`: 0, 1, active, expired. RUNQ_QUEUES / 64: none. */
+static uint32_t word_after(const struct runq *rq, uint32_t word) {
+  return word == 0                 ? 1
+         : word == 1               ? runq_active(rq)
+         : word == runq_active(rq) ? runq_expired(rq)
+                                   : RUNQ_QUEUES / 64;
+}
+
+/* The first node of `word` within `bits`, and failing that of the words that run after it. */
+static struct runq_node *runq_first_within(const struct runq *rq, uint32_t word, uint64_t bits) {
+  while (bits == 0 && (word = word_after(rq, word)) < RUNQ_QUEUES / 64) {
+    bits = rq->words[word];
+  }
+  return bits == 0 ? NULL : runq_front(rq, word << 6 | bit_first(bits));
+}
+
+struct runq_node *runq_turn_first(const struct runq *rq) {
+  return runq_first_within(rq, 0, rq->words[0]);
+}
+
+struct runq_node *runq_turn_next(const struct runq *rq, const struct runq_node *node) {
+  uint32_t q = node->queue, word = q >> 6;
+  if (node->link.next != &rq->queues[q]) {
+    return CONTAINER_OF(node->link.next, struct runq_node, link);
+  }
+  uint64_t worse = rq->words[word] & (UINT64_MAX << (q & 63) << 1);
+  return runq_first_within(rq, word, worse);
 }
 
 /* [R1] and [R2] of one queue; adds its nodes to *n. */

@@ -201,6 +201,10 @@ static inline struct runq_node *runq_rotate(struct runq *rq, struct runq_node *n
 struct runq_node *runq_steal_first(const struct runq *rq);
 struct runq_node *runq_steal_next(const struct runq *rq, const struct runq_node *node);
 
+/* All nodes in the order in which this CPU would run them, as they are queued now. */
+struct runq_node *runq_turn_first(const struct runq *rq);
+struct runq_node *runq_turn_next(const struct runq *rq, const struct runq_node *node);
+
 /* Whether [R1] to [R3] hold. For tests. */
 bool runq_check(const struct runq *rq);
 

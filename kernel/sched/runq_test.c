@@ -157,16 +157,22 @@ static void step_pop_timeshare(void) {
   }
 }
 
-/* The thief's walk visits every node once, in the reverse of the running order. */
-static void step_steal(void) {
+/* The thief's walk visits every node once, in the reverse of the running order; the other walk in
+ * that order. */
+static void step_walks(void) {
+  struct runq_node *backwards[N_NODES];
   struct model_node *expected = model_last_before(NULL);
   unsigned visited = 0;
   for (struct runq_node *n = runq_steal_first(&rq); n; n = runq_steal_next(&rq, n)) {
     TAP_REQUIRE(expected && n == &expected->node);
     expected = model_last_before(expected);
-    visited++;
+    backwards[visited++] = n;
   }
   TAP_REQUIRE(visited == n_queued);
+  for (struct runq_node *n = runq_turn_first(&rq); n; n = runq_turn_next(&rq, n)) {
+    TAP_REQUIRE(visited > 0 && n == backwards[--visited]);
+  }
+  TAP_REQUIRE(visited == 0);
 }
 
 static void random_step(unsigned push_weight) {
@@ -196,11 +202,11 @@ static void random_walk(unsigned push_weight) {
     random_step(push_weight);
     if (i % CHECK_EVERY == 0) {
       TAP_REQUIRE(runq_check(&rq));
-      step_steal();
+      step_walks();
     }
   }
   TAP_REQUIRE(runq_check(&rq));
-  step_steal();
+  step_walks();
 }
 
 RNG_FUZZ(&rng, random_walk(10));

@@ -24,6 +24,7 @@ struct cpu_sched {
   uint32_t id;            /* [c] */
   struct thread *current; /* [RUNQ/r] */
   struct thread *idle;    /* [c] */
+  _Atomic uint32_t prio;  /* [RUNQ/r] current's, for who looks from another CPU */
   struct thread *from;    /* [o] who was switched away from, until finish_switch() */
   uint32_t from_then;     /* [o] enum from_then */
   struct thread *handoff; /* [RUNQ] runs next, past the queue; NULL */
@@ -38,6 +39,7 @@ struct cpu_sched {
   struct {
     uint64_t start; /* TSC of the period */
     uint64_t used;  /* ticks of it used by real-time threads */
+    uint64_t since; /* TSC: no other thread has run after */
   } rt;             /* [RUNQ] */
   struct runq rq;
   _Atomic(struct thread *) wake_list __attribute__((aligned(64))); /* [a] pushed by other CPUs */
@@ -91,6 +93,7 @@ void push_late(struct cpu_sched *cs, struct thread *t, uint64_t now) HOLDS(&cs->
 bool round_join(struct cpu_sched *cs, struct thread *t, uint64_t now) HOLDS(&cs->lock);
 /* Of a thread that woke up: what its sleep earned, and the quantum of a round it has not seen. */
 void thread_wake_credit(struct cpu_sched *cs, struct thread *t, uint64_t now) HOLDS(&cs->lock);
+/* The best real-time thread of those queued; NULL while they are throttled, for another waits. */
 struct thread *rt_pick(struct cpu_sched *cs, uint64_t now) HOLDS(&cs->lock);
 uint64_t rt_slice_end(const struct cpu_sched *cs, const struct thread *t) HOLDS(&cs->lock);
 
@@ -129,6 +132,15 @@ static inline void slice_begin(struct cpu_sched *cs, struct thread *t) HOLDS(&cs
   timer_program(cs, cs->slice_end);
 }
 
+/* t has the CPU from now on. */
+static inline void prio_publish(struct cpu_sched *cs, const struct thread *t, uint64_t now)
+    HOLDS(&cs->lock) {
+  if (UNLIKELY(t->prio < RUNQ_FIRST_TIMESHARE) && cs->prio >= RUNQ_FIRST_TIMESHARE) {
+    cs->rt.since = now;
+  }
+  atomic_store_explicit(&cs->prio, t->prio, memory_order_relaxed);
+}
+
 /* wake.c */
 void wake_list_take(struct cpu_sched *cs) HOLDS(&cs->lock);
 void wake_place(struct thread *t); /* a runnable thread goes to the CPU that suits it */
@@ -149,6 +161,7 @@ static inline void wake_list_drain(struct cpu_sched *cs) HOLDS(&cs->lock) {
 
 /* move.c */
 bool sched_steal(struct cpu_sched *cs);
+/* A look for a CPU that suits a thread that waits here better; it is sent there. */
 void sched_push(struct cpu_sched *cs, uint64_t now);
 
 /* idle.c */

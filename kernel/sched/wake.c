@@ -98,15 +98,40 @@ static uint32_t mask_next(uint64_t mask, uint32_t last) {
   return bit_first(above != 0 ? above : mask);
 }
 
+static uint32_t cpu_prio(uint32_t cpu) {
+  return atomic_load_explicit(&cpu_scheds[cpu].prio, memory_order_relaxed);
+}
+
+/* For a real-time thread when no CPU is idle: home, if it gets the CPU there at once, or else
+ * nowhere; failing that the CPU where the worst thread runs. */
+static uint32_t realtime_choose(const struct thread *t, uint64_t allowed, uint32_t home) {
+  uint32_t best = home, worst = t->prio;
+  if (cpu_prio(home) > worst) {
+    return home;
+  }
+  for (uint64_t rest = allowed; rest != 0; rest &= rest - 1) {
+    uint32_t cpu = bit_first(rest), prio = cpu_prio(cpu);
+    if (prio > worst) {
+      worst = prio;
+      best = cpu;
+    }
+  }
+  return best;
+}
+
 static uint32_t wake_choose(const struct thread *t) {
   uint64_t allowed = t->affinity & sched_online_mask(), policy = SCHED_PARAM_GET(wake_policy);
   uint32_t last = atomic_load_explicit(&t->cpu, memory_order_relaxed);
   uint32_t home = policy == WAKE_HERE ? cpu_id() : last;
   uint64_t idle = atomic_load_explicit(&sched_idle_mask, memory_order_relaxed) & allowed;
-  if (allowed >> home & 1 && (policy != WAKE_IDLE || idle == 0 || idle >> home & 1)) {
-    return home;
+  if (policy == WAKE_IDLE && idle != 0) {
+    return idle >> home & 1 ? home : mask_next(idle, home);
   }
-  return mask_next(policy == WAKE_IDLE && idle != 0 ? idle : allowed, home);
+  if (UNLIKELY(!(allowed >> home & 1))) {
+    home = mask_next(allowed, home);
+  }
+  bool realtime = t->prio < RUNQ_FIRST_TIMESHARE && policy == WAKE_IDLE;
+  return UNLIKELY(realtime) ? realtime_choose(t, allowed, home) : home;
 }
 
 /* t runs on CPU `busy` still, which must finish the switch away from it first [S3]. */

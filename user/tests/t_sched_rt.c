@@ -1,20 +1,25 @@
-/* A real-time thread that never sleeps, with the throttle off: who waits behind it is moved to
- * another CPU, though that is busy too. Nothing else would end its wait. */
+/* A real-time thread that never sleeps, on a CPU of its own, with the throttle off, while the other
+ * CPU is busy too. Who waits behind it is moved there, and who wakes up there goes where it can
+ * run: nothing else would end the wait. */
 #define _GNU_SOURCE
 #include <fcntl.h>
+#include <sys/syscall.h>
 
 #include "tap.h"
 #include "threads.h"
 
 enum { WAITERS = 3, PATIENCE_MS = 20000 };
+enum { FUTEX_WAIT = 0, FUTEX_WAKE = 1, FUTEX_REQUEUE = 3 }; /* futex(2) */
+enum { HOG = 10, WAITER = 5, WATCHER = 20 };                /* real-time priorities */
 
 static volatile bool stop;
-static volatile bool hog_runs[2]; /* by CPU */
+static volatile bool hog_runs[2], hog_stop[2]; /* by CPU */
 static volatile unsigned long turns[WAITERS];
+static int parked, released; /* futex words */
 
-static bool share_set(const char *per_cent) {
-  int fd = open("sys:/sched/rt_share", O_WRONLY);
-  bool good = write(fd, per_cent, strlen(per_cent)) > 0;
+static bool param_set(const char *file, const char *value) {
+  int fd = open(file, O_WRONLY);
+  bool good = write(fd, value, strlen(value)) > 0;
   close(fd);
   return good;
 }
@@ -22,7 +27,7 @@ static bool share_set(const char *per_cent) {
 static void *hog(void *arg) {
   int cpu = (int)(intptr_t)arg;
   thread_pin(cpu);
-  while (!stop) {
+  while (!hog_stop[cpu]) {
     hog_runs[cpu] = true;
   }
   return NULL;
@@ -35,59 +40,117 @@ static void *waiter(void *arg) {
   return NULL;
 }
 
-static bool all_have_run(const unsigned long *from) {
+/* Sleeps on CPU 0, and says when it has woken up. */
+static void *sleeper(void *arg) {
+  thread_pin(0);
+  syscall(SYS_futex, &parked, FUTEX_WAIT, 0, NULL);
+  ++*(volatile unsigned long *)arg;
+  return NULL;
+}
+
+static bool all_have_run(int n) {
   bool all = true;
-  for (int i = 0; i < WAITERS; i++) {
-    all = all && turns[i] != from[i];
+  for (int i = 0; i < n; i++) {
+    all = all && turns[i] != 0;
   }
   return all;
 }
 
-/* Looks from CPU 1, as a better real-time thread that sleeps. */
-static bool waiters_move(void) {
-  unsigned long from[WAITERS];
-  for (int i = 0; i < WAITERS; i++) {
-    from[i] = turns[i];
-  }
-  for (int ms = 0; ms < PATIENCE_MS && !all_have_run(from); ms += 10) {
+/* Whether all have run since their turns were set to 0. */
+static bool all_run(int n) {
+  for (int ms = 0; ms < PATIENCE_MS && !all_have_run(n); ms += 10) {
     sleep_ms(10);
   }
-  return all_have_run(from);
+  return all_have_run(n);
 }
 
-static void cpus_set(pthread_t thread, const cpu_set_t *set) {
-  if (pthread_setaffinity_np(thread, sizeof *set, set) != 0) {
+static void cpus_set(pthread_t thread, int first, int last) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (int cpu = first; cpu <= last; cpu++) {
+    CPU_SET(cpu, &set);
+  }
+  if (pthread_setaffinity_np(thread, sizeof set, &set) != 0) {
     bail_out("pthread_setaffinity_np");
   }
 }
 
-static void test_waiters(void) {
-  cpu_set_t all, first;
-  pthread_t waiters[WAITERS], hogs[2];
-  sched_getaffinity(0, sizeof all, &all);
-  CPU_ZERO(&first);
-  CPU_SET(0, &first);
-  hogs[1] = thread_start(0, hog, (void *)1);
-  for (int i = 0; i < WAITERS; i++) {
-    waiters[i] = thread_start(0, waiter, (void *)&turns[i]);
-    cpus_set(waiters[i], &first);
+/* This thread, which is above the hogs or as others are. */
+static void watch(bool above) {
+  struct sched_param param = {.sched_priority = above ? WATCHER : 0};
+  if (pthread_setschedparam(pthread_self(), above ? SCHED_FIFO : SCHED_OTHER, &param) != 0) {
+    bail_out("pthread_setschedparam");
   }
-  thread_pin(1);
-  pthread_setschedparam(pthread_self(), SCHED_FIFO, &(struct sched_param){.sched_priority = 20});
-  hogs[0] = thread_start(10, hog, (void *)0);
-  while (!hog_runs[0]) {
+}
+
+static pthread_t hog_start(int priority, int cpu) {
+  pthread_t thread = thread_start(priority, hog, (void *)(intptr_t)cpu);
+  while (!hog_runs[cpu]) {
     sleep_ms(1);
   }
-  for (int i = 0; i < WAITERS; i++) {
-    cpus_set(waiters[i], &all);
-  }
-  ok(waiters_move(), "who waits behind a real-time thread that never sleeps goes elsewhere");
+  return thread;
+}
+
+static void hog_end(pthread_t thread, int cpu) {
+  hog_stop[cpu] = true;
+  pthread_join(thread, NULL);
+  hog_stop[cpu] = hog_runs[cpu] = false;
+}
+
+static void stop_all(pthread_t *waiters, int n, pthread_t realtime_hog) {
   stop = true;
-  for (int i = 0; i < WAITERS; i++) {
+  hog_end(realtime_hog, 0);
+  for (int i = 0; i < n; i++) {
     pthread_join(waiters[i], NULL);
   }
-  pthread_join(hogs[0], NULL);
-  pthread_join(hogs[1], NULL);
+  stop = false;
+  watch(false);
+}
+
+/* Waiters of a priority that may only run on CPU 0, until that has a hog. */
+static void test_waiters(int n, int priority, const char *name) {
+  pthread_t waiters[WAITERS];
+  watch(priority > 0); /* and those of priority 0 are as this thread */
+  for (int i = 0; i < n; i++) {
+    waiters[i] = thread_start(priority, waiter, (void *)&turns[i]);
+    cpus_set(waiters[i], 0, 0);
+  }
+  watch(true);
+  pthread_t realtime = hog_start(HOG, 0);
+  for (int i = 0; i < n; i++) {
+    turns[i] = 0; /* nobody runs to count */
+    cpus_set(waiters[i], 0, 1);
+  }
+  ok(all_run(n), name);
+  stop_all(waiters, n, realtime);
+}
+
+/* One that sleeps while its CPU gets the hog. Nobody looks for threads to move meanwhile, and who
+ * wakes it is worse. */
+static void test_woken(void) {
+  watch(true);
+  pthread_t thread = thread_start(WAITER, sleeper, (void *)&turns[0]);
+  while (syscall(SYS_futex, &parked, FUTEX_REQUEUE, 0, 1, &released) != 1) {
+    sleep_ms(1); /* it does not sleep yet */
+  }
+  pthread_t realtime = hog_start(HOG, 0);
+  cpus_set(thread, 0, 1);
+  ok(param_set("sys:/sched/balance_us", "0"), "no looks for threads to move");
+  turns[0] = 0;
+  watch(false);
+  syscall(SYS_futex, &released, FUTEX_WAKE, 1);
+  ok(all_run(1), "a real-time thread wakes up where its priority gets it a CPU");
+  ok(param_set("sys:/sched/balance_us", "20000"), "looks again");
+  stop_all(&thread, 1, realtime);
+}
+
+static void tests(void) {
+  pthread_t other = hog_start(0, 1);
+  thread_pin(1);
+  test_waiters(1, WAITER, "a real-time thread that waits behind a better one goes elsewhere");
+  test_woken();
+  test_waiters(WAITERS, 0, "who waits behind a real-time thread that never sleeps goes elsewhere");
+  hog_end(other, 1);
 }
 
 int main(void) {
@@ -96,9 +159,9 @@ int main(void) {
   } else if (sysconf(_SC_NPROCESSORS_ONLN) != 2) {
     skip("behind a real-time thread", "two CPUs are needed, and no third to steal");
   } else {
-    ok(share_set("100"), "the throttle is off");
-    test_waiters();
-    ok(share_set("95"), "and on again");
+    ok(param_set("sys:/sched/rt_share", "100"), "the throttle is off");
+    tests();
+    ok(param_set("sys:/sched/rt_share", "95"), "and on again");
   }
   return tap_done();
 }
