@@ -31,15 +31,26 @@ void spin_lock_slow(struct spinlock *l, uint16_t ticket) {
   }
 }
 
-/* The reader has counted itself already; it steps back while a writer holds or waits. */
+struct rw_slot rw_slots[MAX_CPUS];
+
+/* A reader without a slot counts itself; it steps back while a writer holds or waits. */
 void rw_lock_shared_slow(struct rwlock *l) {
-  for (;;) {
+  while (atomic_fetch_add_explicit(&l->word, 1, memory_order_acquire) >= RW_WAITING) {
     atomic_fetch_sub_explicit(&l->word, 1, memory_order_relaxed);
     while (atomic_load_explicit(&l->word, memory_order_relaxed) >= RW_WAITING) {
       arch_relax();
     }
-    if (atomic_fetch_add_explicit(&l->word, 1, memory_order_acquire) < RW_WAITING) {
-      return;
+  }
+}
+
+/* Taken out of `cpus` before their slots are looked at: a reader that comes meanwhile enters
+ * itself anew, and one that came before has its slot filled [B3]. */
+void rw_readers_wait(struct rwlock *l) {
+  uint64_t self = 1ul << cpu_id(), seen = atomic_fetch_and(&l->cpus, self) & ~self;
+  for (uint64_t rest = seen; rest != 0; rest &= rest - 1) {
+    const struct rw_slot *slot = &rw_slots[bit_first(rest)];
+    while (atomic_load_explicit(&slot->lock, memory_order_acquire) == l) {
+      arch_relax();
     }
   }
 }
@@ -50,8 +61,7 @@ void rw_lock_exclusive_slow(struct rwlock *l) {
   for (;;) {
     uint32_t old = atomic_load_explicit(&l->word, memory_order_relaxed);
     if ((old & ~RW_WAITING) == 0) {
-      if (atomic_compare_exchange_weak_explicit(&l->word, &old, RW_WRITER, memory_order_acquire,
-                                                memory_order_relaxed)) {
+      if (atomic_compare_exchange_weak(&l->word, &old, RW_WRITER)) {
         return;
       }
     } else if (!(old & RW_WAITING)) {

@@ -156,6 +156,11 @@ bool memobj_page_present(struct memobj *o, uint64_t offset, paddr_t *pa, bool *c
 
 /* ---- address spaces ------------------------------------------------------------------------- */
 struct grants;
+/* Faults are counted where few CPUs meet. */
+#define SPACE_FAULT_SHARDS 4u
+struct space_faults {
+  _Atomic uint64_t n[SPACE_FAULT_KINDS]; /* [a] */
+} __attribute__((aligned(64)));
 extern bool mm_big_default; /* 2 MiB pages where nobody said otherwise; a boot argument */
 struct space {
   struct arch_space arch;
@@ -169,7 +174,7 @@ struct space {
   bool lends;               /* [lock] something was lent: `loans` is a list; stays set */
   struct list loans;        /* [LOANS] */
   struct space_limit limit; /* [lock] on the bytes that grants have */
-  _Atomic uint64_t n_faults[SPACE_FAULT_KINDS]; /* [a] */
+  struct space_faults faults[SPACE_FAULT_SHARDS];
 };
 
 [[nodiscard]] enum abi_error space_create(struct space **out);

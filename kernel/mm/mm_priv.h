@@ -98,7 +98,8 @@ static inline void gather_drain(struct ptree_gather *g) {
 }
 
 static inline void fault_count(struct space *s, enum space_fault_kind kind) {
-  atomic_fetch_add_explicit(&s->n_faults[kind], 1, memory_order_relaxed);
+  struct space_faults *shard = &s->faults[cpu_id() % SPACE_FAULT_SHARDS];
+  atomic_fetch_add_explicit(&shard->n[kind], 1, memory_order_relaxed);
 }
 
 /* Leaf bits for a grant's rights, without W for copy-on-write to decide. */

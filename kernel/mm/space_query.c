@@ -89,8 +89,9 @@ static uint64_t piece_count(struct space *s, uint64_t va, uint64_t end, uint64_t
 
 void space_stats_read(struct space *s, struct space_stats *st) {
   *st = (struct space_stats){.n_tables = 1};
-  for (uint32_t kind = 0; kind < SPACE_FAULT_KINDS; kind++) {
-    st->n_faults[kind] = atomic_load_explicit(&s->n_faults[kind], memory_order_relaxed);
+  for (uint32_t i = 0; i < SPACE_FAULT_SHARDS * SPACE_FAULT_KINDS; i++) {
+    uint32_t shard = i / SPACE_FAULT_KINDS, kind = i % SPACE_FAULT_KINDS;
+    st->n_faults[kind] += atomic_load_explicit(&s->faults[shard].n[kind], memory_order_relaxed);
   }
   rw_lock_shared(&s->lock);
   st->n_grants = s->grants->tree.n;
