@@ -231,9 +231,9 @@ struct space_limit space_get_limit(struct space *s);
  * Fails: ABI_EINVAL, and as memobj_end_loan(). */
 [[nodiscard]] enum abi_error space_revoke(struct space *s, uint64_t addr, uint64_t len);
 /* The object that a shared or read-only grant at addr maps, for a server that answers MMAP with an
- * address of its own; a reference for the caller. ABI_EINVAL when [addr, addr + len) is not one
- * such grant. */
-[[nodiscard]] enum abi_error space_object_at(struct space *s, uint64_t addr, uint64_t len,
+ * address of its own; a reference for the caller. ABI_EINVAL when [addr, addr + *len) is not one
+ * such grant; else *len becomes what the grant has from there on. */
+[[nodiscard]] enum abi_error space_object_at(struct space *s, uint64_t addr, uint64_t *len,
                                              struct object_ref *out);
 
 /* The object of a shared mapping at this page, if it is one: what names a futex word in shared
