@@ -320,6 +320,12 @@ struct space_stat {
   uint64_t faults[SPACE_FAULT_KINDS];     /* by enum space_fault_kind */
 };
 
+/* SPACE_MAP_PATH. */
+struct space_file {
+  uint64_t path, path_len; /* of `scheme:/rest`, in the caller's memory */
+  struct abi_stat stat;    /* out */
+};
+
 /* SPACE_LIMIT: the most bytes that may be mapped. */
 struct space_limit {
   uint64_t soft, hard; /* UINT64_MAX: none */
@@ -445,6 +451,7 @@ _Static_assert(sizeof(struct ring_header) == 320, "five cache lines");
 _Static_assert(sizeof(struct trace_record) == 32, "two a cache line");
 _Static_assert(sizeof(struct profile_sample) == 256, "no padding");
 _Static_assert(sizeof(struct proc_op) == 48 && sizeof(struct space_op) == 40, "no padding");
+_Static_assert(sizeof(struct space_file) == 88, "no padding");
 _Static_assert(sizeof(struct abi_dirent) == 24, "Linux's record");
 
 #endif

@@ -22,6 +22,8 @@
 #define REGION_SHIFT 21 /* what one last-level table maps */
 #define AROUND 16u      /* pages; a power of two */
 
+_Static_assert(AROUND <= MEMOBJ_RUN, "one run");
+
 static paddr_t zero_frame; /* [c] mapped read-only wherever anonymous memory was only read */
 
 /* Locks of regions, shared by all spaces by hash: two faults meet when they are in one region, and
@@ -103,6 +105,15 @@ static enum abi_error leaf_of_object(const struct grant *g, uint64_t va, bool wr
   return OK;
 }
 
+/* Which of n leaves of one table are empty: a bit each. */
+static uint32_t leaves_empty(struct ptree_slot slot, uint32_t n) {
+  uint32_t empty = 0;
+  for (uint32_t i = 0; i < n; i++, slot.entry++) {
+    empty |= (uint32_t)(ptree_leaf_get(&slot) == 0) << i;
+  }
+  return empty;
+}
+
 /* Fault-around: whoever reads one page of a file that it cannot write to mostly reads its
  * neighbours as well. Those of an aligned block of AROUND pages, which lies in one table, that the
  * object has at hand are mapped too. They are not marked as accessed: only the hardware knows.
@@ -112,13 +123,15 @@ static void neighbours_fill(const struct grant *g, uint64_t va, const struct ptr
   uint64_t block = ALIGN_DOWN(va, AROUND * PAGE_SIZE);
   uint64_t end = MIN(block + AROUND * PAGE_SIZE, g->node.end), at = MAX(block, g->node.start);
   uint64_t offset = g->offset + (at - g->node.start), bits = grant_leaf_bits(g) & ~PTE_A;
-  struct ptree_slot near = ptree_slot_near(slot, (int64_t)(at - va) / (int64_t)PAGE_SIZE);
-  for (; at < end; at += PAGE_SIZE, offset += PAGE_SIZE, near.entry++) {
-    paddr_t pa;
-    bool counted;
-    if (ptree_leaf_get(&near) == 0 && memobj_page_present(g->obj, offset, &pa, &counted)) {
-      ptree_leaf_set(&near, pa.v | bits | (counted ? PTE_COUNTED : 0));
-    }
+  struct ptree_slot first = ptree_slot_near(slot, (int64_t)(at - va) / (int64_t)PAGE_SIZE);
+  struct memobj_run run;
+  uint32_t empty = leaves_empty(first, (uint32_t)((end - at) / PAGE_SIZE));
+  uint32_t found = memobj_find_run(g->obj, offset, empty, &run);
+  bits |= run.counted ? PTE_COUNTED : 0;
+  for (; found != 0; found &= found - 1) {
+    uint32_t i = bit_first(found);
+    struct ptree_slot near = {first.entry + i, first.table};
+    ptree_leaf_set(&near, run.pages[i].v | bits);
   }
 }
 

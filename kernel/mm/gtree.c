@@ -112,6 +112,7 @@ void gtree_init(struct gtree *t) {
   t->root = NULL;
   t->n = 0;
   t->bytes = 0;
+  t->end = 0;
 }
 
 struct gnode *gtree_first_from(const struct gtree *t, uint64_t addr) {
@@ -119,7 +120,7 @@ struct gnode *gtree_first_from(const struct gtree *t, uint64_t addr) {
   while (node != NULL) {
     if (node->end > addr) {
       best = node;
-      node = node->left;
+      node = node->start > addr ? node->left : NULL;
     } else {
       node = node->right;
     }
@@ -206,6 +207,8 @@ void gtree_insert_at(struct gtree *t, const struct gplace *place, struct gnode *
   node->max_gap = 0;
   if (place->above != NULL) {
     place->above->gap = place->above->start - node->end;
+  } else {
+    t->end = node->end;
   }
   *(parent == NULL ? &t->root : parent == place->above ? &parent->left : &parent->right) = node;
   t->n++;
@@ -253,6 +256,8 @@ void gtree_remove(struct gtree *t, struct gnode *node) {
   if (above != NULL) {
     above->gap += node->gap + (node->end - node->start);
     node_widen(above);
+  } else {
+    t->end = node->start - node->gap;
   }
   node->left = node->right = node->parent = NULL;
   node->height = 0;
@@ -261,66 +266,93 @@ void gtree_remove(struct gtree *t, struct gnode *node) {
   path_repair(t, changed);
 }
 
-enum abi_error gtree_resize(struct gtree *t, struct gnode *node, uint64_t start, uint64_t end) {
-  kassert(t->n > 0 && node->height != 0 && range_is_valid(start, end));
+/* Moves a node's end. What lies above is asked for only here: mostly nodes grow and shrink at their
+ * low end, as mappings are made from above. */
+static enum abi_error node_move_end(struct gtree *t, struct gnode *node, uint64_t end) {
   struct gnode *next = gtree_next(node);
-  if (node->start - start > node->gap && start < node->start) {
-    return ABI_EEXIST; /* would reach below its predecessor's end */
-  }
-  if (next != NULL && next->start < end) {
+  if (next == NULL) {
+    t->end = end;
+  } else if (next->start < end) {
     return ABI_EEXIST;
-  }
-  t->bytes += (end - start) - (node->end - node->start);
-  node->gap += start - node->start;
-  node->start = start;
-  node->end = end;
-  node_widen(node);
-  if (next != NULL) {
+  } else {
     next->gap = next->start - end;
     node_widen(next);
   }
   return OK;
 }
 
+enum abi_error gtree_resize(struct gtree *t, struct gnode *node, uint64_t start, uint64_t end) {
+  kassert(t->n > 0 && node->height != 0 && range_is_valid(start, end));
+  if (start < node->start && node->start - start > node->gap) {
+    return ABI_EEXIST; /* would reach below its predecessor's end */
+  }
+  enum abi_error e = UNLIKELY(end != node->end) ? node_move_end(t, node, end) : OK;
+  if (e == OK) {
+    t->bytes += (end - start) - (node->end - node->start);
+    node->gap += start - node->start;
+    node->start = start;
+    node->end = end;
+    node_widen(node);
+  }
+  return e;
+}
+
 /* ---- holes -------------------------------------------------------------------------------- */
 
-struct search {
-  uint64_t len, lo, hi, start; /* bytes in [lo, hi); the answer */
-};
-
-static bool hole_in_subtree(struct gnode *node, struct search *q);
-
-/* Most subtrees are passed over by a look at their bound, which is not worth a call. */
-static inline bool hole_below(struct gnode *node, struct search *q) {
-  return node != NULL && node->max_gap >= q->len && hole_in_subtree(node, q);
+/* A subtree whose bound says that it may have room. */
+static inline bool may_have_hole(const struct gnode *node, uint64_t len) {
+  return node != NULL && node->max_gap >= len;
 }
 
 /* The gap below a node, or what of it is in the window. */
-static bool hole_in_gap(const struct gnode *node, struct search *q) {
-  uint64_t lo = MAX(q->lo, node->start - node->gap), hi = MIN(q->hi, node->start);
-  q->start = hi - q->len;
-  return hi > lo && hi - lo >= q->len;
+static inline bool hole_in_gap(const struct gnode *node, uint64_t len, uint64_t lo, uint64_t hi) {
+  lo = MAX(lo, node->start - node->gap);
+  hi = MIN(hi, node->start);
+  return hi > lo && hi - lo >= len;
 }
 
-/* A subtree whose bound says that it may have room. Having looked in vain, it remembers what its
- * children say: a bound that was too wide costs one search, not each. */
-static bool hole_in_subtree(struct gnode *node, struct search *q) {
-  if ((node->end < q->hi && hole_below(node->right, q)) || hole_in_gap(node, q) ||
-      (node->start - node->gap > q->lo && hole_below(node->left, q))) {
-    return true;
+/* Up from subtrees that were searched in vain, to the node whose own gap comes next; NULL: none.
+ * They remember what their children say: a bound that was too wide costs one search, not each. */
+static struct gnode *subtrees_leave(struct gnode *node) {
+  const struct gnode *vain;
+  do {
+    node_tighten(node);
+    vain = node;
+    node = node->parent;
+  } while (node != NULL && node->left == vain);
+  return node;
+}
+
+/* The highest node below which there is room: of each subtree first the right side, then the root's
+ * own gap, then the left side, as far as the bounds give hope. */
+static struct gnode *hole_find(const struct gtree *t, uint64_t len, uint64_t lo, uint64_t hi) {
+  struct gnode *node = may_have_hole(t->root, len) ? t->root : NULL;
+  bool fresh = true; /* its right side is still to be searched */
+  while (node != NULL) {
+    while (fresh && node->end < hi && may_have_hole(node->right, len)) {
+      node = node->right;
+    }
+    if (hole_in_gap(node, len, lo, hi)) {
+      break;
+    }
+    fresh = node->start - node->gap > lo && may_have_hole(node->left, len);
+    node = fresh ? node->left : subtrees_leave(node);
   }
-  node_tighten(node);
-  return false;
+  return node;
 }
 
 bool gtree_hole_below(struct gtree *t, uint64_t len, uint64_t lo, uint64_t hi, uint64_t *start) {
   kassert(len > 0);
-  const struct gnode *last = t->root != NULL ? rightmost(t->root) : NULL;
-  uint64_t top = last != NULL ? MAX(lo, last->end) : lo;
-  struct search q = {.len = len, .lo = lo, .hi = hi, .start = hi - len};
-  bool found = (hi > top && hi - top >= len) || hole_below(t->root, &q);
-  *start = q.start;
-  return found;
+  uint64_t top = MAX(lo, t->end);
+  if (hi > top && hi - top >= len) {
+    *start = hi - len;
+    return true;
+  }
+  const struct gnode *node = hole_find(t, len, lo, hi);
+  if (node != NULL) {
+    *start = MIN(hi, node->start) - len;
+  }
+  return node != NULL;
 }
 
 /* A copy of the subtree below `parent`, with the same shape: nothing is compared, nothing rotates.
@@ -347,6 +379,7 @@ bool gtree_copy(struct gtree *dst, const struct gtree *src,
   dst->root = NULL;
   dst->n = src->n;
   dst->bytes = src->bytes;
+  dst->end = src->end;
   return subtree_copy(&dst->root, NULL, src->root, copy);
 }
 
@@ -408,5 +441,5 @@ int gtree_check(const struct gtree *t) {
       break;
     }
   }
-  return n != t->n ? 7 : bytes != t->bytes ? 8 : 0;
+  return n != t->n ? 7 : bytes != t->bytes ? 8 : below_end != t->end ? 9 : 0;
 }

@@ -16,6 +16,7 @@
  * [G6] max_gap is at least the node's gap and its children's max_gap
  * [G7] n is the number of nodes
  * [G8] bytes is the sum of their lengths
+ * [G9] end is the last node's end, 0 without nodes
  *
  * Locks: none here; the caller's address-space lock (shared for the const functions).
  * Limits: a hole answers no alignment but the page's: ask for len + align - page and round. */
@@ -41,6 +42,7 @@ struct gtree {
   struct gnode *root;
   size_t n;       /* nodes */
   uint64_t bytes; /* in them */
+  uint64_t end;   /* of the last */
 };
 
 void gtree_init(struct gtree *t);

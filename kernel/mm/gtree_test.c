@@ -236,11 +236,14 @@ static void check_check(void) {
   t.n--;
   t.bytes += PAGE;
   tap_ok(gtree_check(&t) == 8, "check sees a wrong sum [G8]");
+  t.bytes -= PAGE;
+  t.end += PAGE;
+  tap_ok(gtree_check(&t) == 9, "check sees a wrong end [G9]");
 }
 
 int main(int argc, char **argv) {
   uint64_t seed = tap_seed(argc, argv);
-  tap_plan(12);
+  tap_plan(13);
   walk_random(seed);
   tap_ok(t.n == 0 && t.root == NULL, "random operations agree with the model");
   walk_deep();

@@ -501,28 +501,73 @@ enum abi_error memobj_fetch(struct object_ref *missing, bool patient) {
   return e;
 }
 
-static __attribute__((noinline)) bool loan_page_present(struct memobj *o, uint64_t offset,
-                                                        paddr_t *pa, bool *counted) {
-  struct memobj *source = loan_source(o, offset);
-  bool present = source != NULL && memobj_page_present(source, offset, pa, counted);
+/* ---- runs --------------------------------------------------------------------------------- */
+
+/* Those of `wanted` that begin below the end. */
+static uint32_t run_below(uint64_t offset, uint64_t end, uint32_t wanted) {
+  uint64_t n = offset < end ? (end - 1 - offset) / PAGE_SIZE + 1 : 0;
+  return n < MEMOBJ_RUN ? wanted & ((1u << n) - 1) : wanted;
+}
+
+static uint32_t fixed_run(const struct memobj *o, uint64_t offset, uint32_t wanted,
+                          struct memobj_run *run) {
+  uint32_t found = run_below(offset, o->n_bytes, wanted);
+  run->counted = false;
+  for (uint32_t rest = found; rest != 0; rest &= rest - 1) {
+    uint32_t i = bit_first(rest);
+    run->pages[i].v = o->base.v + offset + i * PAGE_SIZE;
+  }
+  return found;
+}
+
+/* One search for each node of the tree, not for each page. */
+static uint32_t tree_run(struct memobj *o, uint64_t index, uint32_t wanted,
+                         struct memobj_run *run) {
+  uint32_t found = 0;
+  uint64_t node = UINT64_MAX;
+  const uint64_t *slots = NULL;
+  for (uint32_t rest = wanted; rest != 0; rest &= rest - 1) {
+    uint32_t i = bit_first(rest);
+    uint64_t at = index + i;
+    if (at / FANOUT != node) {
+      node = at / FANOUT;
+      slots = tree_slot(o, node * FANOUT, false);
+    }
+    if (slots != NULL && slots[at % FANOUT] != 0) {
+      run->pages[i].v = slots[at % FANOUT];
+      frame_get(run->pages[i]);
+      found |= 1u << i;
+    }
+  }
+  return found;
+}
+
+static __attribute__((noinline)) uint32_t loan_run(struct memobj *o, uint64_t offset,
+                                                   uint32_t wanted, struct memobj_run *run) {
+  uint32_t lent = run_below(offset, o->n_bytes, wanted) & ~run_below(offset, o->first, wanted);
+  run->counted = false;
+  struct memobj *source = lent != 0 ? loan_source(o, offset + bit_first(lent) * PAGE_SIZE) : NULL;
+  uint32_t found = source != NULL ? memobj_find_run(source, offset, lent, run) : 0;
   if (source != NULL) {
     memobj_put(source);
   }
-  return present;
+  return found;
 }
 
-bool memobj_page_present(struct memobj *o, uint64_t offset, paddr_t *pa, bool *counted) {
+uint32_t memobj_find_run(struct memobj *o, uint64_t offset, uint32_t wanted,
+                         struct memobj_run *run) {
   if (o->kind == MEMOBJ_FIXED) {
-    return memobj_page(o, offset, pa, counted) == OK;
+    return fixed_run(o, offset, wanted, run);
   }
   if (UNLIKELY(o->kind == MEMOBJ_LOAN)) {
-    return loan_page_present(o, offset, pa, counted);
+    return loan_run(o, offset, wanted, run);
   }
-  *counted = true;
+  run->counted = true;
   spin_lock(&o->lock);
-  bool present = offset < o->n_bytes && anon_present(o, offset, pa);
+  uint32_t inside = run_below(offset, o->n_bytes, wanted);
+  uint32_t found = tree_run(o, offset >> PAGE_SHIFT, inside, run); /* a device has no tree */
   spin_unlock(&o->lock);
-  return present;
+  return found;
 }
 
 enum abi_error memobj_write(struct memobj *o, uint64_t offset, const void *src, size_t len) {

@@ -148,8 +148,15 @@ uint64_t memobj_size(const struct memobj *o);
  * memobj_fetch() must come first; ABI_ENOMEM. */
 [[nodiscard]] enum abi_error memobj_page(struct memobj *o, uint64_t offset, paddr_t *pa,
                                          bool *counted);
-/* The same for a page that is there already; makes none. */
-bool memobj_page_present(struct memobj *o, uint64_t offset, paddr_t *pa, bool *counted);
+/* The same for several pages from there on, at most MEMOBJ_RUN: those of `wanted`, a bit each, that
+ * are there already. Makes none; answers which it has found. */
+#define MEMOBJ_RUN 16u
+struct memobj_run {
+  paddr_t pages[MEMOBJ_RUN];
+  bool counted;
+};
+uint32_t memobj_find_run(struct memobj *o, uint64_t offset, uint32_t wanted,
+                         struct memobj_run *run);
 /* Copy to or from the object's bytes, making pages; within the size. */
 [[nodiscard]] enum abi_error memobj_write(struct memobj *o, uint64_t offset, const void *src,
                                           size_t len);
@@ -236,9 +243,9 @@ struct space_limit space_get_limit(struct space *s);
  * Fails: ABI_EINVAL, and as memobj_end_loan(). */
 [[nodiscard]] enum abi_error space_revoke(struct space *s, uint64_t addr, uint64_t len);
 /* The object that a shared or read-only grant at addr maps, for a server that answers MMAP with an
- * address of its own; a reference for the caller. ABI_EINVAL when [addr, addr + len) is not one
- * such grant. */
-[[nodiscard]] enum abi_error space_object_at(struct space *s, uint64_t addr, uint64_t len,
+ * address of its own; a reference for the caller. ABI_EINVAL when [addr, addr + *len) is not one
+ * such grant; else *len becomes what the grant has from there on. */
+[[nodiscard]] enum abi_error space_object_at(struct space *s, uint64_t addr, uint64_t *len,
                                              struct object_ref *out);
 
 /* The object of a shared mapping at this page, if it is one: what names a futex word in shared

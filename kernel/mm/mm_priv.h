@@ -32,7 +32,14 @@ enum abi_error grants_create(struct grants **out);
 struct grants *grants_share(struct grants *g); /* one more reference */
 void grants_put(struct grants *g);
 /* Makes the tree the space's alone [M7]. Nodes found before are not its nodes any more. */
-enum abi_error grants_own(struct space *s);
+enum abi_error grants_own_slow(struct space *s);
+static inline enum abi_error grants_own(struct space *s) {
+  if (LIKELY(refcount_read(&s->grants->refs) == 1)) {
+    atomic_thread_fence(memory_order_acquire); /* who shared it has read its last */
+    return OK;
+  }
+  return grants_own_slow(s);
+}
 
 /* A grant as `like`, whose range is free: a new one, with a reference on the object, or a neighbour
  * that grows [M5]. */

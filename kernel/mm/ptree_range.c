@@ -11,31 +11,40 @@ static void range_check(uint64_t start, uint64_t end) {
 
 /* ---- unmap ---------------------------------------------------------------------------------- */
 
-/* What entries first to last have, as one. */
-static uint64_t entries_bits(const struct table *t, unsigned first, unsigned last) {
+static inline uint64_t entry_bits(const _Atomic uint64_t *e) {
+  return atomic_load_explicit(e, memory_order_relaxed);
+}
+
+static inline uint64_t quad_bits(const _Atomic uint64_t *e) {
+  return entry_bits(&e[0]) | entry_bits(&e[1]) | entry_bits(&e[2]) | entry_bits(&e[3]);
+}
+
+/* What n entries have, as one. */
+static inline __attribute__((always_inline)) uint64_t entries_bits(const _Atomic uint64_t *e,
+                                                                   unsigned n) {
   uint64_t bits = 0;
-  const _Atomic uint64_t *e = &t->entries[first], *end = &t->entries[last] + 1;
-  for (; end - e >= 4; e += 4) {
-    bits |= atomic_load_explicit(&e[0], memory_order_relaxed) |
-            atomic_load_explicit(&e[1], memory_order_relaxed) |
-            atomic_load_explicit(&e[2], memory_order_relaxed) |
-            atomic_load_explicit(&e[3], memory_order_relaxed);
+  for (; n >= 4; n -= 4, e += 4) {
+    bits |= quad_bits(e);
   }
-  for (; e != end; e++) {
-    bits |= atomic_load_explicit(e, memory_order_relaxed);
+  for (; n != 0; n--, e++) {
+    bits |= entry_bits(e);
   }
   return bits;
 }
 
-/* Whether any of entries first to last is used. A few are looked at without a search, which does
- * not know where to end. */
-static bool table_is_used_between(const struct table *t, unsigned first, unsigned last) {
-  return last - first < 2 * GROUP_SIZE ? entries_bits(t, first, last) != 0
-                                       : table_next_used(t, first) <= last;
+static __attribute__((noinline)) bool many_are_used(struct table t, unsigned first, unsigned last) {
+  return table_next_used(&t, first) <= last;
 }
 
-static bool table_is_used_in(const struct table *t, struct range r) {
-  int level = t->frame->level;
+/* Whether any of entries first to last is used. A few are looked at without a search, which does
+ * not know where to end. */
+static inline bool table_is_used_between(struct table t, unsigned first, unsigned last) {
+  return last - first < 2 * GROUP_SIZE ? entries_bits(&t.entries[first], last - first + 1) != 0
+                                       : many_are_used(t, first, last);
+}
+
+static bool table_is_used_in(struct table t, struct range r) {
+  int level = t.frame->level;
   return table_is_used_between(t, entry_index(r.start, level), entry_index(r.end - 1, level));
 }
 
@@ -52,7 +61,7 @@ static enum abi_error edge_own(struct table t, unsigned i, struct range r, struc
     return ptree_big_split(&t.entries[i], r.start, g);
   }
   struct table child = table_at(pte);
-  if (!table_is_used_in(&child, r)) {
+  if (!table_is_used_in(child, r)) {
     return OK;
   }
   enum abi_error err = ptree_entry_own(&t.entries[i], level, r.start, g);
@@ -121,36 +130,52 @@ static void table_unmap(struct table t, struct range r, struct ptree_gather *g) 
   }
 }
 
-/* False if surely nothing is used in r, found on a single path down: most ranges of address space
- * that are given back were never touched, and lie below one entry of each upper level. */
-static bool tree_may_use(uint64_t root, struct range r) {
-  uint64_t pte = root;
-  for (int level = PTREE_ROOT_LEVEL; level > 0 && pte != 0; level--) {
-    if (UNLIKELY((r.start ^ (r.end - 1)) >= entry_span(level))) {
-      break;
-    }
-    const _Atomic uint64_t *entries = ptree_env_table(pte & PTE_ADDR);
-    pte = atomic_load_explicit(&entries[entry_index(r.start, level)], memory_order_relaxed);
-  }
+/* The entry for va in the table at which `pte` points, 0 for none. */
+static inline uint64_t entry_below(uint64_t pte, uint64_t va, int level) {
+  return pte == 0 ? 0 : entry_bits(&ptree_env_table(pte & PTE_ADDR)[entry_index(va, level)]);
+}
+
+/* False if nothing is used in r, which one table maps: most ranges of address space that are given
+ * back are so, and were never touched. */
+static inline bool leaves_are_used(uint64_t root, struct range r) {
+  _Static_assert(PTREE_ROOT_LEVEL == 3, "so many steps down");
+  uint64_t va = r.start;
+  uint64_t pte = entry_below(entry_below(entry_below(root, va, 3), va, 2), va, 1);
   if (pte == 0 || UNLIKELY((pte & PTE_PS) != 0)) {
     return pte != 0;
   }
-  struct table t = table_at(pte);
-  return table_is_used_in(&t, r);
+  return table_is_used_between(table_at(pte), entry_index(va, 0), entry_index(r.end - 1, 0));
 }
 
-enum abi_error ptree_unmap(uint64_t root, uint64_t start, uint64_t end, struct ptree_gather *g) {
-  range_check(start, end);
-  struct range r = {start, end};
-  if (start == end || !tree_may_use(root, r)) {
-    return OK;
+/* False if surely nothing is used in r, which several tables map, found on a single path down: it
+ * may still lie below one entry of each upper level. */
+static bool tables_may_be_used(uint64_t root, struct range r) {
+  uint64_t pte = root;
+  for (int level = PTREE_ROOT_LEVEL; (r.start ^ (r.end - 1)) < entry_span(level); level--) {
+    pte = entry_below(pte, r.start, level);
   }
+  return pte != 0 && table_is_used_in(table_at(pte), r);
+}
+
+static __attribute__((noinline)) enum abi_error tree_unmap(uint64_t root, struct range r,
+                                                           struct ptree_gather *g) {
   struct table t = table_at(root);
   enum abi_error err = edges_own(t, r, g);
   if (err == OK) {
     table_unmap(t, r, g);
   }
   return err;
+}
+
+enum abi_error ptree_unmap(uint64_t root, uint64_t start, uint64_t end, struct ptree_gather *g) {
+  range_check(start, end);
+  struct range r = {start, end};
+  if (start == end) {
+    return OK;
+  }
+  bool one = LIKELY((start ^ (end - 1)) < entry_span(1));
+  bool used = one ? leaves_are_used(root, r) : tables_may_be_used(root, r);
+  return used ? tree_unmap(root, r, g) : OK;
 }
 
 /* ---- protect -------------------------------------------------------------------------------- */

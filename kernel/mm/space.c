@@ -120,8 +120,8 @@ enum abi_error space_tables_unmap(struct space *s, uint64_t start, uint64_t end,
   return tables_unmap(s, start, end, gather);
 }
 
-static enum abi_error unmap_locked(struct space *s, uint64_t start, uint64_t end,
-                                   struct ptree_gather *gather) {
+static inline __attribute__((always_inline)) enum abi_error
+unmap_locked(struct space *s, uint64_t start, uint64_t end, struct ptree_gather *gather) {
   struct grants_cut cut;
   enum abi_error e = grants_cut_prepare(s, start, end, &cut);
   if (e != OK || cut.first == NULL) {

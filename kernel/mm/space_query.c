@@ -6,13 +6,13 @@
 
 #define WALK_PIECE (4ul << 20) /* bytes of address space */
 
-static enum abi_error object_at(struct space *s, uint64_t addr, uint64_t len, bool shared_only,
+static enum abi_error object_at(struct space *s, uint64_t addr, uint64_t *len, bool shared_only,
                                 struct object_ref *out) {
   enum abi_error e = ABI_EINVAL;
   rw_lock_shared(&s->lock);
   struct gnode *n = gtree_find(&s->grants->tree, addr);
   const struct grant *g = n != NULL ? grant_of(n) : NULL;
-  if (g != NULL && IS_ALIGNED(addr, PAGE_SIZE) && len <= n->end - addr && g->obj != NULL &&
+  if (g != NULL && IS_ALIGNED(addr, PAGE_SIZE) && *len <= n->end - addr && g->obj != NULL &&
       (g->shared || !shared_only)) {
     struct memobj *o = g->obj;
     if (shared_only) { /* a word has one name for lender and borrower */
@@ -21,19 +21,21 @@ static enum abi_error object_at(struct space *s, uint64_t addr, uint64_t len, bo
       memobj_get(o);
     }
     *out = (struct object_ref){o, g->offset + (addr - n->start), g->read_only || !g->shared};
+    *len = n->end - addr;
     e = OK;
   }
   rw_unlock_shared(&s->lock);
   return e;
 }
 
-enum abi_error space_object_at(struct space *s, uint64_t addr, uint64_t len,
+enum abi_error space_object_at(struct space *s, uint64_t addr, uint64_t *len,
                                struct object_ref *out) {
   return object_at(s, addr, len, false, out);
 }
 
 enum abi_error space_shared_at(struct space *s, uint64_t page, struct object_ref *out) {
-  return object_at(s, page, PAGE_SIZE, true, out);
+  uint64_t len = PAGE_SIZE;
+  return object_at(s, page, &len, true, out);
 }
 
 size_t space_describe(struct space *s, char *out, size_t cap) {

@@ -35,6 +35,9 @@ struct file_ops {
   int64_t (*dup)(struct file *f, const char *name, size_t len, struct file **out);
   int64_t (*call)(struct file *f, const struct file_call *c);
   int64_t (*map)(struct file *f, uint64_t offset, uint64_t len, struct object_ref *out);
+  /* All of a regular file below a directory: stat->size bytes, not 0, may be mapped. */
+  int64_t (*map_at)(struct file *dir, uaddr_t path, size_t len, struct abi_stat *stat,
+                    struct object_ref *out);
   uint32_t (*poll)(struct file *f, uint32_t events); /* POLL_ABI_* that hold now; does not sleep */
   struct waitq *(*waitq)(struct file *f);            /* woken when that may have changed */
   int64_t (*size)(struct file *f);                   /* bytes, for SEEK_END and appending */

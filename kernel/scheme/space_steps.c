@@ -59,9 +59,10 @@ static int64_t step_map(struct space *s, struct filetable *files, struct space_o
  */
 static int64_t step_map_same(struct space *s, struct space_op *op) {
   struct object_ref object;
+  uint64_t len = op->len;
   enum abi_error e = op->off % PAGE_SIZE != 0 || op->len == 0
                          ? ABI_EINVAL
-                         : space_object_at(s, op->off, op->len, &object);
+                         : space_object_at(s, op->off, &len, &object);
   if (e != OK) {
     return status(e);
   }
@@ -74,6 +75,50 @@ static int64_t step_map_same(struct space *s, struct space_op *op) {
   e = space_map(s, &r);
   memobj_put(object.obj);
   op->addr = r.addr;
+  return status(e);
+}
+
+static int64_t file_map_at(struct space_file *file, struct object_ref *object) {
+  char head[SCHEME_NAME_MAX + 8];
+  size_t n = MIN(file->path_len, sizeof(head)), used;
+  struct file *root;
+  enum abi_error e = user_copy_in(head, (uaddr_t){file->path}, n);
+  e = e == OK ? scheme_find(head, n, &root, &used) : e;
+  if (e != OK) {
+    return status(e);
+  }
+  uaddr_t rest = {file->path + used};
+  int64_t r = root->ops->map_at == NULL
+                  ? -ABI_EOPNOTSUPP
+                  : root->ops->map_at(root, rest, file->path_len - used, &file->stat, object);
+  file_put(root);
+  return r;
+}
+
+/* A file that is looked at, perhaps mapped again in parts, and needs no descriptor: one question to
+ * its server. */
+static int64_t step_map_path(struct space *s, struct space_op *op) {
+  struct space_file file;
+  struct object_ref object;
+  enum abi_error e = user_copy_in(&file, (uaddr_t){op->off}, offsetof(struct space_file, stat));
+  int64_t r = e != OK                         ? status(e)
+              : file.path_len >= ABI_PATH_MAX ? -ABI_ENAMETOOLONG
+                                              : file_map_at(&file, &object);
+  if (r < 0) {
+    return r;
+  }
+  struct map_request request = {.addr = op->addr,
+                                .len = file.stat.size,
+                                .prot = op->prot,
+                                .flags = (op->flags & ~MAP_ABI_SHARED) | MAP_ABI_PRIVATE,
+                                .obj = object.obj,
+                                .offset = object.offset};
+  e = space_map(s, &request);
+  memobj_put(object.obj);
+  op->addr = request.addr;
+  e = e == OK ? user_copy_out((uaddr_t){op->off + offsetof(struct space_file, stat)}, &file.stat,
+                              sizeof(file.stat))
+              : e;
   return status(e);
 }
 
@@ -190,6 +235,8 @@ int64_t space_step(struct space *s, struct filetable *files, struct space_op *op
                : -ABI_EFAULT;
   case SPACE_MAP_SAME:
     return step_map_same(s, op);
+  case SPACE_MAP_PATH:
+    return step_map_path(s, op);
   case SPACE_BORROW:
     return step_borrow(s, op);
   case SPACE_REVOKE:

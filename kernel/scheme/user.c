@@ -313,10 +313,11 @@ static void answer_resolve(struct request *r, const struct ring_cqe *cqe) {
   } else if (cqe->kind == CQE_PAGED) {
     r->answer.paged = r->op == OP_MMAP && cqe->result > 0;
     r->result = r->answer.paged || cqe->result < 0 ? r->result : -ABI_EIO;
-  } else if (r->op == OP_MMAP && cqe->result > 0) {
+  } else if ((r->op == OP_MMAP || r->op == OP_MAPAT) && cqe->result > 0) {
+    r->answer.room = r->length;
     enum abi_error e =
-        space_object_at(server->space, (uint64_t)cqe->result, r->length, &r->answer.memory);
-    r->result = -(int64_t)(e == OK ? OK : ABI_EIO);
+        space_object_at(server->space, (uint64_t)cqe->result, &r->answer.room, &r->answer.memory);
+    r->result = e != OK ? -ABI_EIO : r->op == OP_MAPAT ? (int64_t)sizeof(struct abi_stat) : 0;
   }
 }
 

@@ -89,7 +89,8 @@ static int64_t user_dup(struct file *f, const char *name, size_t len, struct fil
 
 /* Operations that only the kernel itself may send. */
 static bool op_is_internal(uint32_t op) {
-  return op < OP_STAT || op == OP_MMAP || op == OP_POLL || op == OP_CANCEL || op == OP_PAGE;
+  return op < OP_STAT || op == OP_MMAP || op == OP_POLL || op == OP_CANCEL || op == OP_PAGE ||
+         op == OP_MAPAT;
 }
 
 static int64_t user_file_call(struct file *f, const struct file_call *call) {
@@ -113,6 +114,31 @@ static int64_t user_map(struct file *f, uint64_t offset, uint64_t len, struct ob
   }
   if (c.answer.memory.obj == NULL) {
     return r < 0 ? r : -ABI_ENODEV;
+  }
+  *out = c.answer.memory;
+  return 0;
+}
+
+/* How long the file is stands in what the server wrote, and is read once; how much it has there to
+ * map, in its space [U1]. */
+static int64_t user_map_at(struct file *dir, uaddr_t path, size_t len, struct abi_stat *stat,
+                           struct object_ref *out) {
+  uint64_t id;
+  struct server *s = server_of(dir, &id);
+  struct user_call c = {.op = OP_MAPAT,
+                        .file = id,
+                        .arg2 = 1, /* byte at least */
+                        .in = path,
+                        .in_len = len,
+                        .kernel_out = stat,
+                        .out_cap = sizeof(*stat)};
+  int64_t r = user_call(s, &c);
+  if (c.answer.memory.obj == NULL) {
+    return r < 0 ? r : -ABI_ENODEV;
+  }
+  if (r < 0 || stat->size == 0 || stat->size > c.answer.room) {
+    memobj_put(c.answer.memory.obj);
+    return r < 0 ? r : -ABI_EIO;
   }
   *out = c.answer.memory;
   return 0;
@@ -165,8 +191,11 @@ static void root_close(struct file *f) {
   server_put(f->object);
 }
 
-static const struct file_ops root_ops = {
-    .open = user_open, .call = user_file_call, .dup = user_dup, .close = root_close};
+static const struct file_ops root_ops = {.open = user_open,
+                                         .call = user_file_call,
+                                         .dup = user_dup,
+                                         .map_at = user_map_at,
+                                         .close = root_close};
 
 /* ---- the ring's descriptor ------------------------------------------------------------------ */
 

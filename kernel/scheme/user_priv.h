@@ -24,7 +24,8 @@ enum request_state { REQUEST_FREE, REQUEST_SENT, REQUEST_DONE, REQUEST_ORPHAN };
 struct user_answer {
   struct file *file;
   struct object_ref memory;
-  bool paged; /* MMAP: the result is the id of an object */
+  uint64_t room; /* bytes that the server has mapped of it from there on */
+  bool paged;    /* MMAP: the result is the id of an object */
 };
 
 struct request {

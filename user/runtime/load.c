@@ -2,8 +2,9 @@
  * process.h.
  *
  * The file is first mapped as a whole, out of the way, and its segments are mapped from that: one
- * question to its server. A file that cannot be had so is read, its first page, and each segment is
- * asked for by itself. Then one batch fills the new space: per segment a mapping of the file, the
+ * question to its server, with no descriptor, unless the caller has one. A file that cannot be had
+ * so is opened, then mapped; or else read, its first page, and each segment is asked for by itself.
+ * Then one batch fills the new space: per segment a mapping of the file, the
  * zeroing of what follows in its last page and an anonymous mapping for the rest; then guard,
  * stack, and the stack's first bytes. */
 #include "lib/bits.h"
@@ -49,12 +50,24 @@ struct load {
   size_t n_steps;
 };
 
+static int64_t space_apply(const struct load *load, struct space_op *steps, size_t n) {
+  return sys_call(load->space, OP_SPACE_APPLY, steps, n * sizeof(steps[0]), 0, 0);
+}
+
 /* ---- the file ----------------------------------------------------------------------------- */
 
 /* The x bit that is meant for us; root needs any. */
 static bool may_execute(const struct abi_stat *st, const struct rt_ids *ids) {
   uint32_t bits = st->uid == ids->euid ? 0100 : st->gid == ids->egid ? 0010 : 0001;
   return (st->mode & (ids->euid == 0 ? 0111 : bits)) != 0;
+}
+
+/* Notes what is known of the file. */
+static int file_check(struct load *load, const struct abi_stat *st) {
+  load->size = st->size;
+  return (st->mode & S_ABI_IFMT) == S_ABI_IFREG && may_execute(st, &load->program->start->ids)
+             ? 0
+             : -ABI_EACCES;
 }
 
 static int file_open(struct load *load) {
@@ -67,30 +80,42 @@ static int file_open(struct load *load) {
     load->fd = (int)fd;
   }
   int64_t got = sys_call(load->fd, OP_STAT, &st, 0, sizeof(st), 0);
-  if (got < 0) {
-    return (int)got;
-  }
-  load->size = st.size;
-  return (st.mode & S_ABI_IFMT) == S_ABI_IFREG && may_execute(&st, &load->program->start->ids)
-             ? 0
-             : -ABI_EACCES;
+  return got < 0 ? (int)got : file_check(load, &st);
 }
 
-static int64_t space_apply(const struct load *load, struct space_op *steps, size_t n) {
-  return sys_call(load->space, OP_SPACE_APPLY, steps, n * sizeof(steps[0]), 0, 0);
+static struct space_op step_read(struct load *load, size_t len) {
+  return (struct space_op){
+      .code = SPACE_READ, .fd = FD_NONE, .addr = SCRATCH, .len = len, .off = (uint64_t)load->page};
 }
 
 /* The first bytes, a copy that nobody changes under us: as many as nearly every program's headers
  * have, or a page. */
 static int head_copy(struct load *load, size_t most) {
   load->page_len = MIN(load->size, most);
-  struct space_op read = {.code = SPACE_READ,
-                          .fd = FD_NONE,
-                          .addr = SCRATCH,
-                          .len = load->page_len,
-                          .off = (uint64_t)load->page};
+  struct space_op read = step_read(load, load->page_len);
   int64_t done = space_apply(load, &read, 1);
   return done < 0 ? (int)done : 0;
+}
+
+/* Without a descriptor: where all of it lies, what it is, and its first bytes, in one entry. A file
+ * ends on its last page's end as far as the mapping goes, so that it is not too short to be read.
+ */
+static int64_t file_map_path(struct load *load) {
+  struct space_file file = {.path = (uint64_t)load->path, .path_len = strlen(load->path)};
+  struct space_op steps[] = {{.code = SPACE_MAP_PATH,
+                              .fd = FD_NONE,
+                              .prot = PROT_ABI_READ,
+                              .flags = MAP_ABI_FIXED,
+                              .addr = SCRATCH,
+                              .off = (uint64_t)&file},
+                             step_read(load, HEAD_USUAL)};
+  int64_t done = space_apply(load, steps, sizeof(steps) / sizeof(steps[0]));
+  if (done < 0) {
+    return done;
+  }
+  load->mapped = true;
+  load->page_len = MIN(file.stat.size, (uint64_t)HEAD_USUAL);
+  return file_check(load, &file.stat);
 }
 
 /* All of it goes where nothing else will be: its segments are mapped from there. */
@@ -112,6 +137,18 @@ static int file_read(struct load *load) {
   int64_t got = sys_pread(load->fd, load->page, sizeof(load->page), 0);
   load->page_len = got < 0 ? 0 : (size_t)got;
   return got < 0 ? (int)got : 0;
+}
+
+/* That there is none is said at once, and mostly heard: who looks along PATH asks again. What else
+ * is in the way, opening it will tell. */
+static int file_take(struct load *load) {
+  load->mapped = false;
+  int64_t result = load->fd == FD_NONE ? file_map_path(load) : -ABI_EOPNOTSUPP;
+  if (load->mapped || result == -ABI_ENOENT) {
+    return (int)result;
+  }
+  int opened = file_open(load);
+  return opened < 0 ? opened : file_read(load);
 }
 
 static void file_close(struct load *load) {
@@ -157,8 +194,7 @@ static int script_read(struct load *load, struct script *script) {
 /* Opens files until one is no script; that one is parsed as ELF. */
 static int load_find(struct load *load) {
   for (unsigned depth = 0;; depth++) {
-    int result = file_open(load);
-    result = result < 0 ? result : file_read(load);
+    int result = file_take(load);
     if (result < 0) {
       return result;
     }
@@ -182,15 +218,25 @@ static bool file_is_mapped(const struct load *load, uint64_t off, uint64_t len) 
   return load->mapped && off + len <= ALIGN_UP(load->size, ABI_PAGE_SIZE);
 }
 
-static void step_map(struct load *load, int fd, uint64_t addr, uint64_t end, uint32_t prot,
-                     uint64_t off) {
-  uint32_t flags = MAP_ABI_PRIVATE | MAP_ABI_FIXED | (fd == FD_NONE ? MAP_ABI_ANONYMOUS : 0);
-  bool same = fd != FD_NONE && file_is_mapped(load, off, end - addr);
+static void step_anonymous(struct load *load, uint64_t addr, uint64_t end, uint32_t prot) {
+  if (addr < end) {
+    load->steps[load->n_steps++] =
+        (struct space_op){.code = SPACE_MAP,
+                          .fd = FD_NONE,
+                          .prot = prot,
+                          .flags = MAP_ABI_PRIVATE | MAP_ABI_FIXED | MAP_ABI_ANONYMOUS,
+                          .addr = addr,
+                          .len = end - addr};
+  }
+}
+
+static void step_file(struct load *load, uint64_t addr, uint64_t end, uint32_t prot, uint64_t off) {
+  bool same = file_is_mapped(load, off, end - addr);
   if (addr < end) {
     load->steps[load->n_steps++] = (struct space_op){.code = same ? SPACE_MAP_SAME : SPACE_MAP,
-                                                     .fd = fd,
+                                                     .fd = load->fd,
                                                      .prot = prot,
-                                                     .flags = flags,
+                                                     .flags = MAP_ABI_PRIVATE | MAP_ABI_FIXED,
                                                      .addr = addr,
                                                      .len = end - addr,
                                                      .off = same ? SCRATCH + off : off};
@@ -203,19 +249,19 @@ static void step_segment(struct load *load, const struct elf_segment *s, uint64_
   if (s->file_size == 0) {
     high = low;
   }
-  step_map(load, load->fd, low, high, s->prot, ALIGN_DOWN(s->offset, ABI_PAGE_SIZE));
+  step_file(load, low, high, s->prot, ALIGN_DOWN(s->offset, ABI_PAGE_SIZE));
   if (file_end < high && file_end < end) {
     uint64_t zero_end = MIN(high, end);
     load->steps[load->n_steps++] = (struct space_op){
         .code = SPACE_ZERO, .fd = FD_NONE, .addr = file_end, .len = zero_end - file_end};
   }
-  step_map(load, FD_NONE, high, ALIGN_UP(end, ABI_PAGE_SIZE), s->prot, 0);
+  step_anonymous(load, high, ALIGN_UP(end, ABI_PAGE_SIZE), s->prot);
 }
 
 static void step_stack(struct load *load, uint64_t top, const uint8_t *image, size_t size) {
   uint64_t low = top - STACK_SIZE;
-  step_map(load, FD_NONE, low - STACK_GUARD, low, 0, 0);
-  step_map(load, FD_NONE, low, top, PROT_ABI_READ | PROT_ABI_WRITE, 0);
+  step_anonymous(load, low - STACK_GUARD, low, 0);
+  step_anonymous(load, low, top, PROT_ABI_READ | PROT_ABI_WRITE);
   load->steps[load->n_steps++] = (struct space_op){
       .code = SPACE_WRITE, .fd = FD_NONE, .addr = top - size, .len = size, .off = (uint64_t)image};
 }

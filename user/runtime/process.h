@@ -2,8 +2,8 @@
  *
  * The kernel knows contexts, address spaces, file tables and signal actions; a process is what this
  * file makes of them, in batches of steps on context descriptors (abi/proc_ops.def). Kernel
- * entries: fork 1, exec 6 (open, stat, read, new space, one batch of mappings, one commit), spawn
- * 9, thread 1, wait for one child 2. Nothing needs libc. All functions answer >= 0 or a negated
+ * entries: fork 1, exec 4 (new space, the file, one batch of mappings, one commit), spawn
+ * 5, thread 1, wait for one child 2. Nothing needs libc. All functions answer >= 0 or a negated
  * error.
  *
  * The table of children has a lock. A signal handler that forks or waits would find it held, so

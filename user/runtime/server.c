@@ -154,7 +154,7 @@ static bool request_serve(struct server *server, struct server_request *request)
   if (cqe.kind == CQE_FD) {
     server->given = (int)result;
   }
-  return cqe.kind == CQE_FD || sqe->op == OP_MMAP;
+  return cqe.kind == CQE_FD || sqe->op == OP_MMAP || sqe->op == OP_MAPAT;
 }
 
 /* A descriptor that was given away is the client's, now that the kernel has seen the answer. */

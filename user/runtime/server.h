@@ -8,8 +8,8 @@
  *   [V2] A tag belongs to the server from its submission to its completion, and with it the slot.
  *   [V3] A submission is copied out of the ring before its entry is given back to the kernel.
  *   [V4] A completion is written in full before the tail that shows it (release, acquire).
- *   [V5] An answer that names the server's memory (MMAP) or descriptor (CQE_FD) is the last of its
- *        batch: what it names cannot become something else before the kernel has seen it.
+ *   [V5] An answer that names the server's memory (MMAP, MAPAT) or descriptor (CQE_FD) is the last
+ *        of its batch: what it names cannot become something else before the kernel has seen it.
  * Memory: the ring's mapping and nothing else. No libc, no locks: one ring belongs to one thread.
  * Lengths in submissions were checked by the kernel; ids, paths and offsets are a client's word. */
 #ifndef CATHODE_RUNTIME_SERVER_H

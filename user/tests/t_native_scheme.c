@@ -13,6 +13,7 @@
 enum {
   FILE_ID = 7,
   FILE_BYTES = 100000,
+  MAPPED_BYTES = 3 * 4096,
   OP_REVERSE = OP_USER,   /* answers the bytes in reverse */
   OP_COUNT = OP_USER + 1, /* answers how many CANCEL and CLOSE came: cancels | closes << 16 */
   OP_LIE = OP_USER + 2,   /* arg: which lie; see answer_with_lie() */
@@ -20,6 +21,8 @@ enum {
   OP_HOLD = OP_USER + 4, /* not answered until it is cancelled */
   LARGEST_ERROR = 4095,
 };
+
+#define MAP_AT 0x7000000000ull
 
 /* ---- the server ---- */
 
@@ -112,6 +115,29 @@ static int64_t serve_stat(unsigned char *slot) {
   return sizeof st;
 }
 
+/* Where all of a file lies, by names that say what is wrong with the answer. */
+static int64_t serve_map(const struct ring_sqe *sqe, unsigned char *slot) {
+  static int64_t memory;
+  char name[16] = "";
+  memcpy(name, slot, sqe->in_len < sizeof name ? sqe->in_len : sizeof name - 1);
+  if (memory == 0) {
+    memory = sys_mmap(0, MAPPED_BYTES, PROT_ABI_READ | PROT_ABI_WRITE,
+                      MAP_ABI_SHARED | MAP_ABI_ANONYMOUS, FD_NONE, 0);
+    memset((void *)memory, 'm', MAPPED_BYTES);
+  }
+  struct abi_stat st = {.mode = S_ABI_IFREG | 0755, .size = MAPPED_BYTES - 10};
+  st.size = strcmp(name, "longer") == 0 ? MAPPED_BYTES + 1 : st.size;
+  st.size = strcmp(name, "huge") == 0 ? UINT64_MAX : st.size;
+  st.size = strcmp(name, "empty") == 0 ? 0 : st.size;
+  memcpy(slot, &st, sizeof st);
+  return strcmp(name, "odd") == 0       ? memory + 1
+         : strcmp(name, "nowhere") == 0 ? 4096
+         : strcmp(name, "kernel") == 0  ? INT64_MAX
+         : strcmp(name, "zero") == 0    ? 0
+         : strcmp(name, "none") == 0    ? -ABI_ENOENT
+                                        : memory;
+}
+
 static int64_t serve_reverse(const struct ring_sqe *sqe, unsigned char *slot) {
   for (uint32_t i = 0; i < sqe->in_len / 2; i++) {
     unsigned char c = slot[i];
@@ -137,6 +163,10 @@ static void serve(struct ring *ring, const struct ring_sqe *sqe) {
     break;
   case OP_STAT:
     cqe.result = serve_stat(slot);
+    break;
+  case OP_MAPAT:
+    cqe.kind = sqe->in_len == 5 && memcmp(slot, "paged", 5) == 0 ? CQE_PAGED : CQE_DONE;
+    cqe.result = serve_map(sqe, slot);
     break;
   case OP_DUP: /* hands over a descriptor of its own */
     cqe.kind = CQE_FD;
@@ -355,6 +385,47 @@ static void test_lies(void) {
   ok(sane, "lies of the server: every answer is a result that fits, or an error");
 }
 
+/* Maps a file by its path, in the caller's space at AT. */
+static int64_t client_map(int space, const char *scheme, const char *name,
+                          struct space_file *file) {
+  static char path[64];
+  snprintf(path, sizeof path, "%s:/%s", scheme, name);
+  *file = (struct space_file){.path = (uint64_t)path, .path_len = strlen(path)};
+  struct space_op step = {.code = SPACE_MAP_PATH,
+                          .fd = FD_NONE,
+                          .prot = PROT_ABI_READ,
+                          .flags = MAP_ABI_FIXED,
+                          .addr = MAP_AT,
+                          .off = (uint64_t)file};
+  return sys_call(space, OP_SPACE_APPLY, &step, sizeof step, 0, 0);
+}
+
+static void test_map_path(void) {
+  static const struct {
+    const char *name;
+    int64_t answer;
+  } wrong[] = {{"longer", -ABI_EIO},  {"huge", -ABI_EIO},   {"empty", -ABI_EIO},
+               {"odd", -ABI_EIO},     {"kernel", -ABI_EIO}, {"nowhere", -ABI_EIO},
+               {"zero", -ABI_ENODEV}, {"paged", -ABI_EIO},  {"none", -ABI_ENOENT}};
+  struct space_file file;
+  const char *bytes = (const char *)MAP_AT;
+  int space = (int)sys_dup(FD_SELF, "addrspace", 9, O_ABI_CLOEXEC);
+  is(client_map(space, scheme_name, "good", &file), 1, "a file is mapped by its path");
+  is((int64_t)file.stat.size, MAPPED_BYTES - 10, "its stat comes with it");
+  ok(bytes[0] == 'm' && bytes[MAPPED_BYTES - 1] == 'm', "its bytes are there");
+  is(sys_munmap(MAP_AT, MAPPED_BYTES), 0, "and go");
+  for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+    is(client_map(space, scheme_name, wrong[i].name, &file), wrong[i].answer, wrong[i].name);
+  }
+  is(client_map(space, "sys", "leaks", &file), -ABI_EOPNOTSUPP, "a scheme that cannot");
+  is(client_map(space, "nosuch", "file", &file), -ABI_ENODEV, "no such scheme");
+  struct space_op step = {.code = SPACE_MAP_PATH, .fd = FD_NONE, .addr = MAP_AT, .off = 8};
+  is(sys_call(space, OP_SPACE_APPLY, &step, sizeof step, 0, 0), -ABI_EFAULT, "no struct");
+  is(sys_call(FD_NS, OP_MAPAT, scheme_path, strlen(scheme_path), 0, 0), -ABI_EBADF,
+     "programs do not ask servers where their memory is");
+  sys_close(space);
+}
+
 static void test_death(pid_t server) {
   int64_t fd = client_open(), other = client_open();
   char byte;
@@ -428,6 +499,7 @@ int main(void) {
   test_many_clients();
   test_cancel();
   test_lies();
+  test_map_path();
   test_death(server);
   test_killed_server();
   test_more_than_tags();

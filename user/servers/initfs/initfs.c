@@ -233,6 +233,20 @@ static int64_t on_mmap(struct server *server, struct server_request *request) {
   return (int64_t)(image_data(image, inode).at + offset);
 }
 
+static int64_t on_mapat(struct server *server, struct server_request *request) {
+  const struct image *image = server_image(server);
+  uint32_t inode;
+  int error = request_walk(server, request, WALK_FOLLOW, &inode);
+  if (error) {
+    return error;
+  }
+  if (inode_kind(image, inode) != S_ABI_IFREG || image->inodes[inode].len == 0) {
+    return -ABI_ENODEV;
+  }
+  int64_t answer = stat_answer(image, inode, request);
+  return answer < 0 ? answer : (int64_t)image_data(image, inode).at;
+}
+
 /* Append a file's path to `text`, root first, through parents. Only directories have one that is
  * certain: other inodes may have many names. */
 static size_t path_build(const struct image *image, uint32_t inode, char *to, size_t room) {
@@ -301,26 +315,16 @@ static int64_t on_change(struct server *server, struct server_request *request) 
   return -ABI_EROFS;
 }
 
-static const struct server_ops initfs_ops = {.on = {
-                                                 [OP_OPEN] = on_open,
-                                                 [OP_READ] = on_read,
-                                                 [OP_STAT] = on_stat,
-                                                 [OP_STATAT] = on_statat,
-                                                 [OP_GETDENTS] = on_getdents,
-                                                 [OP_READLINKAT] = on_readlinkat,
-                                                 [OP_MMAP] = on_mmap,
-                                                 [OP_PATH] = on_path,
-                                                 [OP_STATFS] = on_statfs,
-                                                 [OP_TRUNCATE] = on_change,
-                                                 [OP_UNLINKAT] = on_change,
-                                                 [OP_MKDIRAT] = on_change,
-                                                 [OP_RENAMEAT] = on_change,
-                                                 [OP_LINKAT] = on_change,
-                                                 [OP_SYMLINKAT] = on_change,
-                                                 [OP_CHMODAT] = on_change,
-                                                 [OP_CHOWNAT] = on_change,
-                                                 [OP_UTIMENSAT] = on_change,
-                                             }};
+static const struct server_ops initfs_ops = {
+    .on = {
+        [OP_OPEN] = on_open,        [OP_READ] = on_read,         [OP_STAT] = on_stat,
+        [OP_STATAT] = on_statat,    [OP_GETDENTS] = on_getdents, [OP_READLINKAT] = on_readlinkat,
+        [OP_MMAP] = on_mmap,        [OP_MAPAT] = on_mapat,       [OP_PATH] = on_path,
+        [OP_STATFS] = on_statfs,    [OP_TRUNCATE] = on_change,   [OP_UNLINKAT] = on_change,
+        [OP_MKDIRAT] = on_change,   [OP_RENAMEAT] = on_change,   [OP_LINKAT] = on_change,
+        [OP_SYMLINKAT] = on_change, [OP_CHMODAT] = on_change,    [OP_CHOWNAT] = on_change,
+        [OP_UTIMENSAT] = on_change,
+    }};
 
 int initfs_serve(struct initfs *initfs, const char *scheme, void (*ready)(void *), void *context) {
   struct server server;

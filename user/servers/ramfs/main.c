@@ -22,7 +22,7 @@ static const struct server_ops ramfs_ops = {
         [OP_UNLINKAT] = on_unlinkat, [OP_MKDIRAT] = on_mkdirat,     [OP_RENAMEAT] = on_renameat,
         [OP_LINKAT] = on_linkat,     [OP_SYMLINKAT] = on_symlinkat, [OP_READLINKAT] = on_readlinkat,
         [OP_CHMODAT] = on_chmodat,   [OP_CHOWNAT] = on_chownat,     [OP_UTIMENSAT] = on_utimensat,
-        [OP_MMAP] = on_mmap,         [OP_STATFS] = on_statfs,
+        [OP_MMAP] = on_mmap,         [OP_STATFS] = on_statfs,       [OP_MAPAT] = on_mapat,
     }};
 
 /* Bytes that files may have: as told, or half of the machine's memory. */

@@ -4,6 +4,7 @@
 #include "abi/abi.h"
 #include "runtime/syscall.h"
 #include "servers/ramfs/device.h"
+#include "servers/ramfs/lower.h"
 #include "servers/ramfs/ramfs.h"
 
 static struct text request_text(const struct server_request *request) {
@@ -107,6 +108,22 @@ int64_t on_statat(struct server *server, struct server_request *request) {
   uint32_t how = request->sqe.arg & O_ABI_NOFOLLOW ? 0 : WALK_FOLLOW;
   int error = request_node(server, request, request_text(request), how, &node);
   return error ? error : stat_answer(node, request);
+}
+
+/* What is open, stat and mmap of a program: it is mapped to be read, and stays what it was for who
+ * maps it. */
+int64_t on_mapat(struct server *server, struct server_request *request) {
+  struct node *node;
+  int error = request_node(server, request, request_text(request), WALK_FOLLOW, &node);
+  if (error) {
+    return error;
+  }
+  if (!node_is(node, S_ABI_IFREG) || node->content.size == 0) {
+    return -ABI_ENODEV;
+  }
+  error = lower_map(node);
+  int64_t answer = error ? error : stat_answer(node, request);
+  return answer < 0 ? answer : content_address(&node->content, 0, node->content.size, false);
 }
 
 int64_t on_chmodat(struct server *server, struct server_request *request) {

@@ -25,7 +25,7 @@ static inline struct ramfs *server_ramfs(const struct server *server) {
 
 /* Operations on names (ops_name.c) and on open files (ops_file.c). */
 server_handler on_open, on_statat, on_unlinkat, on_mkdirat, on_renameat, on_linkat, on_symlinkat,
-    on_readlinkat, on_chmodat, on_chownat, on_utimensat;
+    on_readlinkat, on_chmodat, on_chownat, on_utimensat, on_mapat;
 server_handler on_close, on_read, on_write, on_stat, on_getdents, on_truncate, on_path, on_mmap,
     on_statfs;
 

@@ -240,6 +240,27 @@ static void step_map(uint32_t i) {
   }
 }
 
+/* The same by a path, with its stat, and no handle. */
+static void step_map_path(void) {
+  static uint8_t bytes[SIZE_MOST + 8192];
+  char path[64];
+  struct stat stat;
+  int fd = open(random_path(path), O_RDONLY);
+  int64_t theirs = host(fd), address = ask_path(on_mapat, path, 0);
+  bool plain = fd >= 0 && fstat(fd, &stat) == 0 && S_ISREG(stat.st_mode) && stat.st_size > 0;
+  if (!plain) {
+    same(address, theirs < 0 ? theirs : -ABI_ENODEV, "map", path, "");
+  } else {
+    int64_t n = pread(fd, bytes, sizeof(bytes), 0);
+    compare_stat(0, 0, &stat, path);
+    TAP_REQUIRE(address > 0 && address % (int64_t)ABI_PAGE_SIZE == 0);
+    TAP_REQUIRE(memcmp((const void *)address, bytes, (size_t)n) == 0);
+  }
+  if (fd >= 0) {
+    close(fd);
+  }
+}
+
 static void step_close(uint32_t i) {
   close(opens[i].fd);
   same(ask(on_close, opens[i].file, 0, 0, 0, 0), 0, "close", "", "");
@@ -402,10 +423,11 @@ static void round_end(void) {
 }
 
 static void one_step(void) {
-  static void (*const steps[])(void) = {step_open,  step_stat, step_remove,   step_mkdir,
-                                        step_chmod, step_pair, step_readlink, step_list};
-  uint32_t which = rng_below(&rng, 16);
-  if (which < 8) {
+  static void (*const steps[])(void) = {step_open,     step_stat,  step_remove,
+                                        step_mkdir,    step_chmod, step_pair,
+                                        step_readlink, step_list,  step_map_path};
+  uint32_t which = rng_below(&rng, 18);
+  if (which < sizeof(steps) / sizeof(steps[0])) {
     steps[which]();
   } else {
     step_file(rng_below(&rng, OPENS));
