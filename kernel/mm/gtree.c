@@ -111,7 +111,18 @@ static void path_repair(struct gtree *t, struct gnode *node) {
 void gtree_init(struct gtree *t) {
   t->root = NULL;
   t->n = 0;
-  t->bytes = 0;
+  t->bytes[0] = t->bytes[1] = 0;
+}
+
+/* [G8] for a node that comes, or, with a negative length, goes. */
+static inline void tree_weigh(struct gtree *t, const struct gnode *node, uint64_t len) {
+  t->bytes[node->data] += len;
+}
+
+void gtree_set_data(struct gtree *t, struct gnode *node, bool data) {
+  tree_weigh(t, node, node->start - node->end);
+  node->data = data;
+  tree_weigh(t, node, node->end - node->start);
 }
 
 struct gnode *gtree_first_from(const struct gtree *t, uint64_t addr) {
@@ -209,7 +220,7 @@ void gtree_insert_at(struct gtree *t, const struct gplace *place, struct gnode *
   }
   *(parent == NULL ? &t->root : parent == place->above ? &parent->left : &parent->right) = node;
   t->n++;
-  t->bytes += node->end - node->start;
+  tree_weigh(t, node, node->end - node->start);
   node_widen(node);
   path_repair(t, parent);
 }
@@ -257,7 +268,7 @@ void gtree_remove(struct gtree *t, struct gnode *node) {
   node->left = node->right = node->parent = NULL;
   node->height = 0;
   t->n--;
-  t->bytes -= node->end - node->start;
+  tree_weigh(t, node, node->start - node->end);
   path_repair(t, changed);
 }
 
@@ -270,7 +281,7 @@ enum abi_error gtree_resize(struct gtree *t, struct gnode *node, uint64_t start,
   if (next != NULL && next->start < end) {
     return ABI_EEXIST;
   }
-  t->bytes += (end - start) - (node->end - node->start);
+  tree_weigh(t, node, (end - start) - (node->end - node->start));
   node->gap += start - node->start;
   node->start = start;
   node->end = end;
@@ -284,27 +295,32 @@ enum abi_error gtree_resize(struct gtree *t, struct gnode *node, uint64_t start,
 
 /* ---- holes -------------------------------------------------------------------------------- */
 
-struct search {
-  uint64_t len, lo, hi, start; /* bytes in [lo, hi); the answer */
-};
-
-static bool hole_in_subtree(struct gnode *node, struct search *q);
+static bool hole_in_subtree(struct gnode *node, struct ghole *q);
 
 /* Most subtrees are passed over by a look at their bound, which is not worth a call. */
-static inline bool hole_below(struct gnode *node, struct search *q) {
+static inline bool hole_below(struct gnode *node, struct ghole *q) {
   return node != NULL && node->max_gap >= q->len && hole_in_subtree(node, q);
 }
 
+/* Below here nothing is kept for a node that grows. */
+static uint64_t kept_from(const struct gnode *node, const struct ghole *q) {
+  uint64_t kept = MAX(node->end - node->start, q->room->reach) + q->room->guard;
+  return node->end > kept ? node->end - kept : 0;
+}
+
 /* The gap below a node, or what of it is in the window. */
-static bool hole_in_gap(const struct gnode *node, struct search *q) {
+static bool hole_in_gap(const struct gnode *node, struct ghole *q) {
   uint64_t lo = MAX(q->lo, node->start - node->gap), hi = MIN(q->hi, node->start);
+  if (UNLIKELY(node->grows)) {
+    hi = MIN(hi, kept_from(node, q));
+  }
   q->start = hi - q->len;
   return hi > lo && hi - lo >= q->len;
 }
 
 /* A subtree whose bound says that it may have room. Having looked in vain, it remembers what its
  * children say: a bound that was too wide costs one search, not each. */
-static bool hole_in_subtree(struct gnode *node, struct search *q) {
+static bool hole_in_subtree(struct gnode *node, struct ghole *q) {
   if ((node->end < q->hi && hole_below(node->right, q)) || hole_in_gap(node, q) ||
       (node->start - node->gap > q->lo && hole_below(node->left, q))) {
     return true;
@@ -313,14 +329,12 @@ static bool hole_in_subtree(struct gnode *node, struct search *q) {
   return false;
 }
 
-bool gtree_hole_below(struct gtree *t, uint64_t len, uint64_t lo, uint64_t hi, uint64_t *start) {
-  kassert(len > 0);
+bool gtree_hole_below(struct gtree *t, struct ghole *h) {
+  kassert(h->len > 0);
   const struct gnode *last = t->root != NULL ? rightmost(t->root) : NULL;
-  uint64_t top = last != NULL ? MAX(lo, last->end) : lo;
-  struct search q = {.len = len, .lo = lo, .hi = hi, .start = hi - len};
-  bool found = (hi > top && hi - top >= len) || hole_below(t->root, &q);
-  *start = q.start;
-  return found;
+  uint64_t top = last != NULL ? MAX(h->lo, last->end) : h->lo;
+  h->start = h->hi - h->len;
+  return (h->hi > top && h->hi - top >= h->len) || hole_below(t->root, h);
 }
 
 /* A copy of the subtree below `parent`, with the same shape: nothing is compared, nothing rotates.
@@ -346,7 +360,8 @@ bool gtree_copy(struct gtree *dst, const struct gtree *src,
                 struct gnode *(*copy)(const struct gnode *node)) {
   dst->root = NULL;
   dst->n = src->n;
-  dst->bytes = src->bytes;
+  dst->bytes[0] = src->bytes[0];
+  dst->bytes[1] = src->bytes[1];
   return subtree_copy(&dst->root, NULL, src->root, copy);
 }
 
@@ -388,7 +403,7 @@ static int node_check(const struct gtree *t, const struct gnode *node, uint64_t 
 }
 
 int gtree_check(const struct gtree *t) {
-  uint64_t below_end = 0, bytes = 0;
+  uint64_t below_end = 0, bytes[2] = {0};
   size_t n = 0;
   const struct gnode *node = t->root == NULL ? NULL : leftmost(t->root);
   for (; node != NULL; node = gtree_next(node)) {
@@ -403,10 +418,10 @@ int gtree_check(const struct gtree *t) {
       return broken;
     }
     below_end = node->end;
-    bytes += node->end - node->start;
+    bytes[node->data] += node->end - node->start;
     if (++n > t->n) {
       break;
     }
   }
-  return n != t->n ? 7 : bytes != t->bytes ? 8 : 0;
+  return n != t->n ? 7 : bytes[0] != t->bytes[0] || bytes[1] != t->bytes[1] ? 8 : 0;
 }
