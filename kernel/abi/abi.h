@@ -93,6 +93,7 @@ enum fdctl_op {
 #define MAP_ABI_PRIVATE 0x02u
 #define MAP_ABI_FIXED 0x10u
 #define MAP_ABI_ANONYMOUS 0x20u
+#define MAP_ABI_GROWSDOWN 0x100u /* private anonymous: a fault below it makes it longer */
 #define MAP_ABI_POPULATE 0x8000u
 #define ADVISE_ABI_WILLNEED 3u
 #define ADVISE_ABI_DONTNEED 4u
@@ -101,6 +102,7 @@ enum fdctl_op {
 #define ADVISE_ABI_POPULATE_READ 22u
 #define ADVISE_ABI_POPULATE_WRITE 23u
 #define MAP_ABI_FIXED_NOREPLACE 0x100000u
+#define GROW_ABI_GUARD (1u << 20) /* bytes: no nearer to what lies below does anything grow */
 
 /* ---- files -------------------------------------------------------------------------------- */
 #define S_ABI_IFMT 0170000u
@@ -326,7 +328,13 @@ struct space_file {
   struct abi_stat stat;    /* out */
 };
 
-/* SPACE_LIMIT: the most bytes that may be mapped. */
+/* SPACE_LIMIT: what there is a limit on, in bytes. */
+enum space_limit_kind {
+  SPACE_LIMIT_MAPPED, /* all grants */
+  SPACE_LIMIT_STACK,  /* how long one gets by growing */
+  SPACE_LIMIT_DATA,   /* grants that are private and may be written to, but for what grows */
+  SPACE_LIMIT_KINDS
+};
 struct space_limit {
   uint64_t soft, hard; /* UINT64_MAX: none */
 };

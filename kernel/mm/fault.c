@@ -221,25 +221,19 @@ enum abi_error fault_page(struct space *s, const struct grant *g, uint64_t va, b
   return e;
 }
 
-static bool grant_allows(const struct grant *g, bool write, bool exec) {
-  uint32_t need = write  ? PROT_ABI_WRITE
-                  : exec ? PROT_ABI_EXEC
-                         : PROT_ABI_READ | PROT_ABI_WRITE | PROT_ABI_EXEC;
-  return g->prot & need;
-}
-
 void fault_note_missing(const struct grant *g, uint64_t va, struct object_ref *missing) {
   *missing = (struct object_ref){memobj_source_get(g->obj), g->offset + (va - g->node.start), true};
 }
 
-enum abi_error space_fault_now(struct space *s, uint64_t addr, bool write, bool exec,
-                               struct object_ref *missing) {
-  uint64_t va = ALIGN_DOWN(addr, PAGE_SIZE);
-  counter_add(COUNTER_FAULTS, 1);
+/* *outside: no grant has the page. */
+static inline __attribute__((always_inline)) enum abi_error fault_try(struct space *s, uint64_t va,
+                                                                      bool write, bool exec,
+                                                                      struct object_ref *missing,
+                                                                      bool *outside) {
+  enum abi_error e = ABI_EFAULT;
   rw_lock_shared(&s->lock);
   struct gnode *node = gtree_find(&s->grants->tree, va);
-  enum abi_error e = ABI_EFAULT;
-  if (node != NULL && grant_allows(grant_of(node), write, exec)) {
+  if (LIKELY(node != NULL) && grant_allows(grant_of(node), write, exec)) {
     struct ptree_gather gather;
     gather_begin(&gather, s);
     struct spinlock *region = fault_region(s, va);
@@ -253,7 +247,32 @@ enum abi_error space_fault_now(struct space *s, uint64_t addr, bool write, bool 
     }
   }
   rw_unlock_shared(&s->lock);
+  *outside = node == NULL;
   return e;
+}
+
+/* Perhaps one can grow. */
+static __attribute__((noinline)) enum abi_error
+fault_outside(struct space *s, uint64_t va, bool write, bool exec, struct object_ref *missing) {
+  bool outside = true;
+  enum abi_error e = OK;
+  while (outside) { /* unmapped again in between: once more */
+    e = space_grow(s, va, write, exec);
+    if (e != OK) {
+      return e;
+    }
+    e = fault_try(s, va, write, exec, missing, &outside);
+  }
+  return e;
+}
+
+enum abi_error space_fault_now(struct space *s, uint64_t addr, bool write, bool exec,
+                               struct object_ref *missing) {
+  uint64_t va = ALIGN_DOWN(addr, PAGE_SIZE);
+  bool outside;
+  counter_add(COUNTER_FAULTS, 1);
+  enum abi_error e = fault_try(s, va, write, exec, missing, &outside);
+  return LIKELY(!outside) ? e : fault_outside(s, va, write, exec, missing);
 }
 
 enum abi_error space_fault(struct space *s, uint64_t addr, bool write, bool exec) {

@@ -89,7 +89,7 @@ enum abi_error grants_own_slow(struct space *s) {
 
 static bool grants_join(const struct grant *a, const struct grant *b) {
   return a->obj == NULL && b->obj == NULL && a->node.end == b->node.start && a->prot == b->prot &&
-         a->big == b->big;
+         a->big == b->big && a->node.grows == b->node.grows;
 }
 
 static void grant_insert(struct gtree *t, struct grant *g) {
@@ -155,7 +155,7 @@ void grants_place(struct space *s, struct grant *g) {
 /* The grant becomes two at `at`; `high`, a copy of it, takes what lies above. */
 static void grant_divide(struct gtree *t, struct gnode *n, struct grant *high, uint64_t at) {
   high->offset += at - n->start;
-  high->node = (struct gnode){.start = at, .end = n->end};
+  high->node.start = at;
   grant_resize(t, n, n->start, at);
   grant_insert(t, high);
 }
@@ -232,6 +232,11 @@ void grants_cut(struct space *s, struct grants_cut *cut) {
     next = n->end < cut->end ? gtree_next(n) : NULL;
     grant_trim(t, n, cut);
   }
+}
+
+void grants_set_prot(struct space *s, struct grant *g, uint32_t prot) {
+  g->prot = (uint8_t)prot;
+  gtree_set_data(&s->grants->tree, &g->node, grant_is_data(g));
 }
 
 void grants_merge(struct space *s, uint64_t start, uint64_t end) {

@@ -21,7 +21,7 @@ struct memobj {
 };
 
 struct page {
-  bool used, shared;
+  bool used, shared, grows;
   uint8_t prot;
   struct memobj *obj;
   uint64_t offset;
@@ -69,6 +69,7 @@ static bool grant_is_right(const struct grant *g, const struct page *pages) {
   for (uint64_t va = g->node.start; va < g->node.end; va += PAGE_SIZE) {
     const struct page *p = &pages[(va - BASE) / PAGE_SIZE];
     good = good && p->used && p->prot == g->prot && p->obj == g->obj && p->shared == g->shared &&
+           p->grows == g->node.grows && g->node.data == grant_is_data(g) &&
            (g->obj == NULL || p->offset == g->offset + (va - g->node.start));
   }
   const struct gnode *next = gtree_next(&g->node);
@@ -85,7 +86,7 @@ static bool space_is_right(unsigned i) {
   for (unsigned page = 0; page < N_PAGES; page++) {
     bytes += model[i][page].used ? PAGE_SIZE : 0;
   }
-  return good && bytes == t->bytes;
+  return good && bytes == gtree_bytes(t);
 }
 
 /* Trees that are shared count once. */
@@ -117,7 +118,7 @@ static bool world_is_right(void) {
 struct step {
   unsigned space, first, n, prot;
   struct memobj *obj; /* NULL: anonymous */
-  bool shared;
+  bool shared, grows;
 };
 
 static struct step step_draw(void) {
@@ -126,6 +127,7 @@ static struct step step_draw(void) {
   s.prot = rng_below(&rng, 3);
   s.obj = rng_below(&rng, 3) == 0 ? &objects[rng_below(&rng, N_OBJECTS)] : NULL;
   s.shared = s.obj != NULL && rng_below(&rng, 2) == 0;
+  s.grows = s.obj == NULL && rng_below(&rng, 4) == 0;
   return s;
 }
 
@@ -136,13 +138,15 @@ static enum abi_error step_add(const struct step *s) {
                        .shared = s->shared,
                        .obj = s->obj,
                        .offset = s->obj != NULL ? start : 0};
+  like.node.grows = s->grows;
+  like.node.data = grant_is_data(&like);
   if (!gtree_is_free(&spaces[s->space].grants->tree, start, end)) {
     return OK;
   }
   enum abi_error e = grants_add(&spaces[s->space], &like);
   for (unsigned i = s->first; e == OK && i < s->first + s->n; i++) {
-    model[s->space][i] =
-        (struct page){true, s->shared, like.prot, s->obj, s->obj != NULL ? page_va(i) : 0};
+    model[s->space][i] = (struct page){true,      s->shared, s->grows,
+                                       like.prot, s->obj,    s->obj != NULL ? page_va(i) : 0};
   }
   return e;
 }
@@ -167,7 +171,7 @@ static enum abi_error step_protect(const struct step *s) {
   enum abi_error e = grants_split(space, start, end);
   struct gnode *n = gtree_first_from(&space->grants->tree, start);
   for (; e == OK && n != NULL && n->start < end; n = gtree_next(n)) {
-    grant_of(n)->prot = (uint8_t)s->prot;
+    grants_set_prot(space, grant_of(n), s->prot);
   }
   for (unsigned i = s->first; e == OK && i < s->first + s->n; i++) {
     model[s->space][i].prot = (uint8_t)s->prot;

@@ -111,8 +111,19 @@ static void path_repair(struct gtree *t, struct gnode *node) {
 void gtree_init(struct gtree *t) {
   t->root = NULL;
   t->n = 0;
-  t->bytes = 0;
+  t->bytes[0] = t->bytes[1] = 0;
   t->end = 0;
+}
+
+/* [G8] for a node that comes, or, with a negative length, goes. */
+static inline void tree_weigh(struct gtree *t, const struct gnode *node, uint64_t len) {
+  t->bytes[node->data] += len;
+}
+
+void gtree_set_data(struct gtree *t, struct gnode *node, bool data) {
+  tree_weigh(t, node, node->start - node->end);
+  node->data = data;
+  tree_weigh(t, node, node->end - node->start);
 }
 
 struct gnode *gtree_first_from(const struct gtree *t, uint64_t addr) {
@@ -212,7 +223,7 @@ void gtree_insert_at(struct gtree *t, const struct gplace *place, struct gnode *
   }
   *(parent == NULL ? &t->root : parent == place->above ? &parent->left : &parent->right) = node;
   t->n++;
-  t->bytes += node->end - node->start;
+  tree_weigh(t, node, node->end - node->start);
   node_widen(node);
   path_repair(t, parent);
 }
@@ -262,7 +273,7 @@ void gtree_remove(struct gtree *t, struct gnode *node) {
   node->left = node->right = node->parent = NULL;
   node->height = 0;
   t->n--;
-  t->bytes -= node->end - node->start;
+  tree_weigh(t, node, node->start - node->end);
   path_repair(t, changed);
 }
 
@@ -288,7 +299,7 @@ enum abi_error gtree_resize(struct gtree *t, struct gnode *node, uint64_t start,
   }
   enum abi_error e = UNLIKELY(end != node->end) ? node_move_end(t, node, end) : OK;
   if (e == OK) {
-    t->bytes += (end - start) - (node->end - node->start);
+    tree_weigh(t, node, (end - start) - (node->end - node->start));
     node->gap += start - node->start;
     node->start = start;
     node->end = end;
@@ -300,15 +311,24 @@ enum abi_error gtree_resize(struct gtree *t, struct gnode *node, uint64_t start,
 /* ---- holes -------------------------------------------------------------------------------- */
 
 /* A subtree whose bound says that it may have room. */
-static inline bool may_have_hole(const struct gnode *node, uint64_t len) {
-  return node != NULL && node->max_gap >= len;
+static inline bool may_have_hole(const struct gnode *node, const struct ghole *h) {
+  return node != NULL && node->max_gap >= h->len;
+}
+
+/* Below here nothing is kept for a node that grows. */
+static uint64_t kept_from(const struct gnode *node, const struct ghole *h) {
+  uint64_t kept = MAX(node->end - node->start, h->room->reach) + h->room->guard;
+  return node->end > kept ? node->end - kept : 0;
 }
 
 /* The gap below a node, or what of it is in the window. */
-static inline bool hole_in_gap(const struct gnode *node, uint64_t len, uint64_t lo, uint64_t hi) {
-  lo = MAX(lo, node->start - node->gap);
-  hi = MIN(hi, node->start);
-  return hi > lo && hi - lo >= len;
+static inline bool hole_in_gap(const struct gnode *node, struct ghole *h) {
+  uint64_t lo = MAX(h->lo, node->start - node->gap), hi = MIN(h->hi, node->start);
+  if (UNLIKELY(node->grows)) {
+    hi = MIN(hi, kept_from(node, h));
+  }
+  h->start = hi - h->len;
+  return hi > lo && hi - lo >= h->len;
 }
 
 /* Up from subtrees that were searched in vain, to the node whose own gap comes next; NULL: none.
@@ -323,36 +343,29 @@ static struct gnode *subtrees_leave(struct gnode *node) {
   return node;
 }
 
-/* The highest node below which there is room: of each subtree first the right side, then the root's
- * own gap, then the left side, as far as the bounds give hope. */
-static struct gnode *hole_find(const struct gtree *t, uint64_t len, uint64_t lo, uint64_t hi) {
-  struct gnode *node = may_have_hole(t->root, len) ? t->root : NULL;
+/* The highest gap with room: of each subtree first the right side, then the root's own gap, then
+ * the left side, as far as the bounds give hope. */
+static bool hole_find(const struct gtree *t, struct ghole *h) {
+  struct gnode *node = may_have_hole(t->root, h) ? t->root : NULL;
   bool fresh = true; /* its right side is still to be searched */
   while (node != NULL) {
-    while (fresh && node->end < hi && may_have_hole(node->right, len)) {
+    while (fresh && node->end < h->hi && may_have_hole(node->right, h)) {
       node = node->right;
     }
-    if (hole_in_gap(node, len, lo, hi)) {
-      break;
+    if (hole_in_gap(node, h)) {
+      return true;
     }
-    fresh = node->start - node->gap > lo && may_have_hole(node->left, len);
+    fresh = node->start - node->gap > h->lo && may_have_hole(node->left, h);
     node = fresh ? node->left : subtrees_leave(node);
   }
-  return node;
+  return false;
 }
 
-bool gtree_hole_below(struct gtree *t, uint64_t len, uint64_t lo, uint64_t hi, uint64_t *start) {
-  kassert(len > 0);
-  uint64_t top = MAX(lo, t->end);
-  if (hi > top && hi - top >= len) {
-    *start = hi - len;
-    return true;
-  }
-  const struct gnode *node = hole_find(t, len, lo, hi);
-  if (node != NULL) {
-    *start = MIN(hi, node->start) - len;
-  }
-  return node != NULL;
+bool gtree_hole_below(struct gtree *t, struct ghole *h) {
+  kassert(h->len > 0);
+  uint64_t top = MAX(h->lo, t->end);
+  h->start = h->hi - h->len;
+  return (h->hi > top && h->hi - top >= h->len) || hole_find(t, h);
 }
 
 /* A copy of the subtree below `parent`, with the same shape: nothing is compared, nothing rotates.
@@ -378,7 +391,8 @@ bool gtree_copy(struct gtree *dst, const struct gtree *src,
                 struct gnode *(*copy)(const struct gnode *node)) {
   dst->root = NULL;
   dst->n = src->n;
-  dst->bytes = src->bytes;
+  dst->bytes[0] = src->bytes[0];
+  dst->bytes[1] = src->bytes[1];
   dst->end = src->end;
   return subtree_copy(&dst->root, NULL, src->root, copy);
 }
@@ -421,7 +435,7 @@ static int node_check(const struct gtree *t, const struct gnode *node, uint64_t 
 }
 
 int gtree_check(const struct gtree *t) {
-  uint64_t below_end = 0, bytes = 0;
+  uint64_t below_end = 0, bytes[2] = {0};
   size_t n = 0;
   const struct gnode *node = t->root == NULL ? NULL : leftmost(t->root);
   for (; node != NULL; node = gtree_next(node)) {
@@ -436,10 +450,13 @@ int gtree_check(const struct gtree *t) {
       return broken;
     }
     below_end = node->end;
-    bytes += node->end - node->start;
+    bytes[node->data] += node->end - node->start;
     if (++n > t->n) {
       break;
     }
   }
-  return n != t->n ? 7 : bytes != t->bytes ? 8 : below_end != t->end ? 9 : 0;
+  if (n != t->n) {
+    return 7;
+  }
+  return bytes[0] != t->bytes[0] || bytes[1] != t->bytes[1] ? 8 : below_end != t->end ? 9 : 0;
 }

@@ -15,7 +15,7 @@
  * [G5] gap is the distance to the predecessor's end, to address 0 for the first
  * [G6] max_gap is at least the node's gap and its children's max_gap
  * [G7] n is the number of nodes
- * [G8] bytes is the sum of their lengths
+ * [G8] bytes[1] is the sum of the lengths of those that are data, bytes[0] of the others
  * [G9] end is the last node's end, 0 without nodes
  *
  * Locks: none here; the caller's address-space lock (shared for the const functions).
@@ -29,21 +29,28 @@
 
 #include "abi/abi.h"
 
-/* [start, end) in bytes. All but start and end belongs to the tree while the node is in one. */
+/* [start, end) in bytes. All but start, end, and what a node is, belongs to the tree while the node
+ * is in one. */
 struct gnode {
   struct gnode *left, *right, *parent;
   uint64_t start, end;
   uint64_t gap;     /* free bytes right below */
   uint64_t max_gap; /* no gap of the subtree is wider */
   uint32_t height;  /* of the subtree, 1 for a leaf; 0 when in no tree */
+  bool data;        /* set before it is inserted; then by gtree_set_data() */
+  bool grows;       /* down: the gap below is not free for everybody. Set before it is inserted */
 };
 
 struct gtree {
   struct gnode *root;
-  size_t n;       /* nodes */
-  uint64_t bytes; /* in them */
-  uint64_t end;   /* of the last */
+  size_t n;          /* nodes */
+  uint64_t bytes[2]; /* in them, by whether they are data */
+  uint64_t end;      /* of the last */
 };
+
+static inline uint64_t gtree_bytes(const struct gtree *t) {
+  return t->bytes[0] + t->bytes[1];
+}
 
 void gtree_init(struct gtree *t);
 
@@ -70,6 +77,9 @@ void gtree_remove(struct gtree *t, struct gnode *node);
  * neighbour. */
 enum abi_error gtree_resize(struct gtree *t, struct gnode *node, uint64_t start, uint64_t end);
 
+/* What a node is from now on. */
+void gtree_set_data(struct gtree *t, struct gnode *node, bool data);
+
 /* Where a range would go: its neighbours-to-be. Good until the tree changes. */
 struct gplace {
   struct gnode *parent, *below, *above; /* NULL: none */
@@ -80,8 +90,21 @@ bool gtree_place(const struct gtree *t, uint64_t start, uint64_t end, struct gpl
 /* Inserts a node whose range was found a place for. */
 void gtree_insert_at(struct gtree *t, const struct gplace *place, struct gnode *node);
 
-/* The highest start of len > 0 free bytes in [lo, hi). False: none. Tightens bounds. */
-bool gtree_hole_below(struct gtree *t, uint64_t len, uint64_t lo, uint64_t hi, uint64_t *start);
+/* What is not free for a search below a node that grows: `guard` bytes, and those that it needs to
+ * become `reach` bytes long. */
+struct groom {
+  uint64_t reach, guard;
+};
+
+/* A search for len > 0 free bytes in [lo, hi). */
+struct ghole {
+  uint64_t len, lo, hi;
+  const struct groom *room;
+  uint64_t start; /* the answer */
+};
+
+/* The highest there is. False: none. Tightens bounds. */
+bool gtree_hole_below(struct gtree *t, struct ghole *h);
 
 /* Makes dst, of no nodes, a copy of src: copy() answers memory for the copy of a node, whose fields
  * beyond the gnode it has filled in, or NULL. False: out of memory, and dst is good for nothing but

@@ -46,6 +46,8 @@ static void step_insert(struct rng *r, struct gnode *node) {
   uint64_t end = MIN(first + n, (uint64_t)N_PAGES);
   node->start = first * PAGE;
   node->end = end * PAGE;
+  node->data = rng_one_in(r, 2);
+  node->grows = rng_one_in(r, 4);
   bool fits = model_is_free(first, end, NULL);
   TAP_REQUIRE(gtree_is_free(&t, node->start, node->end) == fits);
   TAP_REQUIRE((gtree_insert(&t, node) == OK) == fits);
@@ -90,11 +92,26 @@ static void step_search(struct rng *r) {
   }
 }
 
+/* Whether a free page is kept for the node above it, if that grows. */
+static bool model_is_kept(uint64_t page, uint64_t reach, uint64_t guard) {
+  uint64_t above = page;
+  while (above < N_PAGES && owner[above] == NULL) {
+    above++;
+  }
+  const struct gnode *node = owner[above];
+  if (node == NULL || !node->grows) {
+    return false;
+  }
+  uint64_t first = node->start / PAGE, end = node->end / PAGE;
+  uint64_t wanted = end - MIN(end, reach);
+  return page + guard >= MIN(first, wanted);
+}
+
 /* The highest first page of n free ones in [lo, hi), N_PAGES if there is none. */
-static uint64_t model_hole(uint64_t n, uint64_t lo, uint64_t hi) {
+static uint64_t model_hole(uint64_t n, uint64_t lo, uint64_t hi, uint64_t reach, uint64_t guard) {
   uint64_t found = N_PAGES, run = 0;
   for (uint64_t page = lo; page < hi; page++) {
-    run = owner[page] == NULL ? run + 1 : 0;
+    run = owner[page] == NULL && !model_is_kept(page, reach, guard) ? run + 1 : 0;
     if (run >= n) {
       found = page + 1 - n;
     }
@@ -104,14 +121,16 @@ static uint64_t model_hole(uint64_t n, uint64_t lo, uint64_t hi) {
 
 static void step_hole(struct rng *r) {
   uint64_t n = 1 + rng_below(r, 24), lo = rng_below(r, N_PAGES), hi = rng_below(r, N_PAGES + 1);
-  uint64_t start = 0;
+  uint64_t reach = rng_below(r, 20), guard = rng_below(r, 4);
   if (rng_one_in(r, 3)) {
     lo = 0;
     hi = N_PAGES;
   }
-  uint64_t want = model_hole(n, lo, hi);
-  bool found = gtree_hole_below(&t, n * PAGE, lo * PAGE, hi * PAGE, &start);
-  TAP_REQUIRE(found == (want != N_PAGES) && (!found || start == want * PAGE));
+  uint64_t want = model_hole(n, lo, hi, reach, guard);
+  struct groom room = {reach * PAGE, guard * PAGE};
+  struct ghole h = {n * PAGE, lo * PAGE, hi * PAGE, &room, 0};
+  bool found = gtree_hole_below(&t, &h);
+  TAP_REQUIRE(found == (want != N_PAGES) && (!found || h.start == want * PAGE));
 }
 
 static void step_change(struct rng *r) {
@@ -120,6 +139,8 @@ static void step_change(struct rng *r) {
     step_insert(r, node);
   } else if (rng_one_in(r, 2)) {
     step_resize(r, node);
+  } else if (rng_one_in(r, 3)) {
+    gtree_set_data(&t, node, rng_one_in(r, 2));
   } else {
     model_set(node, NULL);
     gtree_remove(&t, node);
@@ -148,7 +169,8 @@ static void walk_random(uint64_t seed) {
 /* Ascending inserts with one-page gaps, then one wide gap: a lopsided tree would show. */
 static void walk_deep(void) {
   static struct gnode deep[N_DEEP];
-  uint64_t start;
+  static const struct groom none;
+  struct ghole h = {.room = &none, .len = 3 * PAGE, .hi = 2 * (N_DEEP - 1) * PAGE};
   for (uint64_t i = 0; i < N_DEEP; i++) {
     deep[i].start = 2 * i * PAGE;
     deep[i].end = (2 * i + 1) * PAGE;
@@ -156,8 +178,8 @@ static void walk_deep(void) {
   }
   tap_ok(gtree_check(&t) == 0 && t.root->height <= 20, "20000 ascending inserts stay balanced");
   gtree_remove(&t, &deep[777]);
-  TAP_REQUIRE(gtree_hole_below(&t, 3 * PAGE, 0, 2 * (N_DEEP - 1) * PAGE, &start));
-  tap_ok(start == (2 * 777 - 1) * PAGE, "the one wide hole is found");
+  TAP_REQUIRE(gtree_hole_below(&t, &h));
+  tap_ok(h.start == (2 * 777 - 1) * PAGE, "the one wide hole is found");
   for (uint64_t i = 0; i < N_DEEP; i++) {
     if (i != 777) {
       gtree_remove(&t, &deep[i]);
@@ -234,9 +256,9 @@ static void check_check(void) {
   t.n++;
   tap_ok(gtree_check(&t) == 7, "check sees a wrong count [G7]");
   t.n--;
-  t.bytes += PAGE;
+  t.bytes[0] += PAGE;
   tap_ok(gtree_check(&t) == 8, "check sees a wrong sum [G8]");
-  t.bytes -= PAGE;
+  t.bytes[0] -= PAGE;
   t.end += PAGE;
   tap_ok(gtree_check(&t) == 9, "check sees a wrong end [G9]");
 }

@@ -172,15 +172,16 @@ extern bool mm_big_default; /* 2 MiB pages where nobody said otherwise; a boot a
 struct space {
   struct arch_space arch;
   struct refcount refs;
-  struct list spaces_node;  /* [SPACES] all that live */
-  struct rwlock lock;       /* SPACE: grants, and which tables are shared (shared: faults) */
-  struct spinlock pt_lock;  /* PTREE: tables above the last level */
-  uint64_t ceiling;         /* [lock] where mappings go: below, if there is room */
-  struct grants *grants;    /* [lock] perhaps shared with clones */
-  bool may_big;             /* [lock] there may be big leaves, or grants that want them */
-  bool lends;               /* [lock] something was lent: `loans` is a list; stays set */
-  struct list loans;        /* [LOANS] */
-  struct space_limit limit; /* [lock] on the bytes that grants have */
+  struct list spaces_node; /* [SPACES] all that live */
+  struct rwlock lock;      /* SPACE: grants, and which tables are shared (shared: faults) */
+  struct spinlock pt_lock; /* PTREE: tables above the last level */
+  uint64_t ceiling;        /* [lock] where mappings go: below, if there is room */
+  struct grants *grants;   /* [lock] perhaps shared with clones */
+  bool may_big;            /* [lock] there may be big leaves, or grants that want them */
+  bool lends;              /* [lock] something was lent: `loans` is a list; stays set */
+  struct list loans;       /* [LOANS] */
+  struct groom room;       /* [lock] below what grows */
+  struct space_limit limits[SPACE_LIMIT_KINDS]; /* [lock] */
   struct space_faults faults[SPACE_FAULT_SHARDS];
 };
 
@@ -216,11 +217,13 @@ struct map_request {
 [[nodiscard]] enum abi_error space_map(struct space *s, struct map_request *r);
 /* Mappings that name no place go below. Fails: ABI_EINVAL for what is no page of user memory. */
 [[nodiscard]] enum abi_error space_set_ceiling(struct space *s, uint64_t addr);
-/* The limit on mapped bytes. What is mapped stays, however much. Fails: ABI_EINVAL when soft is
- * above hard, ABI_EPERM when hard would rise and may not. */
-[[nodiscard]] enum abi_error space_set_limit(struct space *s, struct space_limit limit,
-                                             bool may_rise);
-struct space_limit space_get_limit(struct space *s);
+/* What is there stays, whatever the limit. Fails: ABI_EINVAL when soft is above hard, ABI_EPERM
+ * when hard would rise and may not. */
+[[nodiscard]] enum abi_error space_set_limit(struct space *s, enum space_limit_kind kind,
+                                             struct space_limit limit, bool may_rise);
+struct space_limit space_get_limit(struct space *s, enum space_limit_kind kind);
+/* All of them, for a space that nobody else has yet. */
+void space_copy_limits(struct space *dst, struct space *src);
 [[nodiscard]] enum abi_error space_unmap(struct space *s, uint64_t addr, uint64_t len);
 [[nodiscard]] enum abi_error space_protect(struct space *s, uint64_t addr, uint64_t len,
                                            uint32_t prot);
@@ -285,8 +288,8 @@ struct space_limit space_get_limit(struct space *s);
 /* One line of text a grant; answers the length. */
 size_t space_describe(struct space *s, char *out, size_t cap);
 struct space_stats {
-  uint64_t n_grants, bytes_mapped, bytes_grants;
-  struct space_limit limit;
+  uint64_t n_grants, bytes_mapped, bytes_data, bytes_grants;
+  struct space_limit limits[SPACE_LIMIT_KINDS];
   uint64_t n_faults[SPACE_FAULT_KINDS];
   uint64_t n_resident; /* pages that are there */
   uint64_t n_private;  /* of these, frames that nobody else maps: what its end would free */

@@ -22,6 +22,18 @@ static inline struct grant *grant_of(struct gnode *n) {
   return (struct grant *)n;
 }
 
+static inline bool grant_allows(const struct grant *g, bool write, bool exec) {
+  uint32_t need = write  ? PROT_ABI_WRITE
+                  : exec ? PROT_ABI_EXEC
+                         : PROT_ABI_READ | PROT_ABI_WRITE | PROT_ABI_EXEC;
+  return g->prot & need;
+}
+
+/* [G8] what counts as data: private and open to writes, but for stacks. */
+static inline bool grant_is_data(const struct grant *g) {
+  return !g->shared && (g->prot & PROT_ABI_WRITE) != 0 && !g->node.grows;
+}
+
 /* The grants of a space, or of several that were cloned and have not changed since (grants.c). */
 struct grants {
   struct refcount refs;
@@ -49,6 +61,8 @@ enum abi_error grants_add(struct space *s, const struct grant *like);
 enum abi_error grant_create(const struct grant *like, struct grant **out);
 void grants_place(struct space *s, struct grant *g);
 void grant_destroy(struct grant *g); /* one that was not placed */
+/* A grant of a tree that is the space's own gets other rights. */
+void grants_set_prot(struct space *s, struct grant *g, uint32_t prot);
 /* Makes start and end boundaries of grants. */
 enum abi_error grants_split(struct space *s, uint64_t start, uint64_t end);
 /* Makes one of neighbours in and around the range that are to be one [M5]. */
@@ -66,12 +80,26 @@ enum abi_error grants_cut_prepare(struct space *s, uint64_t start, uint64_t end,
 void grants_cut(struct space *s, struct grants_cut *cut);
 void grants_cut_cancel(struct grants_cut *cut);
 
-/* Whether so many bytes more may be mapped. */
-static inline bool space_has_room(const struct space *s, uint64_t len) {
-  return s->grants->tree.bytes + len <= s->limit.soft;
+/* Whether there may be so many bytes more of data, or of anything. */
+static inline bool space_has_data_room(const struct space *s, uint64_t len) {
+  return s->grants->tree.bytes[true] + len <= s->limits[SPACE_LIMIT_DATA].soft;
 }
-/* Where len bytes are free, as high as possible. */
+static inline bool space_has_room(const struct space *s, uint64_t len, bool data) {
+  return gtree_bytes(&s->grants->tree) + len <= s->limits[SPACE_LIMIT_MAPPED].soft &&
+         (!data || space_has_data_room(s, len));
+}
+
+/* What grows (grow.c). */
+/* Where len bytes are free, as high as possible, and not in the way of what grows if that can be.
+ */
 bool space_hole(struct space *s, uint64_t len, uint64_t *start);
+/* What the limit on the stack means for that. With the lock, exclusive. */
+void space_room_set(struct space *s);
+/* Whether [start, end) is free, and not right below what grows. */
+bool space_is_clear(const struct space *s, uint64_t start, uint64_t end);
+/* A fault at a page that no grant has: a grant has it when it answers OK. Fails: ABI_EFAULT,
+ * ABI_ENOMEM. No lock is held. */
+enum abi_error space_grow(struct space *s, uint64_t va, bool write, bool exec);
 
 /* Rights were taken away anywhere in a space, and no table: when this returns no CPU uses what it
  * had cached. */

@@ -32,7 +32,7 @@ static enum abi_error leaves_move(struct space *dst, uint64_t to, struct space *
 /* Growing in place: the bytes behind are free. */
 static bool grow_in_place(struct space *s, struct gnode *n, uint64_t end) {
   struct gtree *t = &s->grants->tree;
-  if (end > ABI_USER_END || !gtree_is_free(t, n->end, end) ||
+  if (end > ABI_USER_END || !space_is_clear(s, n->end, end) ||
       gtree_resize(t, n, n->start, end) != OK) {
     return false;
   }
@@ -60,7 +60,8 @@ static enum abi_error grant_move(struct space *s, const struct gnode *n, struct 
                                  uint64_t to, uint64_t new_len) {
   struct grant like = *grant_of((struct gnode *)n), *moved;
   like.offset += cut->start - n->start;
-  like.node = (struct gnode){.start = to, .end = to + new_len};
+  like.node.start = to;
+  like.node.end = to + new_len;
   enum abi_error e = grant_create(&like, &moved);
   if (e != OK) {
     return e;
@@ -106,7 +107,7 @@ static enum abi_error remap_locked(struct space *s, uint64_t *addr, uint64_t old
   if (n == NULL || *addr + old_len > n->end) {
     return ABI_EFAULT;
   }
-  if (!space_has_room(s, new_len - old_len)) {
+  if (!space_has_room(s, new_len - old_len, n->data)) {
     return ABI_ENOMEM;
   }
   if (*addr + old_len == n->end && grow_in_place(s, n, *addr + new_len)) {
@@ -149,8 +150,9 @@ static enum abi_error move_to_locked(struct space *s, uint64_t from, uint64_t le
   if (n == NULL || from + len > n->end) {
     return ABI_EFAULT;
   }
+  bool data = n->data;
   enum abi_error e = space_unmap_locked(s, to, to + new_len, gather);
-  e = e == OK && !space_has_room(s, new_len - len) ? ABI_ENOMEM : e;
+  e = e == OK && !space_has_room(s, new_len - len, data) ? ABI_ENOMEM : e;
   e = e == OK ? grants_cut_prepare(s, from, from + len, &cut) : e;
   if (e != OK) {
     return e;
@@ -238,10 +240,11 @@ static enum abi_error transfer_locked(struct space *dst, uint64_t to, struct spa
   if (!gtree_is_free(&dst->grants->tree, to, to + len)) {
     return ABI_EEXIST;
   }
-  if (!space_has_room(dst, len)) {
+  struct grant like = {.node = {.start = to, .end = to + len}, .prot = (uint8_t)prot}, *g;
+  like.node.data = grant_is_data(&like);
+  if (!space_has_room(dst, len, like.node.data)) {
     return ABI_ENOMEM;
   }
-  struct grant like = {.node = {.start = to, .end = to + len}, .prot = (uint8_t)prot}, *g;
   enum abi_error e = grants_own(dst);
   e = e == OK ? grant_create(&like, &g) : e;
   if (e != OK) {

@@ -10,10 +10,14 @@
 #include "mm/mm_priv.h"
 #include "sched/sched.h"
 
-#define LARGE_LEAST (512ul << 10) /* bytes: a mapping that fills much of a page table */
-
 static struct kcache space_cache = KCACHE_OF(struct space, "space");
-bool mm_big_default; /* [c] */
+#define LARGE_LEAST (512ul << 10) /* bytes: a mapping that fills much of a page table */
+bool mm_big_default;              /* [c] */
+static const struct space_limit limits_none[SPACE_LIMIT_KINDS] = {
+    [SPACE_LIMIT_MAPPED] = {UINT64_MAX, UINT64_MAX},
+    [SPACE_LIMIT_STACK] = {8ul << 20, UINT64_MAX},
+    [SPACE_LIMIT_DATA] = {UINT64_MAX, UINT64_MAX},
+};
 
 /* ---- life --------------------------------------------------------------------------------- */
 
@@ -33,7 +37,8 @@ static enum abi_error space_with(struct grants *grants, struct space **out) {
   spin_init(&s->pt_lock, RANK_PTREE);
   s->grants = grants;
   s->ceiling = ABI_NEAR_END;
-  s->limit = (struct space_limit){UINT64_MAX, UINT64_MAX};
+  memcpy(s->limits, limits_none, sizeof(s->limits));
+  space_room_set(s);
   s->may_big = mm_big_default;
   ptree_init(root.v);
   arch_space_init(&s->arch, root, direct_map(root));
@@ -141,14 +146,35 @@ enum abi_error space_unmap_locked(struct space *s, uint64_t start, uint64_t end,
   return unmap_locked(s, start, end, gather);
 }
 
+static bool hole_between(struct space *s, struct ghole *h, uint64_t lo, uint64_t hi) {
+  h->lo = lo;
+  h->hi = hi;
+  return gtree_hole_below(&s->grants->tree, h);
+}
+
 /* Large mappings keep out of the GiB that has the top of the stack: their page tables would fill
  * the directory that every fork copies. */
-bool space_hole(struct space *s, uint64_t len, uint64_t *start) {
-  struct gtree *t = &s->grants->tree;
+static bool hole_search(struct space *s, struct ghole *h) {
   uint64_t apart = ALIGN_DOWN(s->ceiling - 1, 1ul << 30);
-  return (len >= LARGE_LEAST && gtree_hole_below(t, len, ABI_USER_BASE, apart, start)) ||
-         gtree_hole_below(t, len, ABI_USER_BASE, s->ceiling, start) ||
-         gtree_hole_below(t, len, s->ceiling, ABI_USER_END, start);
+  return (h->len >= LARGE_LEAST && hole_between(s, h, ABI_USER_BASE, apart)) ||
+         hole_between(s, h, ABI_USER_BASE, s->ceiling) ||
+         hole_between(s, h, s->ceiling, ABI_USER_END);
+}
+
+/* As it must be: right up to the guard. */
+static __attribute__((noinline)) bool hole_narrow(struct space *s, struct ghole *h) {
+  static const struct groom guard_only = {.guard = GROW_ABI_GUARD};
+  h->room = &guard_only;
+  return hole_search(s, h);
+}
+
+bool space_hole(struct space *s, uint64_t len, uint64_t *start) {
+  struct ghole h;
+  h.len = len;
+  h.room = &s->room;
+  bool found = LIKELY(hole_search(s, &h)) || hole_narrow(s, &h);
+  *start = h.start;
+  return found;
 }
 
 /* Where a request goes: its address if that is fixed or free, else the highest hole. */
@@ -162,8 +188,7 @@ static enum abi_error map_place(struct space *s, struct map_request *r,
   }
   uint64_t len = r->len;
   uint64_t hint = ALIGN_DOWN(r->addr, PAGE_SIZE);
-  if (hint != 0 && range_check(hint, &len) == OK &&
-      gtree_is_free(&s->grants->tree, hint, hint + r->len)) {
+  if (hint != 0 && range_check(hint, &len) == OK && space_is_clear(s, hint, hint + r->len)) {
     r->addr = hint;
     return OK;
   }
@@ -175,6 +200,9 @@ static enum abi_error map_check(struct map_request *r) {
   bool shared = r->flags & MAP_ABI_SHARED, private = r->flags & MAP_ABI_PRIVATE;
   if (shared == private || (r->prot & ~7u) != 0 || !IS_ALIGNED(r->offset, PAGE_SIZE) ||
       r->len == 0) {
+    return ABI_EINVAL;
+  }
+  if (UNLIKELY(r->flags & MAP_ABI_GROWSDOWN) && (shared || r->obj != NULL)) {
     return ABI_EINVAL;
   }
   if (r->obj != NULL && !shared && memobj_is_device(r->obj)) {
@@ -200,21 +228,31 @@ static void populate(struct space *s, const struct map_request *r) {
   }
 }
 
-/* What a mapping adds to the space: what it replaces does not count. */
-static bool map_has_room(const struct space *s, const struct map_request *r) {
-  uint64_t added = r->len, end = r->addr + r->len;
-  if (LIKELY(space_has_room(s, added)) || !(r->flags & MAP_ABI_FIXED)) {
-    return space_has_room(s, added);
-  }
+/* The same for what replaces something: that does not count. */
+static __attribute__((noinline)) bool replace_has_room(const struct space *s,
+                                                       const struct map_request *r, bool is_data) {
+  uint64_t added = r->len, end = r->addr + r->len, data = is_data ? added : 0;
   const struct gnode *n = gtree_first_from(&s->grants->tree, r->addr);
   for (; n != NULL && n->start < end; n = gtree_next(n)) {
-    added -= MIN(n->end, end) - MAX(n->start, r->addr);
+    uint64_t part = MIN(n->end, end) - MAX(n->start, r->addr);
+    added -= part;
+    data -= n->data ? MIN(data, part) : 0;
   }
-  return space_has_room(s, added);
+  return space_has_room(s, added, false) && (data == 0 || space_has_data_room(s, data));
+}
+
+static bool map_has_room(const struct space *s, const struct map_request *r, bool is_data) {
+  return LIKELY(space_has_room(s, r->len, is_data)) ||
+         (r->flags & MAP_ABI_FIXED && replace_has_room(s, r, is_data));
+}
+
+/* As grant_is_data(). */
+static bool map_is_data(const struct map_request *r) {
+  return (r->prot & PROT_ABI_WRITE) != 0 && (r->flags & (MAP_ABI_SHARED | MAP_ABI_GROWSDOWN)) == 0;
 }
 
 /* The node's links stay unset: it is in no tree. */
-static void grant_describe(const struct map_request *r, struct grant *g) {
+static void grant_describe(const struct map_request *r, bool is_data, struct grant *g) {
   g->node.start = r->addr;
   g->node.end = r->addr + r->len;
   g->prot = (uint8_t)r->prot;
@@ -223,6 +261,8 @@ static void grant_describe(const struct map_request *r, struct grant *g) {
   g->big = mm_big_default; /* an object's grant takes no notice */
   g->obj = r->obj;
   g->offset = r->offset;
+  g->node.grows = r->flags & MAP_ABI_GROWSDOWN;
+  g->node.data = is_data;
 }
 
 /* What is to be replaced is lent no more [M10]. */
@@ -242,12 +282,13 @@ enum abi_error space_map(struct space *s, struct map_request *r) {
   gather_begin(&gather, s);
   rw_lock_exclusive(&s->lock);
   e = LIKELY(!s->lends) ? OK : loans_end_below(s, r);
+  bool is_data = map_is_data(r);
   if (LIKELY(e == OK)) {
-    e = map_has_room(s, r) ? map_place(s, r, &gather) : ABI_ENOMEM;
+    e = map_has_room(s, r, is_data) ? map_place(s, r, &gather) : ABI_ENOMEM;
   }
   if (e == OK) {
     struct grant like;
-    grant_describe(r, &like);
+    grant_describe(r, is_data, &like);
     e = grants_add(s, &like);
   }
   rw_unlock_exclusive(&s->lock);
@@ -268,22 +309,32 @@ enum abi_error space_set_ceiling(struct space *s, uint64_t addr) {
   return OK;
 }
 
-enum abi_error space_set_limit(struct space *s, struct space_limit limit, bool may_rise) {
+enum abi_error space_set_limit(struct space *s, enum space_limit_kind kind,
+                               struct space_limit limit, bool may_rise) {
   if (limit.soft > limit.hard) {
     return ABI_EINVAL;
   }
   rw_lock_exclusive(&s->lock);
-  enum abi_error e = limit.hard <= s->limit.hard || may_rise ? OK : ABI_EPERM;
-  s->limit = e == OK ? limit : s->limit;
+  struct space_limit *now = &s->limits[kind];
+  enum abi_error e = limit.hard <= now->hard || may_rise ? OK : ABI_EPERM;
+  *now = e == OK ? limit : *now;
+  space_room_set(s);
   rw_unlock_exclusive(&s->lock);
   return e;
 }
 
-struct space_limit space_get_limit(struct space *s) {
+struct space_limit space_get_limit(struct space *s, enum space_limit_kind kind) {
   rw_lock_shared(&s->lock);
-  struct space_limit limit = s->limit;
+  struct space_limit limit = s->limits[kind];
   rw_unlock_shared(&s->lock);
   return limit;
+}
+
+void space_copy_limits(struct space *dst, struct space *src) {
+  rw_lock_shared(&src->lock);
+  memcpy(dst->limits, src->limits, sizeof(dst->limits));
+  dst->room = src->room;
+  rw_unlock_shared(&src->lock);
 }
 
 enum abi_error space_unmap(struct space *s, uint64_t addr, uint64_t len) {
@@ -320,6 +371,20 @@ static enum abi_error range_check_grants(struct space *s, uint64_t start, uint64
   return ABI_ENOMEM;
 }
 
+/* What the change makes data of the range is allowed. */
+static bool protect_has_room(const struct space *s, uint64_t start, uint64_t end, uint32_t prot) {
+  uint64_t more = 0;
+  if (!(prot & PROT_ABI_WRITE) || LIKELY(s->limits[SPACE_LIMIT_DATA].soft == UINT64_MAX)) {
+    return true;
+  }
+  const struct gnode *n = gtree_first_from(&s->grants->tree, start);
+  for (; n != NULL && n->start < end; n = gtree_next(n)) {
+    bool becomes = !n->data && !n->grows && !((const struct grant *)n)->shared;
+    more += becomes ? MIN(n->end, end) - MAX(n->start, start) : 0;
+  }
+  return more == 0 || space_has_data_room(s, more);
+}
+
 static enum abi_error tables_protect(struct space *s, uint64_t start, uint64_t end, uint32_t prot) {
   struct grant g = {.prot = (uint8_t)prot};
   uint64_t set = grant_leaf_bits(&g) & (PTE_P | PTE_NX);
@@ -341,7 +406,7 @@ static enum abi_error grants_protect(struct space *s, uint64_t start, uint64_t e
   enum abi_error e = tables_protect(s, start, end, prot);
   for (struct gnode *n = gtree_first_from(&s->grants->tree, start);
        e == OK && n != NULL && n->start < end; n = gtree_next(n)) {
-    grant_of(n)->prot = (uint8_t)prot;
+    grants_set_prot(s, grant_of(n), prot);
   }
   grants_merge(s, start, end);
   return e;
@@ -357,6 +422,7 @@ enum abi_error space_protect(struct space *s, uint64_t addr, uint64_t len, uint3
   }
   rw_lock_exclusive(&s->lock);
   e = range_check_grants(s, addr, addr + len, prot);
+  e = e == OK && !protect_has_room(s, addr, addr + len, prot) ? ABI_ENOMEM : e;
   e = e == OK ? grants_split(s, addr, addr + len) : e;
   e = e == OK ? grants_protect(s, addr, addr + len, prot) : e;
   rw_unlock_exclusive(&s->lock);
@@ -448,7 +514,8 @@ enum abi_error space_clone(struct space *src, struct space **out) {
   enum abi_error e = space_with(grants, out);
   if (e == OK) {
     (*out)->ceiling = src->ceiling;
-    (*out)->limit = src->limit;
+    memcpy((*out)->limits, src->limits, sizeof(src->limits));
+    (*out)->room = src->room;
     (*out)->may_big = src->may_big;
     spin_lock(&src->pt_lock);
     if (ptree_clone((*out)->arch.root.v, src->arch.root.v)) {

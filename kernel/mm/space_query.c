@@ -1,6 +1,7 @@
 /* Questions to an address space: what is mapped, what is there, and how much. A walk over pages
  * lets go of its locks every WALK_PIECE, so its sums are of no single moment. */
 #include "lib/fmt.h"
+#include "lib/string.h"
 #include "mm/mm_priv.h"
 #include "sched/sched.h"
 
@@ -47,7 +48,9 @@ size_t space_describe(struct space *s, char *out, size_t cap) {
     len += fmt_snprintf(out + len, cap - len, "%lx-%lx %c%c%c%c %s\n", n->start, n->end,
                         g->prot & PROT_ABI_READ ? 'r' : '-', g->prot & PROT_ABI_WRITE ? 'w' : '-',
                         g->prot & PROT_ABI_EXEC ? 'x' : '-', g->shared ? 's' : 'p',
-                        g->obj ? "object" : "anonymous");
+                        g->obj     ? "object"
+                        : n->grows ? "grows"
+                                   : "anonymous");
   }
   rw_unlock_shared(&s->lock);
   return MIN(len, cap);
@@ -98,8 +101,9 @@ void space_stats_read(struct space *s, struct space_stats *st) {
   rw_lock_shared(&s->lock);
   st->n_grants = s->grants->tree.n;
   st->bytes_grants = st->n_grants * sizeof(struct grant) + sizeof(struct grants);
-  st->bytes_mapped = s->grants->tree.bytes;
-  st->limit = s->limit;
+  st->bytes_mapped = gtree_bytes(&s->grants->tree);
+  st->bytes_data = s->grants->tree.bytes[true];
+  memcpy(st->limits, s->limits, sizeof(st->limits));
   rw_unlock_shared(&s->lock);
   uint64_t last = UINT64_MAX;
   for (uint64_t va = 0; va < ABI_USER_END; sched_point()) {

@@ -240,7 +240,7 @@ int64_t proc_dup(struct context *target, const char *name, size_t len, struct fi
     if (e != OK) {
       return -(int64_t)e;
     }
-    s->limit = space_get_limit(context_current()->space); /* nobody else has it yet */
+    space_copy_limits(s, context_current()->space);
     return space_file(s, out);
   }
   if (name_is(name, len, "sched")) {

@@ -1,6 +1,8 @@
 /* proc:PID/mem-stat: what memory a process has, as `name value` lines, counted when it is read.
  *
  *   mapped_bytes         of address space; limit_bytes is the most that may be (none: no limit)
+ *   data_bytes           of these, private and open to writes, but for stacks; data_limit_bytes,
+ *                        stack_limit_bytes likewise
  *   resident_bytes       that are there: private_bytes that nobody else has, and shared_bytes
  *   table_bytes, grant_bytes, stack_bytes   of the kernel, for it: page tables and grants, its own
  *                        or shared with clones; kernel stacks of its threads
@@ -13,9 +15,17 @@
 
 #define TEXT_MAX 768u
 
-static size_t limit_print(uint64_t limit, char *out, size_t cap) {
-  return limit == UINT64_MAX ? fmt_snprintf(out, cap, "limit_bytes none\n")
-                             : fmt_snprintf(out, cap, "limit_bytes %lu\n", limit);
+static size_t limits_print(const struct space_limit *limits, char *out, size_t cap) {
+  static const char *const names[SPACE_LIMIT_KINDS] = {
+      [SPACE_LIMIT_MAPPED] = "", [SPACE_LIMIT_STACK] = "stack_", [SPACE_LIMIT_DATA] = "data_"};
+  size_t len = 0;
+  for (uint32_t kind = 0; kind < SPACE_LIMIT_KINDS && len < cap; kind++) {
+    uint64_t soft = limits[kind].soft;
+    len += soft == UINT64_MAX
+               ? fmt_snprintf(out + len, cap - len, "%slimit_bytes none\n", names[kind])
+               : fmt_snprintf(out + len, cap - len, "%slimit_bytes %lu\n", names[kind], soft);
+  }
+  return len;
 }
 
 static size_t faults_print(const uint64_t *n, char *out, size_t cap) {
@@ -31,14 +41,15 @@ static size_t faults_print(const uint64_t *n, char *out, size_t cap) {
 }
 
 static size_t stat_print(const struct space_stats *st, uint32_t n_threads, char *out, size_t cap) {
-  size_t len = fmt_snprintf(
-      out, cap,
-      "grants %lu\nmapped_bytes %lu\nresident_bytes %lu\nprivate_bytes %lu\nshared_bytes %lu\n"
-      "table_bytes %lu\ngrant_bytes %lu\nstack_bytes %lu\n",
-      st->n_grants, st->bytes_mapped, st->n_resident * PAGE_SIZE, st->n_private * PAGE_SIZE,
-      (st->n_resident - st->n_private) * PAGE_SIZE, st->n_tables * PAGE_SIZE, st->bytes_grants,
-      n_threads * KSTACK_SIZE);
-  len += limit_print(st->limit.soft, out + len, cap - len);
+  size_t len =
+      fmt_snprintf(out, cap,
+                   "grants %lu\nmapped_bytes %lu\ndata_bytes %lu\nresident_bytes "
+                   "%lu\nprivate_bytes %lu\nshared_bytes %lu\n"
+                   "table_bytes %lu\ngrant_bytes %lu\nstack_bytes %lu\n",
+                   st->n_grants, st->bytes_mapped, st->bytes_data, st->n_resident * PAGE_SIZE,
+                   st->n_private * PAGE_SIZE, (st->n_resident - st->n_private) * PAGE_SIZE,
+                   st->n_tables * PAGE_SIZE, st->bytes_grants, n_threads * KSTACK_SIZE);
+  len += limits_print(st->limits, out + len, cap - len);
   return len + faults_print(st->n_faults, out + len, cap - len);
 }
 

@@ -181,11 +181,15 @@ static int64_t step_stat(struct space *s, const struct space_op *op) {
 /* The new limit is set before the old one is written out: a wrong address changes it all the same.
  */
 static int64_t step_limit(struct space *s, const struct space_op *op) {
-  struct space_limit before = space_get_limit(s), limit;
+  if (op->flags >= SPACE_LIMIT_KINDS) {
+    return -ABI_EINVAL;
+  }
+  enum space_limit_kind kind = (enum space_limit_kind)op->flags;
+  struct space_limit before = space_get_limit(s, kind), limit;
   enum abi_error e = OK;
   if (op->addr != 0) {
     e = user_copy_in(&limit, (uaddr_t){op->addr}, sizeof(limit));
-    e = e == OK ? space_set_limit(s, limit, context_current()->group->euid == 0) : e;
+    e = e == OK ? space_set_limit(s, kind, limit, context_current()->group->euid == 0) : e;
   }
   if (e == OK && op->off != 0) {
     e = user_copy_out((uaddr_t){op->off}, &before, sizeof(before));

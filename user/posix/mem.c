@@ -6,7 +6,7 @@
 
 #define MAP_KNOWN                                                                                  \
   (MAP_ABI_SHARED | MAP_ABI_PRIVATE | MAP_ABI_FIXED | MAP_ABI_ANONYMOUS | MAP_ABI_POPULATE |       \
-   MAP_ABI_FIXED_NOREPLACE)
+   MAP_ABI_GROWSDOWN | MAP_ABI_FIXED_NOREPLACE)
 #define PROT_KNOWN (PROT_ABI_READ | PROT_ABI_WRITE | PROT_ABI_EXEC)
 #define REMAP_MAY_MOVE 1u
 

@@ -26,9 +26,7 @@ long call_uname(struct utsname *user) {
 /* What holds by construction; everything else is bounded by memory only. */
 static struct rlimit limit_of(int which) {
   struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
-  if (which == RLIMIT_STACK) {
-    limit.rlim_cur = 8u << 20;
-  } else if (which == RLIMIT_CORE) {
+  if (which == RLIMIT_CORE) {
     limit.rlim_cur = limit.rlim_max = 0;
   } else if (which == RLIMIT_NOFILE) {
     limit.rlim_cur = limit.rlim_max = 4096;
@@ -36,66 +34,62 @@ static struct rlimit limit_of(int which) {
   return limit;
 }
 
-static long limit_apply(const void *value, void *old) {
-  struct space_op op = {
-      .code = SPACE_LIMIT, .fd = FD_NONE, .addr = (uint64_t)value, .off = (uint64_t)old};
+/* The limits that the kernel keeps, of the space; -1: none of them. */
+static int limit_kind(int which) {
+  return which == RLIMIT_AS      ? SPACE_LIMIT_MAPPED
+         : which == RLIMIT_STACK ? SPACE_LIMIT_STACK
+         : which == RLIMIT_DATA  ? SPACE_LIMIT_DATA
+                                 : -1;
+}
+
+static long limit_apply(int kind, const void *value, void *old) {
+  struct space_op op = {.code = SPACE_LIMIT,
+                        .fd = FD_NONE,
+                        .flags = (uint32_t)kind,
+                        .addr = (uint64_t)value,
+                        .off = (uint64_t)old};
   int64_t done = sys_call(FD_SELF, OP_SPACE_APPLY, &op, sizeof(op), 0, 0);
   return done < 0 ? done : 0;
 }
 
-/* The space of a child of vfork() is its parent's, and so is the limit of that. What the child sets
- * waits here for its next program; vfork() itself makes the parent forget it. */
-static struct {
-  bool is_set;
-  struct space_limit limit;
-} next;
+/* The space of a child of vfork() is its parent's, and so are the limits of that. What the child
+ * sets waits here for its next program; vfork() itself makes the parent forget it. */
+static struct rt_limits next;
 
-const struct space_limit *limit_next(void) {
-  return next.is_set ? &next.limit : NULL;
+const struct rt_limits *limits_next(void) {
+  return next.set != 0 ? &next : NULL;
 }
 
-void limit_settle(void) {
-  if (next.is_set) {
-    (void)limit_apply(&next.limit, NULL); /* not above what holds: cannot fail */
-    next.is_set = false;
+void limits_settle(void) {
+  for (int kind = 0; kind < SPACE_LIMIT_KINDS; kind++) {
+    if (next.set >> kind & 1) {
+      (void)limit_apply(kind, &next.limits[kind], NULL); /* not above what holds: cannot fail */
+    }
   }
+  next.set = 0;
 }
 
 /* The hard limit is not raised, even by root, who may be somebody else by then. */
-static long limit_in_vfork(const struct rlimit *user_value, struct rlimit *user_old) {
-  struct space_limit before = next.limit, value;
-  long result = next.is_set ? 0 : limit_apply(NULL, &before);
+static long limit_in_vfork(int kind, const struct rlimit *user_value, struct rlimit *user_old) {
+  struct space_limit before = next.limits[kind], value;
+  long result = next.set >> kind & 1 ? 0 : limit_apply(kind, NULL, &before);
   if (result == 0 && user_value) {
     result = user_get(&value, user_value, sizeof(value)) < 0 ? -ABI_EFAULT
              : value.soft > value.hard                       ? -ABI_EINVAL
              : value.hard > before.hard                      ? -ABI_EPERM
                                                              : 0;
     if (result == 0) {
-      next.is_set = true;
-      next.limit = value;
+      next.set |= 1u << kind;
+      next.limits[kind] = value;
     }
   }
   return result == 0 && user_old ? user_put(user_old, &before, sizeof(before)) : result;
 }
 
-/* How much may be mapped, the one limit that the kernel keeps. */
-static long limit_space(const struct rlimit *value, struct rlimit *old) {
-  return posix_in_vfork() ? limit_in_vfork(value, old) : limit_apply(value, old);
-}
-
-/* But for RLIMIT_AS limits cannot be changed: only what already holds is accepted, all else is
- * EPERM. */
-long call_prlimit64(int pid, int which, const struct rlimit *user_value, struct rlimit *user_old) {
+/* Limits that the kernel does not keep cannot be changed: only what already holds is accepted, all
+ * else is EPERM. */
+static long limit_constant(int which, const struct rlimit *user_value, struct rlimit *user_old) {
   struct rlimit limit = limit_of(which), value;
-  if (which < 0 || which >= RLIM_NLIMITS) {
-    return -ABI_EINVAL;
-  }
-  if (pid != 0 && (uint32_t)pid != rt_getpid()) {
-    return -ABI_EPERM;
-  }
-  if (which == RLIMIT_AS) {
-    return limit_space(user_value, user_old);
-  }
   if (user_value) {
     if (user_get(&value, user_value, sizeof(value)) < 0) {
       return -ABI_EFAULT;
@@ -108,6 +102,19 @@ long call_prlimit64(int pid, int which, const struct rlimit *user_value, struct 
     }
   }
   return user_old ? user_put(user_old, &limit, sizeof(limit)) : 0;
+}
+
+long call_prlimit64(int pid, int which, const struct rlimit *user_value, struct rlimit *user_old) {
+  int kind = limit_kind(which);
+  if (which < 0 || which >= RLIM_NLIMITS) {
+    return -ABI_EINVAL;
+  }
+  if (pid != 0 && (uint32_t)pid != rt_getpid()) {
+    return -ABI_EPERM;
+  }
+  return kind < 0           ? limit_constant(which, user_value, user_old)
+         : posix_in_vfork() ? limit_in_vfork(kind, user_value, user_old)
+                            : limit_apply(kind, user_value, user_old);
 }
 
 long call_getrlimit(int which, struct rlimit *limit) {

@@ -130,10 +130,10 @@ void posix_path_init(const char *cwd, uint32_t umask);
 
 /* ---- identity ----------------------------------------------------------------------------- */
 
-/* The limit on memory that a child of vfork() has set for its next program; NULL: none. */
-const struct space_limit *limit_next(void);
+/* The limits on memory that a child of vfork() has set for its next program; NULL: none. */
+const struct rt_limits *limits_next(void);
 /* In a child of fork(): what its parent had set so is its own space's. */
-void limit_settle(void);
+void limits_settle(void);
 extern struct rt_ids posix_ids; /* as the kernel knows them: every change goes through us */
 
 /* What a program that we start begins with: our umask, ids, mask, ignored signals. */

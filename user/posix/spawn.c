@@ -121,7 +121,7 @@ static int64_t plan_run(struct plan *plan, const char *file) {
       .envp = (const char *const *)plan->envp,
       .cwd = posix_cwd(),
       .start = &start,
-      .limit = limit_next(),
+      .limits = limits_next(),
   };
   result = rt_spawn(&program, plan->steps, plan->n_steps);
   plan->n_steps = n_steps;

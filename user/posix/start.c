@@ -183,7 +183,7 @@ long call_fork(void) {
       (void)rt_apply(FD_SELF, &op, 1);         /* of our own signals: cannot fail */
     }
     timer_forget();
-    limit_settle();
+    limits_settle();
     vfork_over();
   }
   signal_fork_end();
@@ -249,7 +249,7 @@ static long exec_path(int dir, int fd, const char *user_path, char *const *argv,
       .envp = (const char *const *)envp,
       .cwd = posix_cwd(),
       .start = &start,
-      .limit = limit_next(),
+      .limits = limits_next(),
   };
   return rt_exec(&program);
 }

@@ -5,8 +5,8 @@
  * question to its server, with no descriptor, unless the caller has one. A file that cannot be had
  * so is opened, then mapped; or else read, its first page, and each segment is asked for by itself.
  * Then one batch fills the new space: per segment a mapping of the file, the
- * zeroing of what follows in its last page and an anonymous mapping for the rest; then guard,
- * stack, and the stack's first bytes. */
+ * zeroing of what follows in its last page and an anonymous mapping for the rest; then the stack,
+ * which grows, and its first bytes. */
 #include "lib/bits.h"
 #include "lib/rng.h"
 #include "lib/string.h"
@@ -17,10 +17,9 @@
 #include "runtime/stack_image.h"
 #include "runtime/syscall.h"
 
-#define STACK_SIZE (8ull << 20)
-#define STACK_GUARD (64ull << 10)
-#define SCRATCH ABI_NEAR_END    /* where the file lies while the space is built */
-#define TABLE_SPAN (2ull << 20) /* that one page table maps */
+#define STACK_FIRST (64ull << 10) /* bytes that a program has at once; more come as it grows */
+#define SCRATCH ABI_NEAR_END      /* where the file lies while the space is built */
+#define TABLE_SPAN (2ull << 20)   /* that one page table maps */
 #define STACK_RANDOM_TABLES 0x1fffull
 #define STACK_RANDOM_PAGES 0xffull
 #define STACK_LEAST_PAGES 128u /* of the stack in its top table, whatever is random */
@@ -259,9 +258,9 @@ static void step_segment(struct load *load, const struct elf_segment *s, uint64_
 }
 
 static void step_stack(struct load *load, uint64_t top, const uint8_t *image, size_t size) {
-  uint64_t low = top - STACK_SIZE;
-  step_anonymous(load, low - STACK_GUARD, low, 0);
+  uint64_t low = ALIGN_DOWN(top - size - STACK_FIRST, ABI_PAGE_SIZE);
   step_anonymous(load, low, top, PROT_ABI_READ | PROT_ABI_WRITE);
+  load->steps[load->n_steps - 1].flags |= MAP_ABI_GROWSDOWN;
   load->steps[load->n_steps++] = (struct space_op){
       .code = SPACE_WRITE, .fd = FD_NONE, .addr = top - size, .len = size, .off = (uint64_t)image};
 }
@@ -380,10 +379,17 @@ static int space_open(void) {
 }
 
 /* First of all, so that it holds for what the program itself takes. */
-static int limit_apply(const struct load *load) {
-  struct space_op limit = {
-      .code = SPACE_LIMIT, .fd = FD_NONE, .addr = (uint64_t)load->program->limit};
-  int64_t done = load->program->limit ? space_apply(load, &limit, 1) : 0;
+static int limits_apply(const struct load *load) {
+  const struct rt_limits *next = load->program->limits;
+  struct space_op steps[SPACE_LIMIT_KINDS];
+  size_t n = 0;
+  for (uint32_t kind = 0; next && kind < SPACE_LIMIT_KINDS; kind++) {
+    if (next->set >> kind & 1) {
+      steps[n++] = (struct space_op){
+          .code = SPACE_LIMIT, .fd = FD_NONE, .flags = kind, .addr = (uint64_t)&next->limits[kind]};
+    }
+  }
+  int64_t done = n != 0 ? space_apply(load, steps, n) : 0;
   return done < 0 ? (int)done : 0;
 }
 
@@ -397,7 +403,7 @@ int rt_load(const struct rt_program *program, struct rt_loaded *loaded) {
   if (load.space < 0) {
     return load.space;
   }
-  int result = limit_apply(&load);
+  int result = limits_apply(&load);
   result = result < 0 ? result : load_find(&load);
   result = result < 0 ? result : load_space(&load, loaded);
   name_copy(program->name, loaded->name, sizeof(loaded->name));

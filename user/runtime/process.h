@@ -74,6 +74,12 @@ _Noreturn void rt_thread_exit(uint64_t addr, size_t len);
 
 /* ---- exec, spawn -------------------------------------------------------------------------- */
 
+/* Limits on a space, of those kinds whose bit is set. */
+struct rt_limits {
+  uint32_t set; /* bit n: of enum space_limit_kind n */
+  struct space_limit limits[SPACE_LIMIT_KINDS];
+};
+
 struct rt_program {
   const char *path; /* canonical; ignored when fd is a descriptor */
   int fd;           /* FD_NONE, or the open file */
@@ -81,7 +87,7 @@ struct rt_program {
   const char *const *argv, *const *envp; /* NULL-terminated */
   const char *cwd;                       /* canonical */
   const struct rt_start *start; /* umask, ids, ignored and pending signals; the rest is filled in */
-  const struct space_limit *limit; /* of its space; NULL: as ours */
+  const struct rt_limits *limits; /* of its space; NULL: as ours */
 };
 
 /* A start block for a program with this environment: clock, CPUs, a fresh seed, our umask and ids.

@@ -315,6 +315,73 @@ static void test_limit(void) {
   space = own;
 }
 
+static int64_t limit_kind(uint32_t kind, uint64_t soft) {
+  struct space_limit new = {soft, UINT64_MAX};
+  struct space_op op = {
+      .code = SPACE_LIMIT, .fd = FD_NONE, .flags = kind, .addr = (uint64_t) & new};
+  return apply(&op);
+}
+
+static int64_t protect(uint64_t addr, uint64_t n_pages, uint32_t prot) {
+  struct space_op op = {
+      .code = SPACE_PROTECT, .fd = FD_NONE, .prot = prot, .addr = addr, .len = n_pages * PAGE};
+  return apply(&op);
+}
+
+/* A space of its own, whose data is counted page by page. */
+static void test_data(void) {
+  int64_t own = space;
+  space = sys_dup(FD_SELF, "addrspace/empty", 15, O_ABI_CLOEXEC);
+  is(limit_kind(SPACE_LIMIT_KINDS, 1), -EINVAL, "what there is no limit on");
+  is(limit_kind(SPACE_LIMIT_DATA, 10 * PAGE), 0, "ten pages of data");
+  is(map(0x800000, 11, MAP_ABI_FIXED), -ENOMEM, "eleven are too many");
+  is(map(0x800000, 10, MAP_ABI_FIXED), 0x800000, "ten are not");
+  is(map(0x900000, 1, MAP_ABI_FIXED), -ENOMEM, "and then none is left");
+  is(map(0x900000, 1, MAP_ABI_FIXED | MAP_ABI_GROWSDOWN), 0x900000, "what grows is no data");
+  is(protect(0x803000, 4, PROT_ABI_READ), 0, "four of them cannot be written to");
+  is(map(0xa00000, 5, MAP_ABI_FIXED), -ENOMEM, "five have no room");
+  is(map(0xa00000, 4, MAP_ABI_FIXED), 0xa00000, "four have");
+  is(protect(0x802000, 3, RW), -ENOMEM, "two cannot become data again");
+  is(map(0x801000, 3, MAP_ABI_FIXED), -ENOMEM, "nor be replaced by data");
+  is(map(0x801000, 2, MAP_ABI_FIXED), 0x801000, "data can");
+  is(step(SPACE_UNMAP, 0xa02000, 2 * PAGE, NULL), 0, "two go");
+  is(protect(0x802000, 3, RW), 0, "now two can");
+  is(step(SPACE_REMAP, 0xa00000, 2 * PAGE, (void *)(3 * PAGE)), -ENOMEM, "growth is counted, too");
+  sys_close((int)space);
+  space = own;
+}
+
+static int64_t map_growing(uint64_t addr, uint64_t n_pages) {
+  return map(addr, n_pages, MAP_ABI_FIXED | MAP_ABI_GROWSDOWN);
+}
+
+/* Where mappings go that name no place, beside one that grows. */
+static void test_room(void) {
+  const uint64_t top = 1ul << 40, least = 128ul << 20;
+  int64_t own = space;
+  space = sys_dup(FD_SELF, "addrspace/empty", 15, O_ABI_CLOEXEC);
+  is(step(SPACE_CEILING, top, 0, NULL), 0, "a ceiling");
+  is(map_growing(top - PAGE, 1), (int64_t)(top - PAGE), "what grows below it");
+  is(map(0, 4, 0), (int64_t)(top - least - GROW_ABI_GUARD - 4 * PAGE), "leaves room to grow");
+  is(map(top - 3 * PAGE, 1, 0), (int64_t)(top - least - GROW_ABI_GUARD - 5 * PAGE),
+     "also from who hints at a place right below");
+  is(map(top - GROW_ABI_GUARD - 2 * PAGE, 1, 0), (int64_t)(top - GROW_ABI_GUARD - 2 * PAGE),
+     "but not from who hints at one farther off");
+  is(step(SPACE_UNMAP, top - 2 * least, 2 * least - PAGE, NULL), 0, "all these go");
+  is(limit_kind(SPACE_LIMIT_STACK, 2 * least), 0, "a higher limit");
+  int64_t at = map(0, 4, 0);
+  is(at, (int64_t)(top - 2 * least - GROW_ABI_GUARD - 4 * PAGE), "is more room");
+  is(step(SPACE_UNMAP, (uint64_t)at, 4 * PAGE, NULL), 0, "which is given back");
+  is(limit_kind(SPACE_LIMIT_STACK, UINT64_MAX), 0, "no limit");
+  is(map(0, 4, 0), (int64_t)(top - (1ul << 30) - GROW_ABI_GUARD - 4 * PAGE), "is a GiB");
+  is(map(0x10000, (top - 2 * GROW_ABI_GUARD) / PAGE - 0x10, MAP_ABI_FIXED), 0x10000, "and when");
+  is(map(top, (ABI_USER_END - top) / PAGE, MAP_ABI_FIXED), (int64_t)top, "all else is taken");
+  is(map(0, 4, 0), (int64_t)(top - PAGE - GROW_ABI_GUARD - 4 * PAGE), "only the guard is kept");
+  is(map(0, GROW_ABI_GUARD / PAGE, 0), -ENOMEM, "as far as it is one");
+  sys_close((int)space);
+  space = own;
+}
+
 int main(void) {
   space = sys_dup(FD_SELF, "addrspace/empty", 15, O_ABI_CLOEXEC);
   if (space < 0) {
@@ -328,6 +395,8 @@ int main(void) {
   test_ceiling();
   test_faults();
   test_limit();
+  test_data();
+  test_room();
   is(sys_close((int)space), 0, "the space goes");
   return tap_done();
 }

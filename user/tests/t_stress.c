@@ -189,6 +189,86 @@ static void fork_under_load(void) {
   is(failed, 0, "forks while threads use a pipe");
 }
 
+/* ---- memory that grows ---------------------------------------------------------------------- */
+
+enum { GROWN = 6 << 20, KEPT = 1 << 20 }; /* bytes below the base, of which none goes in KEPT */
+static char *base;
+
+/* Writes anywhere below the base; what is kept must stay as it was written. */
+static void *grow_and_check(void *arg) {
+  uint64_t state = (uintptr_t)arg + 1;
+  intptr_t id = (intptr_t)arg, wrong = 0;
+  while (!stop) {
+    char *mine = base - 64 * (1 + random_next(&state) % (KEPT / 64)) + id;
+    *mine = (char)(state >> 8);
+    *(base - 1 - random_next(&state) % GROWN / 64 * 64 - 32) = 'x';
+    char was = *mine;
+    wrong += was != *mine;
+  }
+  return (void *)wrong;
+}
+
+static void *cut_off(void *arg) {
+  uint64_t state = 99;
+  while (!stop) {
+    char *end = base - KEPT - (random_next(&state) % (GROWN - KEPT) & ~4095ul);
+    if (munmap(base - GROWN - 4096, (size_t)(end - (base - GROWN - 4096))) != 0) {
+      return (void *)1;
+    }
+    sched_yield();
+  }
+  return arg;
+}
+
+/* A child grows what it has for itself, and ends in one of three ways. */
+static bool child_grows(uint64_t *state) {
+  int status = -1;
+  bool victim = random_next(state) % 3 == 0;
+  base[8 - KEPT] = 'p';
+  pid_t pid = fork();
+  if (pid == 0) {
+    for (int i = 0; i < GROWN; i += 65536) {
+      base[-i - 1] = 'c';
+    }
+    _exit(base[8 - KEPT] != 'p'); /* as it was when the child was made */
+  }
+  if (victim) {
+    sched_yield();
+    kill(pid, SIGKILL);
+  }
+  base[8 - KEPT] = 0;
+  bool waited = pid > 0 && waitpid(pid, &status, 0) == pid;
+  return waited && (status == 0 || (victim && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));
+}
+
+/* Threads make a mapping grow while others cut it off and the process forks. */
+static void storm_of_growth(void) {
+  pthread_t threads[3];
+  uint64_t state = seed + 5;
+  int failed = 0;
+  char *room = mmap(NULL, 64 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  char *at = (char *)(((uintptr_t)room + (32 << 20)) & ~4095ul);
+  stop = room == MAP_FAILED;
+  munmap(room, 64 << 20);
+  failed += mmap(at, 4096, PROT_READ | PROT_WRITE,
+                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0) != at;
+  base = at + 4096;
+  for (intptr_t i = 0; i < 3; i++) {
+    pthread_create(&threads[i], NULL, i < 2 ? grow_and_check : cut_off, (void *)i);
+  }
+  for (int i = 0; i < 60; i++) {
+    failed += !child_grows(&state);
+  }
+  stop = true;
+  for (int i = 0; i < 3; i++) {
+    void *value;
+    pthread_join(threads[i], &value);
+    failed += i < 2 && value != NULL;
+  }
+  munmap(base - GROWN - 65536, GROWN + 65536);
+  is(failed, 0, "memory grows while it is cut off and while its process forks");
+}
+
 /* Spawned programs that are killed while they start: at any step of fork and exec. */
 static void kill_during_exec(const char *self) {
   int failed = 0;
@@ -220,6 +300,7 @@ int main(int argc, char **argv) {
   storm_of_children();
   is(chain(8, 3000), 3000, "three thousand single bytes through eight processes");
   fork_under_load();
+  storm_of_growth();
   kill_during_exec(self_path(argv[0]));
   fails_with(waitpid(-1, NULL, 0), ECHILD, "no child is left");
   return tap_done();
