@@ -12,7 +12,9 @@
  * first answer stays. `version` counts what made pages stale: an answer that was asked for before
  * is thrown away.
  * LOAN: a window on another object, at the same offsets, that its lender can close (loan.c). It has
- * no pages of its own; once it has ended it has none at all. Its source is no loan. */
+ * no pages of its own; once it has ended it has none at all. Its source is no loan.
+ * LENT: the same on private memory, from offset 0 on: a tree of those of the lender's pages that
+ * somebody has touched, brought by memobj_fetch() as a PAGED object's are. */
 #include "base/panic.h"
 #include "lib/string.h"
 #include "mm/mm_priv.h"
@@ -22,7 +24,14 @@
 #define LEVELS_MOST 4u /* 2^36 pages */
 #define PAGES_MOST (1ul << 36)
 
-enum memobj_kind { MEMOBJ_FIXED, MEMOBJ_DEVICE, MEMOBJ_ANON, MEMOBJ_PAGED, MEMOBJ_LOAN };
+enum memobj_kind {
+  MEMOBJ_FIXED,
+  MEMOBJ_DEVICE,
+  MEMOBJ_ANON,
+  MEMOBJ_PAGED,
+  MEMOBJ_LOAN,
+  MEMOBJ_LENT
+};
 
 struct memobj {
   struct refcount refs;
@@ -31,12 +40,12 @@ struct memobj {
   const struct pager_ops *pager_ops; /* [c] PAGED */
   void *pager;                       /* [c] PAGED */
   struct memobj *next_doomed;        /* [doomed_lock] */
-  struct loan *loan;                 /* [c] LOAN */
+  struct loan *loan;                 /* [c] LOAN, LENT */
   uint64_t first;                    /* [c] LOAN: bytes below are not lent */
   struct spinlock lock;              /* MEMOBJ: the fields below */
   uint64_t version;                  /* PAGED */
   struct memobj *source;             /* LOAN; NULL: all that was lent is back */
-  bool ended;                        /* LOAN */
+  bool ended;                        /* LOAN, LENT */
   uint64_t n_bytes;
   uint32_t levels; /* 0: no tree yet */
   paddr_t root;
@@ -89,7 +98,7 @@ enum abi_error memobj_create_paged(const struct pager_ops *ops, void *pager, str
 
 enum abi_error memobj_create_loan(struct memobj *source, uint64_t first, uint64_t end,
                                   struct loan *loan, struct memobj **out) {
-  if (source->kind == MEMOBJ_LOAN || source->kind == MEMOBJ_DEVICE) {
+  if (source->kind == MEMOBJ_LOAN || source->kind == MEMOBJ_LENT || source->kind == MEMOBJ_DEVICE) {
     return ABI_EINVAL;
   }
   enum abi_error e = memobj_create(MEMOBJ_LOAN, (paddr_t){0}, end, out);
@@ -98,6 +107,14 @@ enum abi_error memobj_create_loan(struct memobj *source, uint64_t first, uint64_
     (*out)->first = first;
     (*out)->source = source;
     memobj_get(source);
+  }
+  return e;
+}
+
+enum abi_error memobj_create_lent(uint64_t n_bytes, struct loan *loan, struct memobj **out) {
+  enum abi_error e = memobj_create(MEMOBJ_LENT, (paddr_t){0}, n_bytes, out);
+  if (e == OK) {
+    (*out)->loan = loan;
   }
   return e;
 }
@@ -274,7 +291,7 @@ static void tree_destroy(struct memobj *o) {
 }
 
 static void object_end(struct memobj *o) {
-  if (o->kind == MEMOBJ_LOAN) {
+  if (o->kind == MEMOBJ_LOAN || o->kind == MEMOBJ_LENT) {
     loan_forget(o->loan);
     loan_return(o);
   }
@@ -300,10 +317,24 @@ struct loan *memobj_loan(const struct memobj *o) {
   return o->loan;
 }
 
+bool memobj_is_lent(const struct memobj *o) {
+  return o->kind == MEMOBJ_LENT;
+}
+
+bool memobj_is_ended(struct memobj *o) {
+  spin_lock(&o->lock);
+  bool ended = o->ended;
+  spin_unlock(&o->lock);
+  return ended;
+}
+
 static void loan_return(struct memobj *o) {
   spin_lock(&o->lock);
   struct memobj *source = o->source;
   o->source = NULL;
+  if (o->levels > 0) {
+    tree_trim(o, 0);
+  }
   spin_unlock(&o->lock);
   if (source != NULL) {
     memobj_put(source); /* is no loan: this goes no deeper */
@@ -334,7 +365,7 @@ bool memobj_is_of(struct memobj *o, const struct memobj *source) {
 }
 
 enum abi_error memobj_end_loan(struct memobj *o) {
-  kassert(o->kind == MEMOBJ_LOAN);
+  kassert(o->kind == MEMOBJ_LOAN || o->kind == MEMOBJ_LENT);
   spin_lock(&o->lock);
   o->ended = true;
   spin_unlock(&o->lock);
@@ -457,7 +488,7 @@ enum abi_error memobj_page(struct memobj *o, uint64_t offset, paddr_t *pa, bool 
   *counted = true;
   spin_lock(&o->lock);
   enum abi_error e = ABI_EIO;
-  if (offset < ALIGN_UP(o->n_bytes, PAGE_SIZE)) {
+  if (offset < ALIGN_UP(o->n_bytes, PAGE_SIZE) && !o->ended) {
     e = o->kind == MEMOBJ_ANON        ? anon_page(o, offset, pa)
         : anon_present(o, offset, pa) ? OK
                                       : ABI_EAGAIN;
@@ -481,10 +512,22 @@ static enum abi_error page_keep(struct memobj *o, uint64_t offset, uint64_t vers
   return e;
 }
 
-enum abi_error memobj_fetch(struct object_ref *missing, bool patient) {
-  struct memobj *o = missing->obj;
-  kassert(o->kind == MEMOBJ_PAGED);
-  uint64_t offset = ALIGN_DOWN(missing->offset, PAGE_SIZE);
+enum abi_error memobj_keep_lent(struct memobj *o, uint64_t offset, paddr_t pa) {
+  enum abi_error e = ABI_EIO;
+  spin_lock(&o->lock);
+  if (!o->ended) {
+    uint64_t *slot = tree_slot(o, offset >> PAGE_SHIFT, true);
+    e = slot != NULL ? OK : ABI_ENOMEM;
+    if (slot != NULL && *slot == 0) {
+      frame_get(pa);
+      *slot = pa.v;
+    }
+  }
+  spin_unlock(&o->lock);
+  return e;
+}
+
+static enum abi_error page_ask(struct memobj *o, uint64_t offset, bool patient) {
   enum abi_error e = ABI_ENOMEM;
   paddr_t fresh;
   spin_lock(&o->lock);
@@ -497,6 +540,15 @@ enum abi_error memobj_fetch(struct object_ref *missing, bool patient) {
       frame_put(fresh);
     }
   }
+  return e;
+}
+
+enum abi_error memobj_fetch(struct object_ref *missing, bool patient) {
+  struct memobj *o = missing->obj;
+  uint64_t offset = ALIGN_DOWN(missing->offset, PAGE_SIZE);
+  kassert(o->kind == MEMOBJ_PAGED || o->kind == MEMOBJ_LENT);
+  enum abi_error e =
+      o->kind == MEMOBJ_LENT ? loan_fetch(o->loan, offset) : page_ask(o, offset, patient);
   memobj_put(o);
   return e;
 }
@@ -520,7 +572,7 @@ bool memobj_page_present(struct memobj *o, uint64_t offset, paddr_t *pa, bool *c
   }
   *counted = true;
   spin_lock(&o->lock);
-  bool present = offset < o->n_bytes && anon_present(o, offset, pa);
+  bool present = offset < o->n_bytes && !o->ended && anon_present(o, offset, pa);
   spin_unlock(&o->lock);
   return present;
 }
