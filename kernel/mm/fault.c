@@ -170,7 +170,7 @@ static enum abi_error page_own(struct space *s, const struct grant *g, uint64_t 
   paddr_t from = {old & PTE_ADDR};
   bool sole = (old & (PTE_COUNTED | PTE_PART)) == PTE_COUNTED &&
               atomic_load_explicit(&frame_of(from)->refs, memory_order_acquire) == 1;
-  if (g->shared || sole) {
+  if ((old & PTE_SHARED) != 0 || sole) {
     fault_count(s, SPACE_FAULT_WIDEN);
     ptree_leaf_widen(slot, grant_write_bits(g) | (g->prot != 0 ? PTE_P : 0));
     return OK;
@@ -217,6 +217,21 @@ enum abi_error fault_page(struct space *s, const struct grant *g, uint64_t va, b
     e = page_fill(s, g, va, write, &slot);
   } else if (write && (!(leaf & PTE_W) || (g->prot & PROT_ABI_WRITE) == 0)) {
     e = page_own(s, g, va, &slot, gather);
+  }
+  return e;
+}
+
+/* A block of 2 MiB is split: what is lent is counted page by page. */
+enum abi_error fault_lend(struct space *s, const struct grant *g, uint64_t va,
+                          struct ptree_gather *gather, paddr_t *pa) {
+  struct ptree_slot slot;
+  spin_lock(&s->pt_lock);
+  enum abi_error e = ptree_slot(s->arch.root.v, va, gather, &slot);
+  spin_unlock(&s->pt_lock);
+  e = e == OK ? fault_page(s, g, va, true, gather) : e; /* has its table, and so takes this slot */
+  if (e == OK) {
+    ptree_leaf_widen(&slot, PTE_SHARED);
+    pa->v = ptree_leaf_get(&slot) & PTE_ADDR;
   }
   return e;
 }

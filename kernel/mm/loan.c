@@ -1,31 +1,41 @@
-/* Loans: memory that a space maps shared, seen by other spaces for as long as it likes.
+/* Loans: memory of one space, seen by other spaces for as long as it likes.
  *
- * A loan is an object of its own that shows a part of the lender's, page by page as it is touched:
- * what the borrower maps is the loan, so that taking it back is taking an object's pages out of all
- * spaces (spaces.c), which finds the borrower's clones and mappings made of the mapping as well. A
- * lender keeps a list of its loans without references; each is there until it has ended, or nobody
- * has its object any more.
+ * A loan is an object of its own that shows a part of the lender's memory, page by page as it is
+ * touched: what the borrower maps is the loan, so that taking it back is taking an object's pages
+ * out of all spaces (spaces.c), which finds the borrower's clones and mappings made of the mapping
+ * as well. A lender keeps a list of its loans without references; each is there until it has ended,
+ * or nobody has its object any more. What the lender maps shared is shown by its object; what it
+ * has privately, by the lender's own frames, which the loan's object collects as they are touched.
  *
  *   lent -> ended       memobj_end_loan(): no page can be had
  *   ended -> returned   the same: no space has one any more; off the list, the source let go
  *
- * [M10] A loan that is not ended lies in shared grants of its lender: who takes such grants away
- * ends the loans on them first (loans_end), and so does the end of the lender. What changes
- * grants without taking them away (mprotect) leaves loans as they are, and a lender's clone lends
- * nothing.
+ * [M10] A loan that is not ended lies in grants of its lender, shared ones or private anonymous
+ * ones: who takes such grants away ends the loans on them first (loans_end), and so does the end of
+ * the lender. What changes grants without taking them away (mprotect) leaves loans as they are, and
+ * a lender's clone lends nothing.
+ * [M12] A page that a loan of private memory has is the lender's own: its leaf, in tables that are
+ * the lender's alone, has the only other reference and the mark PTE_SHARED, by which a write that
+ * the lender has lost the right to (mprotect) does not copy it. What would make the page two,
+ * throw it away or share it (a clone of the lender, a move, MADV_DONTNEED) ends the loan first, and
+ * then takes the marks away; they may stay when a borrower has gone by itself, and do no harm
+ * before that. All of them are in [lent_start, lent_end).
  *
- * Locks: the lender's SPACE, exclusive, to lend; LOANS for the lists; none while pages are taken
- * back. Who only finds a loan to end holds it by a reference: if the last has gone, nobody maps it.
+ * Locks: the lender's SPACE, exclusive, to lend, and shared to bring a private page; LOANS for the
+ * lists and the lender of each; none while pages are taken back. Who only finds a loan to end holds
+ * it by a reference: if the last has gone, nobody maps it.
  *
  * Limits: a loan ends as a whole, also by what touches a part of its range. A call that copies for
  * a borrower, and has a page in hand, finishes that page. A lender's end is not held up by want of
- * memory: a borrower then may keep pages that it had. */
+ * memory: a borrower then may keep pages that it had. A futex word in private memory that is lent
+ * has one name for the lender and another for its borrowers. */
 #include "mm/mm_priv.h"
 
 struct loan {
-  struct list node;    /* [LOANS] of its lender, of the orphans, or of none */
-  struct memobj *obj;  /* [c] no reference */
-  uint64_t start, end; /* [c] the lender's addresses */
+  struct list node;     /* [LOANS] of its lender, of the orphans, or of none */
+  struct memobj *obj;   /* [c] no reference */
+  uint64_t start, end;  /* [c] the lender's addresses */
+  struct space *lender; /* [LOANS] of private memory, while it lives; NULL: none */
 };
 
 static struct kcache loan_cache = KCACHE_OF(struct loan, "loan");
@@ -35,6 +45,7 @@ static _Atomic bool orphans_busy;                /* somebody ends them */
 
 /* ---- lending ------------------------------------------------------------------------------ */
 
+/* `source` NULL: private memory. */
 static enum abi_error loan_create(struct memobj *source, uint64_t first, uint64_t start,
                                   uint64_t end, struct loan **out) {
   struct loan *l = kcache_alloc(&loan_cache);
@@ -43,7 +54,9 @@ static enum abi_error loan_create(struct memobj *source, uint64_t first, uint64_
   }
   *l = (struct loan){.start = start, .end = end};
   list_init(&l->node);
-  enum abi_error e = memobj_create_loan(source, first, first + (end - start), l, &l->obj);
+  enum abi_error e = source == NULL
+                         ? memobj_create_lent(end - start, l, &l->obj)
+                         : memobj_create_loan(source, first, first + (end - start), l, &l->obj);
   if (e != OK) {
     kcache_free(&loan_cache, l);
   }
@@ -68,19 +81,30 @@ static void loan_enter(struct space *s, struct loan *l) {
   spin_unlock(&loans_lock);
 }
 
+/* Where marks may be from now on [M12]. */
+static void lent_widen(struct space *s, uint64_t start, uint64_t end) {
+  bool none = s->lent_start == s->lent_end;
+  s->lent_start = none ? start : MIN(s->lent_start, start);
+  s->lent_end = none ? end : MAX(s->lent_end, end);
+}
+
 static enum abi_error lend_locked(struct space *s, uint64_t addr, uint64_t end, uint32_t prot,
                                   struct object_ref *out) {
   struct loan *l;
   struct gnode *n = gtree_find(&s->grants->tree, addr);
-  if (n == NULL || end > n->end || !grant_of(n)->shared) {
+  const struct grant *g = n != NULL ? grant_of(n) : NULL;
+  if (n == NULL || end > n->end || (!g->shared && g->obj != NULL)) {
     return ABI_EINVAL;
   }
-  const struct grant *g = grant_of(n);
   if ((prot & ~(uint32_t)g->prot) != 0 || (g->prot & PROT_ABI_READ) == 0) {
     return ABI_EACCES;
   }
-  uint64_t first = g->offset + (addr - n->start);
+  uint64_t first = g->shared ? g->offset + (addr - n->start) : 0;
   enum abi_error e = loan_create(g->obj, first, addr, end, &l);
+  if (e == OK && !g->shared) {
+    l->lender = s;
+    lent_widen(s, addr, end);
+  }
   if (e == OK) {
     loan_enter(s, l);
     *out = (struct object_ref){l->obj, first, (g->prot & PROT_ABI_WRITE) == 0};
@@ -106,15 +130,76 @@ enum abi_error space_lend(struct space *s, uint64_t addr, uint64_t len, uint32_t
   return e;
 }
 
+/* ---- private pages ------------------------------------------------------------------------ */
+
+/* Who ends a loan has ended it before it takes the lender's lock again, and then takes the marks
+ * away: a loan that has not ended here cannot get that far while the lock is held, and one that has
+ * gets no new mark. */
+static enum abi_error page_lend(struct space *s, uint64_t va, struct memobj *o, uint64_t offset) {
+  enum abi_error e = ABI_EIO;
+  rw_lock_shared(&s->lock);
+  struct gnode *n = memobj_is_ended(o) ? NULL : gtree_find(&s->grants->tree, va);
+  if (n != NULL && !grant_of(n)->shared && grant_of(n)->obj == NULL) {
+    paddr_t pa;
+    struct ptree_gather gather;
+    gather_begin(&gather, s);
+    struct spinlock *region = fault_region(s, va);
+    spin_lock(region);
+    e = fault_lend(s, grant_of(n), va, &gather, &pa);
+    e = e == OK ? memobj_keep_lent(o, offset, pa) : e;
+    gather_end(&gather);
+    spin_unlock(region);
+  }
+  rw_unlock_shared(&s->lock);
+  return e;
+}
+
+/* An object that is given a page before it ends loses it when it ends. */
+enum abi_error loan_fetch(struct loan *l, uint64_t offset) {
+  spin_lock(&loans_lock);
+  struct space *s = l->lender;
+  s = s != NULL && refcount_get_unless_zero(&s->refs) ? s : NULL;
+  spin_unlock(&loans_lock);
+  if (s == NULL) {
+    return ABI_EIO;
+  }
+  enum abi_error e = page_lend(s, l->start + offset, l->obj, offset);
+  space_put(s);
+  return e;
+}
+
+/* No leaf of [start, end) is marked any more. The tables are the space's own, so that this finds
+ * memory, or none to change. */
+static enum abi_error marks_clear(struct space *s, uint64_t start, uint64_t end) {
+  enum abi_error e = OK;
+  struct ptree_gather gather;
+  gather_begin(&gather, s);
+  start = MAX(start, s->lent_start);
+  end = MIN(end, s->lent_end);
+  spin_lock(&s->pt_lock);
+  struct gnode *n = start < end ? gtree_first_from(&s->grants->tree, start) : NULL;
+  for (; e == OK && n != NULL && n->start < end; n = gtree_next(n)) {
+    if (!grant_of(n)->shared && grant_of(n)->obj == NULL) {
+      e = ptree_protect(s->arch.root.v, MAX(start, n->start), MIN(end, n->end),
+                        (struct ptree_rights){.clear = PTE_SHARED}, &gather);
+    }
+  }
+  gather_end(&gather);
+  spin_unlock(&s->pt_lock);
+  return e;
+}
+
 /* ---- ending ------------------------------------------------------------------------------- */
 
 /* A loan of a part of [start, end) that somebody has, with a reference; NULL: there is none. */
-static struct memobj *loan_find(const struct space *s, uint64_t start, uint64_t end) {
+static struct memobj *loan_find(const struct space *s, uint64_t start, uint64_t end,
+                                bool private_only) {
   struct memobj *found = NULL;
   spin_lock(&loans_lock);
   for (struct list *pos = s->loans.next; pos != &s->loans && found == NULL; pos = pos->next) {
     const struct loan *l = CONTAINER_OF(pos, struct loan, node);
-    bool hit = l->start < end && start < l->end && memobj_get_unless_zero(l->obj);
+    bool hit = l->start < end && start < l->end && (l->lender != NULL || !private_only) &&
+               memobj_get_unless_zero(l->obj);
     found = hit ? l->obj : NULL;
   }
   spin_unlock(&loans_lock);
@@ -128,6 +213,7 @@ static enum abi_error loan_end(struct memobj *o) {
   if (e == OK) {
     spin_lock(&loans_lock);
     list_remove(&memobj_loan(o)->node);
+    memobj_loan(o)->lender = NULL;
     spin_unlock(&loans_lock);
   }
   memobj_put(o);
@@ -141,17 +227,26 @@ static enum abi_error loan_end_unlocked(struct space *s, struct memobj *o) HOLDS
   return e;
 }
 
-enum abi_error loans_end_slow(struct space *s, uint64_t start, uint64_t end) {
+static enum abi_error loans_end_some(struct space *s, uint64_t start, uint64_t end,
+                                     bool private_only) HOLDS(&s->lock) {
   struct memobj *o;
   enum abi_error e = OK;
-  while (e == OK && (o = loan_find(s, start, end)) != NULL) {
+  while (e == OK && (o = loan_find(s, start, end, private_only)) != NULL) {
     e = loan_end_unlocked(s, o);
   }
-  return e;
+  return e == OK ? marks_clear(s, start, end) : e;
+}
+
+enum abi_error loans_end_slow(struct space *s, uint64_t start, uint64_t end) {
+  return loans_end_some(s, start, end, false);
+}
+
+enum abi_error loans_end_private(struct space *s, uint64_t start, uint64_t end) {
+  return s->lent_start == s->lent_end ? OK : loans_end_some(s, start, end, true);
 }
 
 bool space_lends_any(struct space *s, uint64_t start, uint64_t end) {
-  struct memobj *o = s->lends ? loan_find(s, start, end) : NULL;
+  struct memobj *o = s->lends ? loan_find(s, start, end, false) : NULL;
   if (o != NULL) {
     memobj_put(o);
   }
@@ -203,6 +298,9 @@ static void orphans_end(void) {
 
 void loans_orphan(struct space *s) {
   spin_lock(&loans_lock);
+  for (struct list *pos = s->loans.next; pos != &s->loans; pos = pos->next) {
+    CONTAINER_OF(pos, struct loan, node)->lender = NULL;
+  }
   list_splice_back(&orphans, &s->loans);
   spin_unlock(&loans_lock);
   orphans_end();

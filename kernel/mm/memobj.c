@@ -12,17 +12,22 @@
  * first answer stays. `version` counts what made pages stale: an answer that was asked for before
  * is thrown away.
  * LOAN: a window on another object, at the same offsets, that its lender can close (loan.c). It has
- * no pages of its own; once it has ended it has none at all. Its source is no loan. */
+ * no pages of its own; once it has ended it has none at all. Its source is no loan.
+ * LENT: the same on private memory, from offset 0 on: a tree of those of the lender's pages that
+ * somebody has touched, brought by memobj_fetch() as a PAGED object's are. */
 #include "base/panic.h"
 #include "lib/string.h"
 #include "mm/mm_priv.h"
+#include "mm/rtree.h"
 
-#define FANOUT_BITS 9u
-#define FANOUT (1u << FANOUT_BITS)
-#define LEVELS_MOST 4u /* 2^36 pages */
-#define PAGES_MOST (1ul << 36)
-
-enum memobj_kind { MEMOBJ_FIXED, MEMOBJ_DEVICE, MEMOBJ_ANON, MEMOBJ_PAGED, MEMOBJ_LOAN };
+enum memobj_kind {
+  MEMOBJ_FIXED,
+  MEMOBJ_DEVICE,
+  MEMOBJ_ANON,
+  MEMOBJ_PAGED,
+  MEMOBJ_LOAN,
+  MEMOBJ_LENT
+};
 
 struct memobj {
   struct refcount refs;
@@ -31,15 +36,14 @@ struct memobj {
   const struct pager_ops *pager_ops; /* [c] PAGED */
   void *pager;                       /* [c] PAGED */
   struct memobj *next_doomed;        /* [doomed_lock] */
-  struct loan *loan;                 /* [c] LOAN */
+  struct loan *loan;                 /* [c] LOAN, LENT */
   uint64_t first;                    /* [c] LOAN: bytes below are not lent */
   struct spinlock lock;              /* MEMOBJ: the fields below */
   uint64_t version;                  /* PAGED */
   struct memobj *source;             /* LOAN; NULL: all that was lent is back */
-  bool ended;                        /* LOAN */
+  bool ended;                        /* LOAN, LENT */
   uint64_t n_bytes;
-  uint32_t levels; /* 0: no tree yet */
-  paddr_t root;
+  struct rtree pages;
 };
 
 static struct kcache memobj_cache = KCACHE_OF(struct memobj, "memobj");
@@ -73,13 +77,13 @@ bool memobj_is_device(const struct memobj *o) {
 }
 
 enum abi_error memobj_create_anon(uint64_t n_bytes, struct memobj **out) {
-  return n_bytes > PAGES_MOST << PAGE_SHIFT
+  return n_bytes > RTREE_PAGES_MOST << PAGE_SHIFT
              ? ABI_EFBIG
              : memobj_create(MEMOBJ_ANON, (paddr_t){0}, n_bytes, out);
 }
 
 enum abi_error memobj_create_paged(const struct pager_ops *ops, void *pager, struct memobj **out) {
-  enum abi_error e = memobj_create(MEMOBJ_PAGED, (paddr_t){0}, PAGES_MOST << PAGE_SHIFT, out);
+  enum abi_error e = memobj_create(MEMOBJ_PAGED, (paddr_t){0}, RTREE_PAGES_MOST << PAGE_SHIFT, out);
   if (e == OK) {
     (*out)->pager_ops = ops;
     (*out)->pager = pager;
@@ -89,7 +93,7 @@ enum abi_error memobj_create_paged(const struct pager_ops *ops, void *pager, str
 
 enum abi_error memobj_create_loan(struct memobj *source, uint64_t first, uint64_t end,
                                   struct loan *loan, struct memobj **out) {
-  if (source->kind == MEMOBJ_LOAN || source->kind == MEMOBJ_DEVICE) {
+  if (source->kind == MEMOBJ_LOAN || source->kind == MEMOBJ_LENT || source->kind == MEMOBJ_DEVICE) {
     return ABI_EINVAL;
   }
   enum abi_error e = memobj_create(MEMOBJ_LOAN, (paddr_t){0}, end, out);
@@ -98,6 +102,14 @@ enum abi_error memobj_create_loan(struct memobj *source, uint64_t first, uint64_
     (*out)->first = first;
     (*out)->source = source;
     memobj_get(source);
+  }
+  return e;
+}
+
+enum abi_error memobj_create_lent(uint64_t n_bytes, struct loan *loan, struct memobj **out) {
+  enum abi_error e = memobj_create(MEMOBJ_LENT, (paddr_t){0}, n_bytes, out);
+  if (e == OK) {
+    (*out)->loan = loan;
   }
   return e;
 }
@@ -114,77 +126,29 @@ uint64_t memobj_size(const struct memobj *o) {
   return o->n_bytes;
 }
 
-/* ---- the radix tree: interior pages hold physical addresses, 0 for none ---------------------- */
-
-static uint64_t *node_at(paddr_t pa) {
-  return direct_map(pa);
-}
-
 /* ---- what is left behind --------------------------------------------------------------------
- * Nodes that no object has any more, linked by their records, and paged objects that nobody has any
- * more, whose pagers must hear of it. They go in pieces, by whoever has just let go of its locks,
- * or by idle CPUs. */
+ * Paged objects that nobody has any more, whose pagers must hear of it, and what is left of trees
+ * (rtree.c). They go in pieces, by whoever has just let go of its locks, or by idle CPUs. */
 static struct spinlock doomed_lock = SPINLOCK(MEMOBJ);
-static uint32_t doomed_nodes = FRAME_NIL; /* [doomed_lock] pfn */
-static struct memobj *doomed_objects;     /* [doomed_lock] */
-_Atomic uint32_t memobj_n_doomed;         /* [doomed_lock/r] both together */
-
-static void n_doomed_add(uint32_t n) {
-  atomic_store_explicit(&memobj_n_doomed,
-                        atomic_load_explicit(&memobj_n_doomed, memory_order_relaxed) + n,
-                        memory_order_relaxed);
-}
-
-static void node_doom(paddr_t node, uint32_t level) {
-  struct frame *f = frame_of(node);
-  f->level = (uint8_t)level;
-  spin_lock_second(&doomed_lock); /* perhaps below an object's: objects first, this last */
-  f->next = doomed_nodes;
-  doomed_nodes = (uint32_t)(node.v >> PAGE_SHIFT);
-  n_doomed_add(1);
-  spin_unlock(&doomed_lock);
-}
+static struct memobj *doomed_objects; /* [doomed_lock] */
+_Atomic uint32_t memobj_n_doomed;
 
 static void object_doom(struct memobj *o) {
   spin_lock(&doomed_lock);
   o->next_doomed = doomed_objects;
   doomed_objects = o;
-  n_doomed_add(1);
   spin_unlock(&doomed_lock);
+  atomic_fetch_add_explicit(&memobj_n_doomed, 1, memory_order_relaxed);
 }
 
-/* One of either, or neither. */
-static struct memobj *doomed_take(uint32_t *pfn) {
+static struct memobj *doomed_take(void) {
   spin_lock(&doomed_lock);
   struct memobj *o = doomed_objects;
-  *pfn = o == NULL ? doomed_nodes : FRAME_NIL;
   if (o != NULL) {
     doomed_objects = o->next_doomed;
-  } else if (*pfn != FRAME_NIL) {
-    doomed_nodes = frame_of((paddr_t){(uint64_t)*pfn << PAGE_SHIFT})->next;
-  }
-  if (o != NULL || *pfn != FRAME_NIL) {
-    n_doomed_add(UINT32_MAX);
   }
   spin_unlock(&doomed_lock);
   return o;
-}
-
-/* Lets go of slots [from, FANOUT) of a node: pages at once, nodes to the doomed. */
-static void slots_drop(paddr_t node, uint32_t level, uint64_t from) {
-  uint64_t *slots = node_at(node);
-  for (uint64_t i = from; i < FANOUT; i++) {
-    if (slots[i] == 0) {
-      continue;
-    }
-    paddr_t below = {slots[i]};
-    slots[i] = 0;
-    if (level == 0) {
-      frame_put(below);
-    } else {
-      node_doom(below, level - 1);
-    }
-  }
 }
 
 static void object_end(struct memobj *o);
@@ -194,91 +158,22 @@ bool memobj_reap(void) {
   if (LIKELY(atomic_load_explicit(&memobj_n_doomed, memory_order_relaxed) == 0)) {
     return false;
   }
-  uint32_t pfn;
-  struct memobj *o = doomed_take(&pfn);
-  if (o != NULL) {
-    o->pager_ops->drop(o->pager);
-    object_end(o);
-    return true;
+  struct memobj *o = doomed_take();
+  if (o == NULL) {
+    return rtree_reap();
   }
-  if (pfn == FRAME_NIL) {
-    return false;
-  }
-  paddr_t node = {(uint64_t)pfn << PAGE_SHIFT};
-  slots_drop(node, frame_of(node)->level, 0);
-  frame_free_zeroed(node);
+  atomic_fetch_sub_explicit(&memobj_n_doomed, 1, memory_order_relaxed);
+  o->pager_ops->drop(o->pager);
+  object_end(o);
   return true;
-}
-
-/* Drop all pages from page index `from` on: those below one node a level are cut off on the way
- * down to it. The nodes on the way stay, even when they become empty. */
-static void tree_trim(struct memobj *o, uint64_t from) {
-  paddr_t node = o->root;
-  for (uint32_t level = o->levels; level-- > 0 && node.v != 0;) {
-    uint64_t i = from >> (FANOUT_BITS * level) & (FANOUT - 1);
-    bool whole = (from & ((1ul << (FANOUT_BITS * level)) - 1)) == 0;
-    slots_drop(node, level, whole ? i : i + 1);
-    node.v = whole ? 0 : node_at(node)[i];
-  }
-}
-
-static uint64_t tree_reach(const struct memobj *o) {
-  return o->levels == 0 ? 0 : 1ul << (FANOUT_BITS * o->levels);
-}
-
-/* Add levels on top until the tree reaches the index. */
-static bool tree_grow(struct memobj *o, uint64_t index) {
-  while (index >= tree_reach(o)) {
-    paddr_t top;
-    kassert(o->levels < LEVELS_MOST);
-    if (!frame_alloc_zeroed(FRAME_KERNEL, &top)) {
-      return false;
-    }
-    if (o->levels > 0) {
-      node_at(top)[0] = o->root.v;
-    }
-    o->root = top;
-    o->levels++;
-  }
-  return true;
-}
-
-/* The slot of a page, or NULL when its node is missing and is not to be made (or cannot be). */
-static uint64_t *tree_slot(struct memobj *o, uint64_t index, bool make) {
-  if (index >= tree_reach(o) && (!make || !tree_grow(o, index))) {
-    return NULL;
-  }
-  paddr_t node = o->root;
-  for (uint32_t level = o->levels - 1; level > 0; level--) {
-    uint64_t *slot = &node_at(node)[index >> (FANOUT_BITS * level) & (FANOUT - 1)];
-    if (*slot == 0) {
-      paddr_t fresh;
-      if (!make || !frame_alloc_zeroed(FRAME_KERNEL, &fresh)) {
-        return NULL;
-      }
-      *slot = fresh.v;
-    }
-    node.v = *slot;
-  }
-  return &node_at(node)[index & (FANOUT - 1)];
-}
-
-/* A tree of one node goes at once, a larger one in pieces. */
-static void tree_destroy(struct memobj *o) {
-  if (o->levels == 1) {
-    slots_drop(o->root, 0, 0);
-    frame_free_zeroed(o->root);
-  } else if (o->levels > 1) {
-    node_doom(o->root, o->levels - 1);
-  }
 }
 
 static void object_end(struct memobj *o) {
-  if (o->kind == MEMOBJ_LOAN) {
+  if (o->kind == MEMOBJ_LOAN || o->kind == MEMOBJ_LENT) {
     loan_forget(o->loan);
     loan_return(o);
   }
-  tree_destroy(o);
+  rtree_destroy(&o->pages);
   kcache_free(&memobj_cache, o);
 }
 
@@ -300,10 +195,22 @@ struct loan *memobj_loan(const struct memobj *o) {
   return o->loan;
 }
 
+bool memobj_is_lent(const struct memobj *o) {
+  return o->kind == MEMOBJ_LENT;
+}
+
+bool memobj_is_ended(struct memobj *o) {
+  spin_lock(&o->lock);
+  bool ended = o->ended;
+  spin_unlock(&o->lock);
+  return ended;
+}
+
 static void loan_return(struct memobj *o) {
   spin_lock(&o->lock);
   struct memobj *source = o->source;
   o->source = NULL;
+  rtree_trim(&o->pages, 0);
   spin_unlock(&o->lock);
   if (source != NULL) {
     memobj_put(source); /* is no loan: this goes no deeper */
@@ -334,7 +241,7 @@ bool memobj_is_of(struct memobj *o, const struct memobj *source) {
 }
 
 enum abi_error memobj_end_loan(struct memobj *o) {
-  kassert(o->kind == MEMOBJ_LOAN);
+  kassert(o->kind == MEMOBJ_LOAN || o->kind == MEMOBJ_LENT);
   spin_lock(&o->lock);
   o->ended = true;
   spin_unlock(&o->lock);
@@ -361,11 +268,11 @@ static struct memobj *loan_source(struct memobj *o, uint64_t offset) {
 
 static void size_set(struct memobj *o, uint64_t n_bytes) {
   uint64_t keep = ALIGN_UP(n_bytes, PAGE_SIZE) >> PAGE_SHIFT;
-  if (n_bytes < o->n_bytes && keep < tree_reach(o)) {
-    tree_trim(o, keep);
+  if (n_bytes < o->n_bytes) {
+    rtree_trim(&o->pages, keep);
   }
   if (n_bytes < o->n_bytes && n_bytes % PAGE_SIZE != 0) {
-    uint64_t *slot = tree_slot(o, keep - 1, false);
+    uint64_t *slot = rtree_slot(&o->pages, keep - 1, false);
     if (slot != NULL && *slot != 0) {
       memset((uint8_t *)direct_map((paddr_t){*slot}) + n_bytes % PAGE_SIZE, 0,
              PAGE_SIZE - n_bytes % PAGE_SIZE);
@@ -378,7 +285,7 @@ enum abi_error memobj_resize(struct memobj *o, uint64_t n_bytes) {
   if (o->kind != MEMOBJ_ANON) {
     return ABI_EINVAL;
   }
-  if (n_bytes > PAGES_MOST << PAGE_SHIFT) {
+  if (n_bytes > RTREE_PAGES_MOST << PAGE_SHIFT) {
     return ABI_EFBIG;
   }
   spin_lock(&o->lock);
@@ -393,9 +300,7 @@ enum abi_error memobj_forget(struct memobj *o) {
   kassert(o->kind == MEMOBJ_PAGED);
   spin_lock(&o->lock);
   o->version++;
-  if (o->levels > 0) {
-    tree_trim(o, 0);
-  }
+  rtree_trim(&o->pages, 0);
   spin_unlock(&o->lock);
   return spaces_take_back(o, 0, false);
 }
@@ -403,7 +308,7 @@ enum abi_error memobj_forget(struct memobj *o) {
 /* ---- pages -------------------------------------------------------------------------------- */
 
 static bool anon_present(struct memobj *o, uint64_t offset, paddr_t *pa) {
-  uint64_t *slot = tree_slot(o, offset >> PAGE_SHIFT, false);
+  uint64_t *slot = rtree_slot(&o->pages, offset >> PAGE_SHIFT, false);
   if (slot == NULL || *slot == 0) {
     return false;
   }
@@ -413,7 +318,7 @@ static bool anon_present(struct memobj *o, uint64_t offset, paddr_t *pa) {
 }
 
 static enum abi_error anon_page(struct memobj *o, uint64_t offset, paddr_t *pa) {
-  uint64_t *slot = tree_slot(o, offset >> PAGE_SHIFT, true);
+  uint64_t *slot = rtree_slot(&o->pages, offset >> PAGE_SHIFT, true);
   if (slot == NULL) {
     return ABI_ENOMEM;
   }
@@ -457,7 +362,7 @@ enum abi_error memobj_page(struct memobj *o, uint64_t offset, paddr_t *pa, bool 
   *counted = true;
   spin_lock(&o->lock);
   enum abi_error e = ABI_EIO;
-  if (offset < ALIGN_UP(o->n_bytes, PAGE_SIZE)) {
+  if (offset < ALIGN_UP(o->n_bytes, PAGE_SIZE) && !o->ended) {
     e = o->kind == MEMOBJ_ANON        ? anon_page(o, offset, pa)
         : anon_present(o, offset, pa) ? OK
                                       : ABI_EAGAIN;
@@ -470,7 +375,7 @@ enum abi_error memobj_page(struct memobj *o, uint64_t offset, paddr_t *pa, bool 
 static enum abi_error page_keep(struct memobj *o, uint64_t offset, uint64_t version, paddr_t *pa) {
   enum abi_error e = OK;
   spin_lock(&o->lock);
-  uint64_t *slot = version == o->version ? tree_slot(o, offset >> PAGE_SHIFT, true) : NULL;
+  uint64_t *slot = version == o->version ? rtree_slot(&o->pages, offset >> PAGE_SHIFT, true) : NULL;
   if (slot != NULL && *slot == 0) {
     *slot = pa->v;
     pa->v = 0;
@@ -481,10 +386,22 @@ static enum abi_error page_keep(struct memobj *o, uint64_t offset, uint64_t vers
   return e;
 }
 
-enum abi_error memobj_fetch(struct object_ref *missing, bool patient) {
-  struct memobj *o = missing->obj;
-  kassert(o->kind == MEMOBJ_PAGED);
-  uint64_t offset = ALIGN_DOWN(missing->offset, PAGE_SIZE);
+enum abi_error memobj_keep_lent(struct memobj *o, uint64_t offset, paddr_t pa) {
+  enum abi_error e = ABI_EIO;
+  spin_lock(&o->lock);
+  if (!o->ended) {
+    uint64_t *slot = rtree_slot(&o->pages, offset >> PAGE_SHIFT, true);
+    e = slot != NULL ? OK : ABI_ENOMEM;
+    if (slot != NULL && *slot == 0) {
+      frame_get(pa);
+      *slot = pa.v;
+    }
+  }
+  spin_unlock(&o->lock);
+  return e;
+}
+
+static enum abi_error page_ask(struct memobj *o, uint64_t offset, bool patient) {
   enum abi_error e = ABI_ENOMEM;
   paddr_t fresh;
   spin_lock(&o->lock);
@@ -497,6 +414,15 @@ enum abi_error memobj_fetch(struct object_ref *missing, bool patient) {
       frame_put(fresh);
     }
   }
+  return e;
+}
+
+enum abi_error memobj_fetch(struct object_ref *missing, bool patient) {
+  struct memobj *o = missing->obj;
+  uint64_t offset = ALIGN_DOWN(missing->offset, PAGE_SIZE);
+  kassert(o->kind == MEMOBJ_PAGED || o->kind == MEMOBJ_LENT);
+  enum abi_error e =
+      o->kind == MEMOBJ_LENT ? loan_fetch(o->loan, offset) : page_ask(o, offset, patient);
   memobj_put(o);
   return e;
 }
@@ -516,28 +442,6 @@ static uint32_t fixed_run(const struct memobj *o, uint64_t offset, uint32_t want
   for (uint32_t rest = found; rest != 0; rest &= rest - 1) {
     uint32_t i = bit_first(rest);
     run->pages[i].v = o->base.v + offset + i * PAGE_SIZE;
-  }
-  return found;
-}
-
-/* One search for each node of the tree, not for each page. */
-static uint32_t tree_run(struct memobj *o, uint64_t index, uint32_t wanted,
-                         struct memobj_run *run) {
-  uint32_t found = 0;
-  uint64_t node = UINT64_MAX;
-  const uint64_t *slots = NULL;
-  for (uint32_t rest = wanted; rest != 0; rest &= rest - 1) {
-    uint32_t i = bit_first(rest);
-    uint64_t at = index + i;
-    if (at / FANOUT != node) {
-      node = at / FANOUT;
-      slots = tree_slot(o, node * FANOUT, false);
-    }
-    if (slots != NULL && slots[at % FANOUT] != 0) {
-      run->pages[i].v = slots[at % FANOUT];
-      frame_get(run->pages[i]);
-      found |= 1u << i;
-    }
   }
   return found;
 }
@@ -564,8 +468,9 @@ uint32_t memobj_find_run(struct memobj *o, uint64_t offset, uint32_t wanted,
   }
   run->counted = true;
   spin_lock(&o->lock);
-  uint32_t inside = run_below(offset, o->n_bytes, wanted);
-  uint32_t found = tree_run(o, offset >> PAGE_SHIFT, inside, run); /* a device has no tree */
+  uint32_t inside = o->ended ? 0 : run_below(offset, o->n_bytes, wanted);
+  uint32_t found =
+      rtree_run(&o->pages, offset >> PAGE_SHIFT, inside, run); /* a device has no tree */
   spin_unlock(&o->lock);
   return found;
 }

@@ -123,6 +123,11 @@ struct pager_ops {
 struct loan;
 [[nodiscard]] enum abi_error memobj_create_loan(struct memobj *source, uint64_t first, uint64_t end,
                                                 struct loan *loan, struct memobj **out);
+/* n_bytes of a space's private memory, likewise; its pages are those that memobj_keep_lent() was
+ * given. */
+[[nodiscard]] enum abi_error memobj_create_lent(uint64_t n_bytes, struct loan *loan,
+                                                struct memobj **out);
+bool memobj_is_lent(const struct memobj *o);
 /* The object whose pages these are, with a reference: a loan's source, else itself. */
 struct memobj *memobj_source_get(struct memobj *o);
 /* Whether o (or NULL) is `source`, or a loan of it. */
@@ -172,15 +177,16 @@ extern bool mm_big_default; /* 2 MiB pages where nobody said otherwise; a boot a
 struct space {
   struct arch_space arch;
   struct refcount refs;
-  struct list spaces_node; /* [SPACES] all that live */
-  struct rwlock lock;      /* SPACE: grants, and which tables are shared (shared: faults) */
-  struct spinlock pt_lock; /* PTREE: tables above the last level */
-  uint64_t ceiling;        /* [lock] where mappings go: below, if there is room */
-  struct grants *grants;   /* [lock] perhaps shared with clones */
-  bool may_big;            /* [lock] there may be big leaves, or grants that want them */
-  bool lends;              /* [lock] something was lent: `loans` is a list; stays set */
-  struct list loans;       /* [LOANS] */
-  struct groom room;       /* [lock] below what grows */
+  struct list spaces_node;       /* [SPACES] all that live */
+  struct rwlock lock;            /* SPACE: grants, and which tables are shared (shared: faults) */
+  struct spinlock pt_lock;       /* PTREE: tables above the last level */
+  uint64_t ceiling;              /* [lock] where mappings go: below, if there is room */
+  struct grants *grants;         /* [lock] perhaps shared with clones */
+  bool may_big;                  /* [lock] there may be big leaves, or grants that want them */
+  bool lends;                    /* [lock] something was lent: `loans` is a list; stays set */
+  uint64_t lent_start, lent_end; /* [lock] marked leaves of private memory are in here [M12] */
+  struct list loans;             /* [LOANS] */
+  struct groom room;             /* [lock] below what grows */
   struct space_limit limits[SPACE_LIMIT_KINDS]; /* [lock] */
   struct space_faults faults[SPACE_FAULT_SHARDS];
 };

@@ -161,13 +161,21 @@ enum abi_error spaces_take_back(const struct memobj *o, uint64_t offset, bool al
 
 /* Loans (loan.c). */
 struct loan *memobj_loan(const struct memobj *o); /* of a loan's object */
-void loan_forget(struct loan *l);                 /* nobody has its object any more */
-void loans_orphan(struct space *s);               /* the lender goes */
+bool memobj_is_ended(struct memobj *o);           /* or is about to */
+/* Has a page of the lender's private memory brought into the loan's object [M12]. Fails: ABI_EIO
+ * when the loan has ended, ABI_ENOMEM. No lock is held. */
+enum abi_error loan_fetch(struct loan *l, uint64_t offset);
+/* The object takes a reference of its own, if it has no page there yet. Fails: as loan_fetch(). */
+enum abi_error memobj_keep_lent(struct memobj *o, uint64_t offset, paddr_t pa);
+void loan_forget(struct loan *l);   /* nobody has its object any more */
+void loans_orphan(struct space *s); /* the lender goes */
 /* Whether something of [start, end) is lent. With the lock, exclusive. */
 bool space_lends_any(struct space *s, uint64_t start, uint64_t end);
 /* Nothing of [start, end) is lent when it answers OK: what was has ended [M10]. With the lock,
  * exclusive, of which it lets go in between. Fails as memobj_end_loan(). */
 enum abi_error loans_end_slow(struct space *s, uint64_t start, uint64_t end) HOLDS(&s->lock);
+/* The same for what is lent of private memory alone. */
+enum abi_error loans_end_private(struct space *s, uint64_t start, uint64_t end) HOLDS(&s->lock);
 static inline enum abi_error loans_end(struct space *s, uint64_t start, uint64_t end)
     HOLDS(&s->lock) {
   return LIKELY(!s->lends) ? OK : loans_end_slow(s, start, end);
@@ -180,6 +188,10 @@ bool fault_big(struct space *s, const struct grant *g, uint64_t va, bool write,
 uint64_t grant_write_bits(const struct grant *g); /* W and D, if the grant has W */
 /* What a grant's object lacks at va, with a reference, for memobj_fetch() without locks. */
 void fault_note_missing(const struct grant *g, uint64_t va, struct object_ref *missing);
+/* The same for a page of private anonymous memory that is to be lent: a frame of its own, whatever
+ * the rights, and its leaf is marked [M12]. */
+enum abi_error fault_lend(struct space *s, const struct grant *g, uint64_t va,
+                          struct ptree_gather *gather, paddr_t *pa);
 /* One page of a grant, made present (and writable), with its region's lock. Fails: as
  * memobj_page(). */
 enum abi_error fault_page(struct space *s, const struct grant *g, uint64_t va, bool write,

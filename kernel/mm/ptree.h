@@ -194,7 +194,7 @@ uint64_t ptree_leaf_take(struct ptree_slot *slot, uint64_t va, struct ptree_gath
  * copied, or a big leaf there not be split; then no leaf has changed. */
 enum abi_error ptree_unmap(uint64_t root, uint64_t start, uint64_t end, struct ptree_gather *g);
 
-/* Leaf bits to change: of P, W, U and NX. A bit in both is set. */
+/* Leaf bits to change: of P, W, U, NX and SHARED. A bit in both is set. */
 struct ptree_rights {
   uint64_t clear, set;
 };

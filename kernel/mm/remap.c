@@ -257,6 +257,13 @@ static enum abi_error transfer_locked(struct space *dst, uint64_t to, struct spa
   return e;
 }
 
+static enum abi_error transfer_end_loans(struct space *src, uint64_t from, uint64_t len) {
+  rw_lock_exclusive(&src->lock);
+  enum abi_error e = loans_end(src, from, from + len);
+  rw_unlock_exclusive(&src->lock);
+  return e;
+}
+
 enum abi_error space_transfer(struct space *dst, uint64_t to, struct space *src, uint64_t from,
                               uint64_t len, uint32_t prot) {
   bool aligned = IS_ALIGNED(to | from | len, PAGE_SIZE);
@@ -265,10 +272,16 @@ enum abi_error space_transfer(struct space *dst, uint64_t to, struct space *src,
     return ABI_EINVAL;
   }
   struct space *first = dst < src ? dst : src, *second = dst < src ? src : dst;
-  rw_lock_exclusive(&first->lock);
-  rw_lock_exclusive_second(&second->lock);
-  enum abi_error e = transfer_locked(dst, to, src, from, len, prot);
-  rw_unlock_exclusive(&second->lock);
-  rw_unlock_exclusive(&first->lock);
+  enum abi_error e;
+  bool lent;
+  do {
+    e = transfer_end_loans(src, from, len);
+    rw_lock_exclusive(&first->lock);
+    rw_lock_exclusive_second(&second->lock);
+    lent = space_lends_any(src, from, from + len); /* again, in between */
+    e = e == OK && !lent ? transfer_locked(dst, to, src, from, len, prot) : e;
+    rw_unlock_exclusive(&second->lock);
+    rw_unlock_exclusive(&first->lock);
+  } while (e == OK && lent);
   return e;
 }

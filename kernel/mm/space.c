@@ -436,7 +436,8 @@ static enum abi_error range_discard(struct space *s, uint64_t addr, uint64_t len
   struct ptree_gather gather;
   gather_begin(&gather, s);
   rw_lock_exclusive(&s->lock);
-  enum abi_error e = tables_unmap(s, addr, addr + len, &gather);
+  enum abi_error e = loans_end_private(s, addr, addr + len);
+  e = e == OK ? tables_unmap(s, addr, addr + len, &gather) : e;
   rw_unlock_exclusive(&s->lock);
   gather_drain(&gather);
   return e;
@@ -507,11 +508,18 @@ enum abi_error space_advise(struct space *s, uint64_t addr, uint64_t len, uint32
 
 /* ---- clone -------------------------------------------------------------------------------- */
 
-/* With the lock exclusive: a fault relies on private tables staying private [M8]. */
+/* With the lock exclusive: a fault relies on private tables staying private [M8]. What is lent of
+ * private memory is two spaces' alone: before a third has it, it comes back [M12]. */
 enum abi_error space_clone(struct space *src, struct space **out) {
   rw_lock_exclusive(&src->lock);
+  enum abi_error e = loans_end_private(src, 0, ABI_USER_END);
+  if (UNLIKELY(e != OK)) {
+    rw_unlock_exclusive(&src->lock);
+    return e;
+  }
+  src->lent_start = src->lent_end = 0;
   struct grants *grants = grants_share(src->grants);
-  enum abi_error e = space_with(grants, out);
+  e = space_with(grants, out);
   if (e == OK) {
     (*out)->ceiling = src->ceiling;
     memcpy((*out)->limits, src->limits, sizeof(src->limits));

@@ -57,7 +57,9 @@ static enum abi_error oom_resolve(struct context *c, const struct arch_fault *f)
   bool ending = endings_read(&before);
   struct object_ref missing;
   enum abi_error e = space_fault_now(c->space, f->addr, f->write, f->exec, &missing);
-  if (e == ABI_EAGAIN) { /* to wait for a page while others wait for us would do no good */
+  if (e == ABI_EAGAIN && memobj_is_lent(missing.obj)) {
+    e = memobj_fetch(&missing, false);
+  } else if (e == ABI_EAGAIN) { /* to wait for a page while others wait for us would do no good */
     memobj_put(missing.obj);
     return OK;
   }

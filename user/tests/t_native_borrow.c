@@ -1,16 +1,13 @@
-/* Memory borrowed from another address space: seen both ways as it is touched, and gone from every
- * borrower when the lender takes it back, unmaps it or ends. That a borrower is told in time is
- * shown by a value which the lender writes afterwards: nobody may ever read it through the loan. */
+/* Shared memory borrowed from another address space: seen both ways as it is touched, and gone from
+ * every borrower when the lender takes it back, unmaps it or ends. That a borrower is told in time
+ * is shown by a value which the lender writes afterwards: nobody may ever read it through the loan.
+ */
 #define _GNU_SOURCE
 #include <fcntl.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <sys/mman.h>
 
-#include "leaks.h"
-#include "runtime/syscall.h"
+#include "loans.h"
 
-enum { PAGE = 4096, N = 8, RW = PROT_READ | PROT_WRITE };
 enum { BEFORE = 1, AFTER = 2 };        /* what the lender writes */
 enum { SAW_AFTER = 40, REFUSED = 41 }; /* how a borrower must not end */
 enum { INJECT_MOST = 60, CYCLES = 5, LEAK_RUNS = 4 };
@@ -19,75 +16,7 @@ static const uint64_t APART = 1ul << 40; /* below tables of its own */
 
 static struct board {
   _Atomic int reads[2], ready, go;
-} * board;      /* shared with all children, never lent */
-static int own; /* this process's space; in a child, its parent's */
-
-static int64_t apply(int fd, struct space_op *step) {
-  int64_t done = sys_call(fd, OP_SPACE_APPLY, step, sizeof *step, sizeof *step, 0);
-  return done == 1 ? 0 : done;
-}
-
-/* The address in the caller's space, or an error. */
-static int64_t borrow_as(int fd, const void *at, size_t len, uint32_t prot, uint64_t to,
-                         uint32_t flags) {
-  struct space_op op = {.code = SPACE_BORROW,
-                        .fd = FD_NONE,
-                        .prot = prot,
-                        .flags = flags,
-                        .addr = (uint64_t)at,
-                        .len = len,
-                        .off = to};
-  int64_t e = apply(fd, &op);
-  return e < 0 ? e : (int64_t)op.off;
-}
-
-static int64_t borrow(const void *at, size_t n_pages, uint32_t prot) {
-  return borrow_as(own, at, n_pages * PAGE, prot, 0, 0);
-}
-
-static int64_t revoke(const void *at, size_t n_pages) {
-  struct space_op op = {
-      .code = SPACE_REVOKE, .fd = FD_NONE, .addr = (uint64_t)at, .len = n_pages * PAGE};
-  return apply(own, &op);
-}
-
-static int own_space(void) {
-  int64_t fd = sys_dup(FD_SELF, "addrspace", 9, 0);
-  if (fd < 0) {
-    bail_out("no handle on the own space");
-  }
-  return (int)fd;
-}
-
-static char *memory(size_t n_pages, int prot, int flags) {
-  char *p = mmap(NULL, n_pages * PAGE, prot, flags | MAP_ANONYMOUS, -1, 0);
-  if (p == MAP_FAILED) {
-    bail_out("no memory");
-  }
-  return p;
-}
-
-static size_t n_resident(char *p, size_t n_pages) {
-  unsigned char present[N] = {0};
-  size_t n = 0;
-  for (size_t i = 0; i < n_pages && mincore(p, n_pages * PAGE, present) == 0; i++) {
-    n += present[i] & 1;
-  }
-  return n;
-}
-
-static int child_reads(void *p) {
-  return *(volatile char *)p;
-}
-
-static int child_writes(void *p) {
-  *(volatile char *)p = 1;
-  return 0;
-}
-
-static bool is_gone(const void *q) {
-  return child_exit(child_reads, (void *)q) == -SIGBUS;
-}
+} * board; /* shared with all children, never lent */
 
 /* ---- one process, which borrows from itself ---- */
 
@@ -125,10 +54,9 @@ static void test_views(void) {
 }
 
 static void test_refused(void) {
-  char *p = memory(N, RW, MAP_SHARED), *alone = memory(1, RW, MAP_PRIVATE);
+  char *p = memory(N, RW, MAP_SHARED);
   char *fixed = memory(2, RW, MAP_PRIVATE);
-  is(borrow(alone, 1, RW), -EINVAL, "private memory is not lent");
-  is(borrow(p + (N - 1) * PAGE, 2, RW), -EINVAL, "nor more than one mapping");
+  is(borrow(p + (N - 1) * PAGE, 2, RW), -EINVAL, "more than one mapping is not lent");
   is(borrow(p + 1, 1, RW), -EINVAL, "nor what is no page");
   is(borrow(p, 0, RW), -EINVAL, "nor nothing");
   is(borrow((char *)(1ul << 47), 1, RW), -EINVAL, "nor the kernel");
@@ -151,7 +79,6 @@ static void test_refused(void) {
   munmap(p, N * PAGE);
   ok(is_gone(fixed), "with the lender's mapping its loans go");
   munmap(fixed, 2 * PAGE);
-  munmap(alone, PAGE);
 }
 
 /* What a lender does to a part of what it lent, and whether that ends the loan. */
@@ -416,14 +343,6 @@ static void test_futex(void) {
 }
 
 /* ---- no memory, and nothing left ---- */
-
-static void inject(int fd, const char *kind, int n) {
-  char order[40];
-  int len = snprintf(order, sizeof order, n > 0 ? "%s %d" : "%s", kind, n);
-  if (write(fd, order, (size_t)len) != len) {
-    bail_out("sys:inject");
-  }
-}
 
 /* Each allocation of borrowing and of taking back fails in turn: an error, after which both work.
  * A clone of the borrower makes tables shared, so that taking back has to copy all three. */
