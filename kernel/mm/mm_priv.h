@@ -125,9 +125,16 @@ static inline void gather_drain(struct ptree_gather *g) {
   }
 }
 
+#define FAULT_AROUND_MOST                                                                          \
+  16u /* pages that one fault brings, but for those of 2 MiB; a power of two */
 static inline void fault_count(struct space *s, enum space_fault_kind kind) {
   atomic_fetch_add_explicit(&s->n_faults[kind], 1, memory_order_relaxed);
 }
+
+/* The limit on resident pages (resident.c). The next fault is to look; a clone goes on from where
+ * its source is, with the source's lock exclusive. */
+void space_resident_look(struct space *s);
+void space_resident_inherit(struct space *clone, struct space *src);
 
 /* Leaf bits for a grant's rights, without W for copy-on-write to decide. */
 uint64_t grant_leaf_bits(const struct grant *g);

@@ -63,10 +63,11 @@ static void tables_count(struct space_stats *st, uint64_t va, uint64_t last, boo
 }
 
 static void leaf_count(struct space_stats *st, uint64_t pte) {
-  bool sole = (pte & PTE_COUNTED) != 0 &&
-              atomic_load_explicit(&frame_counted((paddr_t){pte & PTE_ADDR})->refs,
-                                   memory_order_relaxed) == 1;
+  bool counted = (pte & PTE_COUNTED) != 0;
+  bool sole = counted && atomic_load_explicit(&frame_counted((paddr_t){pte & PTE_ADDR})->refs,
+                                              memory_order_relaxed) == 1;
   st->n_resident++;
+  st->n_counted += counted;
   st->n_private += sole;
 }
 
