@@ -330,9 +330,10 @@ struct space_file {
 
 /* SPACE_LIMIT: what there is a limit on, in bytes. */
 enum space_limit_kind {
-  SPACE_LIMIT_MAPPED, /* all grants */
-  SPACE_LIMIT_STACK,  /* how long one gets by growing */
-  SPACE_LIMIT_DATA,   /* grants that are private and may be written to, but for what grows */
+  SPACE_LIMIT_MAPPED,   /* all grants */
+  SPACE_LIMIT_STACK,    /* how long one gets by growing */
+  SPACE_LIMIT_DATA,     /* grants that are private and may be written to, but for what grows */
+  SPACE_LIMIT_RESIDENT, /* pages that are there: who is found to have more is killed */
   SPACE_LIMIT_KINDS
 };
 struct space_limit {

@@ -20,7 +20,7 @@
 
 #define N_REGION_LOCKS 64u
 #define REGION_SHIFT 21 /* what one last-level table maps */
-#define AROUND 16u      /* pages; a power of two */
+#define AROUND FAULT_AROUND_MOST
 
 _Static_assert(AROUND <= MEMOBJ_RUN, "one run");
 

@@ -43,6 +43,7 @@ static bool big_fill(struct space *s, const struct grant *g, struct ptree_slot *
     return false;
   }
   fault_count(s, SPACE_FAULT_ZERO);
+  atomic_fetch_add_explicit(&s->n_big, 1, memory_order_relaxed);
   spin_lock(&s->pt_lock);
   ptree_leaf_set(slot, big_leaf(g, pa));
   spin_unlock(&s->pt_lock);
@@ -61,6 +62,7 @@ static bool big_own(struct space *s, const struct grant *g, uint64_t va, struct 
     return false;
   }
   fault_count(s, SPACE_FAULT_COPY);
+  atomic_fetch_add_explicit(&s->n_big, 1, memory_order_relaxed);
   counter_add(COUNTER_FAULTS_COW, 1);
   ptree_leaf_replace(slot, va, big_leaf(g, pa), gather);
   return true;

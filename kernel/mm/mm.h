@@ -189,6 +189,9 @@ struct space {
   struct groom room;             /* [lock] below what grows */
   struct space_limit limits[SPACE_LIMIT_KINDS]; /* [lock] */
   struct space_faults faults[SPACE_FAULT_SHARDS];
+  bool watched;               /* [lock/r] there is a limit on resident pages */
+  _Atomic uint64_t n_big;     /* [a] faults that brought 2 MiB */
+  _Atomic uint64_t next_look; /* [a] when so many pages have come [M13] */
 };
 
 [[nodiscard]] enum abi_error space_create(struct space **out);
@@ -298,11 +301,17 @@ struct space_stats {
   struct space_limit limits[SPACE_LIMIT_KINDS];
   uint64_t n_faults[SPACE_FAULT_KINDS];
   uint64_t n_resident; /* pages that are there */
+  uint64_t n_counted;  /* of these, frames with a count, as SPACE_LIMIT_RESIDENT has it */
   uint64_t n_private;  /* of these, frames that nobody else maps: what its end would free */
   uint64_t n_tables;   /* page tables on its ways, its own or shared */
 };
 /* O(resident), preemptibly. Context: may be preempted; no lock is held. */
 void space_stats_read(struct space *s, struct space_stats *st);
+
+/* True, for one caller, when the space is found to have more pages than it may, and how many. Most
+ * calls only compare two numbers; of use only if it is `watched`. Context: as space_stats_read().
+ */
+bool space_resident_over(struct space *s, uint64_t *n_pages);
 
 /* Cycles of `iterations` interrupts to another CPU, each answered by its handler (sys:bench/ipi).
  */

@@ -132,10 +132,19 @@ static inline void gather_drain(struct ptree_gather *g) {
   }
 }
 
+/* Pages that one fault brings, but for those of 2 MiB; a power of two. */
+#define FAULT_AROUND_MOST 16u
 static inline void fault_count(struct space *s, enum space_fault_kind kind) {
   struct space_faults *shard = &s->faults[cpu_id() % SPACE_FAULT_SHARDS];
   atomic_fetch_add_explicit(&shard->n[kind], 1, memory_order_relaxed);
 }
+
+void fault_counts(struct space *s, uint64_t n[SPACE_FAULT_KINDS]);
+
+/* The limit on resident pages (resident.c). The next fault is to look; a clone goes on from where
+ * its source is, with the source's lock exclusive. */
+void space_resident_look(struct space *s);
+void space_resident_inherit(struct space *clone, struct space *src);
 
 /* Leaf bits for a grant's rights, without W for copy-on-write to decide. */
 uint64_t grant_leaf_bits(const struct grant *g);

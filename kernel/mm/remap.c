@@ -280,6 +280,7 @@ enum abi_error space_transfer(struct space *dst, uint64_t to, struct space *src,
     rw_lock_exclusive_second(&second->lock);
     lent = space_lends_any(src, from, from + len); /* again, in between */
     e = e == OK && !lent ? transfer_locked(dst, to, src, from, len, prot) : e;
+    space_resident_look(dst);
     rw_unlock_exclusive(&second->lock);
     rw_unlock_exclusive(&first->lock);
   } while (e == OK && lent);

@@ -17,6 +17,7 @@ static const struct space_limit limits_none[SPACE_LIMIT_KINDS] = {
     [SPACE_LIMIT_MAPPED] = {UINT64_MAX, UINT64_MAX},
     [SPACE_LIMIT_STACK] = {8ul << 20, UINT64_MAX},
     [SPACE_LIMIT_DATA] = {UINT64_MAX, UINT64_MAX},
+    [SPACE_LIMIT_RESIDENT] = {UINT64_MAX, UINT64_MAX},
 };
 
 /* ---- life --------------------------------------------------------------------------------- */
@@ -319,6 +320,8 @@ enum abi_error space_set_limit(struct space *s, enum space_limit_kind kind,
   enum abi_error e = limit.hard <= now->hard || may_rise ? OK : ABI_EPERM;
   *now = e == OK ? limit : *now;
   space_room_set(s);
+  s->watched = s->limits[SPACE_LIMIT_RESIDENT].soft != UINT64_MAX;
+  space_resident_look(s);
   rw_unlock_exclusive(&s->lock);
   return e;
 }
@@ -334,6 +337,7 @@ void space_copy_limits(struct space *dst, struct space *src) {
   rw_lock_shared(&src->lock);
   memcpy(dst->limits, src->limits, sizeof(dst->limits));
   dst->room = src->room;
+  dst->watched = src->watched;
   rw_unlock_shared(&src->lock);
 }
 
@@ -524,6 +528,7 @@ enum abi_error space_clone(struct space *src, struct space **out) {
     (*out)->ceiling = src->ceiling;
     memcpy((*out)->limits, src->limits, sizeof(src->limits));
     (*out)->room = src->room;
+    space_resident_inherit(*out, src);
     (*out)->may_big = src->may_big;
     spin_lock(&src->pt_lock);
     if (ptree_clone((*out)->arch.root.v, src->arch.root.v)) {

@@ -65,10 +65,11 @@ static void tables_count(struct space_stats *st, uint64_t va, uint64_t last, boo
 }
 
 static void leaf_count(struct space_stats *st, uint64_t pte) {
-  bool sole = (pte & PTE_COUNTED) != 0 &&
-              atomic_load_explicit(&frame_counted((paddr_t){pte & PTE_ADDR})->refs,
-                                   memory_order_relaxed) == 1;
+  bool counted = (pte & PTE_COUNTED) != 0;
+  bool sole = counted && atomic_load_explicit(&frame_counted((paddr_t){pte & PTE_ADDR})->refs,
+                                              memory_order_relaxed) == 1;
   st->n_resident++;
+  st->n_counted += counted;
   st->n_private += sole;
 }
 
@@ -92,12 +93,18 @@ static uint64_t piece_count(struct space *s, uint64_t va, uint64_t end, uint64_t
   return more ? va : ABI_USER_END;
 }
 
+void fault_counts(struct space *s, uint64_t n[SPACE_FAULT_KINDS]) {
+  for (uint32_t kind = 0; kind < SPACE_FAULT_KINDS; kind++) {
+    n[kind] = 0;
+    for (uint32_t shard = 0; shard < SPACE_FAULT_SHARDS; shard++) {
+      n[kind] += atomic_load_explicit(&s->faults[shard].n[kind], memory_order_relaxed);
+    }
+  }
+}
+
 void space_stats_read(struct space *s, struct space_stats *st) {
   *st = (struct space_stats){.n_tables = 1};
-  for (uint32_t i = 0; i < SPACE_FAULT_SHARDS * SPACE_FAULT_KINDS; i++) {
-    uint32_t shard = i / SPACE_FAULT_KINDS, kind = i % SPACE_FAULT_KINDS;
-    st->n_faults[kind] += atomic_load_explicit(&s->faults[shard].n[kind], memory_order_relaxed);
-  }
+  fault_counts(s, st->n_faults);
   rw_lock_shared(&s->lock);
   st->n_grants = s->grants->tree.n;
   st->bytes_grants = st->n_grants * sizeof(struct grant) + sizeof(struct grants);

@@ -1,4 +1,6 @@
-/* Out of memory in a page fault: the process whose end gives most back is killed, with a message.
+/* Out of memory in a page fault, and of what a process may have of it.
+ *
+ * In a fault that finds no memory the process whose end gives most back is killed, with a message.
  *
  * What a process would give back is the number of pages that nobody else maps: counted when it is
  * needed, by walking every space, because counting as pages come and go would make sharing whole
@@ -75,6 +77,23 @@ static enum abi_error oom_resolve(struct context *c, const struct arch_fault *f)
     context_put(v.context);
   }
   return ABI_ENOMEM;
+}
+
+/* Somebody looks at each fault of a space with a limit on what is there (mm/resident.c). Process 1
+ * is spared here, too. */
+bool memory_over(struct context *c) {
+  uint64_t n_pages;
+  if (c->group->dying || c->group->pid == 1 || !space_resident_over(c->space, &n_pages)) {
+    return c->group->dying;
+  }
+  if (c->group->dying) { /* another thread's look took less time */
+    return true;
+  }
+  uint64_t most = space_get_limit(c->space, SPACE_LIMIT_RESIDENT).soft;
+  log_printf("memory limit: process %u (%s), %lu KiB of %lu KiB, is killed\n", c->group->pid,
+             c->group->name, n_pages * (PAGE_SIZE / 1024), most / 1024);
+  group_kill(c->group, SIGNAL_KILL);
+  return true;
 }
 
 /* One at a time: who looks at a space holds it, and would hide from another that it is ending. */

@@ -285,8 +285,8 @@ bool upcall_page_fault(const struct arch_fault *f) {
   if (f->addr < ABI_USER_END) {
     e = space_fault_now(c->space, f->addr, f->write, f->exec, &missing);
   }
-  if (LIKELY(e == OK)) {
-    return true;
+  if (LIKELY(e == OK)) { /* a copy that has brought too much ends there */
+    return LIKELY(!c->space->watched) || !memory_over(c) || f->user;
   }
   if (e == ABI_EAGAIN) { /* a copy inside a call has nobody to tell of a signal */
     e = memobj_fetch(&missing, !f->user);

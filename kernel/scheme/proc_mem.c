@@ -3,6 +3,8 @@
  *   mapped_bytes         of address space; limit_bytes is the most that may be (none: no limit)
  *   data_bytes           of these, private and open to writes, but for stacks; data_limit_bytes,
  *                        stack_limit_bytes likewise
+ *   counted_bytes        that are there, but for the zero frame and the boot image: what
+ *                        resident_limit_bytes is about
  *   resident_bytes       that are there: private_bytes that nobody else has, and shared_bytes
  *   table_bytes, grant_bytes, stack_bytes   of the kernel, for it: page tables and grants, its own
  *                        or shared with clones; kernel stacks of its threads
@@ -13,11 +15,13 @@
 #include "lib/fmt.h"
 #include "scheme/proc_priv.h"
 
-#define TEXT_MAX 768u
+#define TEXT_MAX 896u
 
 static size_t limits_print(const struct space_limit *limits, char *out, size_t cap) {
-  static const char *const names[SPACE_LIMIT_KINDS] = {
-      [SPACE_LIMIT_MAPPED] = "", [SPACE_LIMIT_STACK] = "stack_", [SPACE_LIMIT_DATA] = "data_"};
+  static const char *const names[SPACE_LIMIT_KINDS] = {[SPACE_LIMIT_MAPPED] = "",
+                                                       [SPACE_LIMIT_STACK] = "stack_",
+                                                       [SPACE_LIMIT_DATA] = "data_",
+                                                       [SPACE_LIMIT_RESIDENT] = "resident_"};
   size_t len = 0;
   for (uint32_t kind = 0; kind < SPACE_LIMIT_KINDS && len < cap; kind++) {
     uint64_t soft = limits[kind].soft;
@@ -41,14 +45,14 @@ static size_t faults_print(const uint64_t *n, char *out, size_t cap) {
 }
 
 static size_t stat_print(const struct space_stats *st, uint32_t n_threads, char *out, size_t cap) {
-  size_t len =
-      fmt_snprintf(out, cap,
-                   "grants %lu\nmapped_bytes %lu\ndata_bytes %lu\nresident_bytes "
-                   "%lu\nprivate_bytes %lu\nshared_bytes %lu\n"
-                   "table_bytes %lu\ngrant_bytes %lu\nstack_bytes %lu\n",
-                   st->n_grants, st->bytes_mapped, st->bytes_data, st->n_resident * PAGE_SIZE,
-                   st->n_private * PAGE_SIZE, (st->n_resident - st->n_private) * PAGE_SIZE,
-                   st->n_tables * PAGE_SIZE, st->bytes_grants, n_threads * KSTACK_SIZE);
+  size_t len = fmt_snprintf(out, cap,
+                            "grants %lu\nmapped_bytes %lu\ndata_bytes %lu\nresident_bytes %lu\n"
+                            "counted_bytes %lu\nprivate_bytes %lu\nshared_bytes %lu\n"
+                            "table_bytes %lu\ngrant_bytes %lu\nstack_bytes %lu\n",
+                            st->n_grants, st->bytes_mapped, st->bytes_data,
+                            st->n_resident * PAGE_SIZE, st->n_counted * PAGE_SIZE,
+                            st->n_private * PAGE_SIZE, (st->n_resident - st->n_private) * PAGE_SIZE,
+                            st->n_tables * PAGE_SIZE, st->bytes_grants, n_threads * KSTACK_SIZE);
   len += limits_print(st->limits, out + len, cap - len);
   return len + faults_print(st->n_faults, out + len, cap - len);
 }

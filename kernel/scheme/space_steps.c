@@ -197,11 +197,21 @@ static int64_t step_limit(struct space *s, const struct space_op *op) {
   return status(e);
 }
 
+/* What was brought without a fault of the caller's counts as well. */
+static int64_t populated(const struct space *s, int64_t result) {
+  struct context *c = context_current();
+  if (UNLIKELY(s->watched) && s == c->space) {
+    (void)memory_over(c);
+  }
+  return result;
+}
+
 int64_t space_step(struct space *s, struct filetable *files, struct space_op *op) {
   uint64_t addr = op->addr;
   switch (op->code) {
   case SPACE_MAP:
-    return step_map(s, files, op);
+    return op->flags & MAP_ABI_POPULATE ? populated(s, step_map(s, files, op))
+                                        : step_map(s, files, op);
   case SPACE_UNMAP:
     return status(space_unmap(s, addr, op->len));
   case SPACE_PROTECT:
@@ -226,7 +236,7 @@ int64_t space_step(struct space *s, struct filetable *files, struct space_op *op
                                   : status(space_move(s, addr, op->len, op->off,
                                                       op->len + (uint64_t)op->flags * PAGE_SIZE));
   case SPACE_ADVISE:
-    return status(space_advise(s, addr, op->len, op->flags));
+    return populated(s, status(space_advise(s, addr, op->len, op->flags)));
   case SPACE_RESIDENT:
     return step_resident(s, op);
   case SPACE_STAT:

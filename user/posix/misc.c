@@ -39,6 +39,7 @@ static int limit_kind(int which) {
   return which == RLIMIT_AS      ? SPACE_LIMIT_MAPPED
          : which == RLIMIT_STACK ? SPACE_LIMIT_STACK
          : which == RLIMIT_DATA  ? SPACE_LIMIT_DATA
+         : which == RLIMIT_RSS   ? SPACE_LIMIT_RESIDENT
                                  : -1;
 }
 

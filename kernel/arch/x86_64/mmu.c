@@ -158,7 +158,7 @@ static uint64_t cr3_of(const struct arch_cpu *cpu, const struct arch_space *s, b
 }
 
 /* All that the current tag has but global pages, which only the kernel has. INVPCID could name
- * other tags; their generations spare us that. */
+ * other tags; their generations spare us that (README). */
 static void tag_flush(void) {
   write_cr3(read_cr3());
 }
