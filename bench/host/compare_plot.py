@@ -24,8 +24,8 @@ COSTS = (
      "threads that can run"),
     ("timer-armed", "A timer armed and cancelled, by timers armed", r"timer\.arm_crowd",
      "timers armed"),
-    ("fault-cpus", "Page faults and mappings on more CPUs", r"(pf|mmap)\.scale\..*",
-     "CPUs at work"),
+    ("fault-cpus", "Page faults and mappings on more CPUs; cal.trap is the machine's floor",
+     r"(cal\.trap|pf|mmap)\.scale\..*", "CPUs at work"),
     ("syscall-cpus", "System calls on more CPUs", r"syscall\.scale.*", "CPUs at work"))
 WAKE = "timer.wake"  # of which each sample is a latency; those of storms are percentiles
 
