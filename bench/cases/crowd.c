@@ -24,7 +24,9 @@
 #include "../os.h"
 
 enum { STACK_BYTES = 16384, TURNS_SAMPLE = 30000, TURNS_FIRST = 200000 };
-enum { VAIN_MOST = 5000 }; /* yields in a row to nobody: less than a slice, more than is owed */
+/* Yields in a row to nobody: more than a scheduler owes to anybody at the beginning. The control,
+ * in which nobody yields, need not be as patient: it would see a turn with each slice. */
+enum { VAIN_MOST = RUN_WORK(1000000, 2000) };
 
 static struct {
   pthread_t *threads;
@@ -32,7 +34,8 @@ static struct {
   int gate_fds[2], bell_fds[2];        /* who has the last turn of a sample rings */
   uint64_t begin, end;                 /* the clock in the first and the last turn of a sample */
   _Alignas(64) _Atomic uint64_t turns; /* of all; one CPU, so nobody contends */
-  _Atomic uint64_t first, final;       /* turns of the sample */
+  _Atomic uint64_t wanted;             /* turns of a sample that has not begun */
+  _Atomic uint64_t final;              /* its last turn, once it has */
   _Atomic uintptr_t last;              /* whose turn it was: members count from 1 */
   _Alignas(64) _Atomic bool stop;
   _Atomic bool given_up;
@@ -44,9 +47,12 @@ static void bell_ring(void) {
   }
 }
 
+/* The first turn after a sample has been asked for begins it, whoever has it. */
 static void turn_watched(uint64_t turn) {
-  if (turn == atomic_load_explicit(&crowd.first, memory_order_relaxed)) {
+  uint64_t wanted = atomic_load_explicit(&crowd.wanted, memory_order_relaxed);
+  if (wanted != 0 && atomic_compare_exchange_strong(&crowd.wanted, &wanted, 0)) {
     crowd.begin = ticks_now();
+    atomic_store_explicit(&crowd.final, turn + wanted, memory_order_relaxed);
   } else if (turn == atomic_load_explicit(&crowd.final, memory_order_relaxed)) {
     crowd.end = ticks_now();
     bell_ring();
@@ -100,6 +106,7 @@ static bool crowd_start(struct run *run) {
   atomic_store(&crowd.stop, false);
   atomic_store(&crowd.given_up, false);
   atomic_store(&crowd.turns, 0);
+  atomic_store(&crowd.final, 0);
   if (pipe(crowd.gate_fds) != 0 || pipe(crowd.bell_fds) != 0) {
     return run_fail(run, "pipe: %s", strerror(errno));
   }
@@ -125,10 +132,8 @@ static bool crowd_start(struct run *run) {
 /* So many turns from now on. */
 static void turns_run(struct run *run, uint64_t n) {
   char byte;
-  uint64_t first = atomic_load(&crowd.turns) + 1;
   crowd.end = 0;
-  atomic_store(&crowd.first, first);
-  atomic_store(&crowd.final, first + n);
+  atomic_store(&crowd.wanted, n);
   if (read(crowd.bell_fds[0], &byte, 1) != 1 || crowd.end == 0) {
     run_fail(run, "nobody else had a turn");
   }
