@@ -440,7 +440,8 @@ def test_reference():
             for suffix in ("png", "svg"):
                 open(os.path.join(folder, "new", f"{name}.{suffix}"), "w", encoding="utf-8").close()
         with open(readme, "w", encoding="utf-8") as file:
-            file.write(README.replace("made", "reference").replace("| none | `no.such` | 2 |\n", ""))
+            text = README.replace("made", "reference")
+            file.write(text.replace("| none | `no.such` | 2 |\n", ""))
         status, said = reference_made(folder, f"--of=reference={folder}/alone", readme)
         assert status == 1 and "no comparison" in said, said
         assert not os.path.exists(os.path.join(folder, "reference", "linux-01.tsv"))

@@ -21,7 +21,8 @@ import results
 HEAD = re.compile(r"^\| operation \| case \|")
 ROW = re.compile(r"^\| (?P<words>.+?) \| (?P<case>`(?P<name>[\w.]+)`(?: (?P<param>[^|]+))?) \|")
 RUN = re.compile(r"^The run `results/(?P<name>[\w-]+)/`: ")
-HEAD_LINES = ("| operation | case | Cathode | Linux | Cathode / Linux |", "|---|---|---:|---:|---:|")
+HEAD_LINES = ("| operation | case | Cathode | Linux | Cathode / Linux |",
+              "|---|---|---:|---:|---:|")
 
 
 class Figures:
@@ -45,8 +46,8 @@ class Figures:
         return (f"The run `results/{self.name}/`: {get('date')[:10]}, {first.measured}, "
                 f"accelerator {accel}, {version_of(get('qemu'))}, {cpu_words(get('guest.cpus'))}, "
                 f"{get('mem')} MiB; boots in turn, {counts}; Cathode {get('commit')[:12]}, "
-                f"Linux {linux_version(linux.get('guest.system', ''))} (Debian "
-                f"{linux.get('linux_package', 'unknown')}), boot line `{linux.get('linux_args')}`.")
+                f"Linux {linux_version(linux.get('guest.system', ''))} "
+                f"({linux.get('linux_package', 'unknown')}).")
 
     def row_of(self, name, param):
         """The case; None when the run has it not, or when the parameter could be several."""

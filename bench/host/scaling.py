@@ -74,12 +74,10 @@ def columns(run):
 
 
 NOTE = (
-    "One operation by each CPU at once, and how many times that of one CPU alone (1.00: more CPUs "
-    "cost nothing).",
-    "x floor: times cal.trap.scale of the same crew, an exception with next to no kernel behind it. "
-    "floor's share: of what",
-    "pf.scale grows by, how much cal.trap.scale grows by. About 100 % or more: the machine's "
-    "exceptions do not scale.")
+    "One operation by each CPU at once, and how many times that of one CPU alone (1.00: more CPUs",
+    "cost nothing). x floor: times cal.trap.scale of the same crew, an exception with next to no",
+    "kernel behind it. floor's share: of what pf.scale grows by, how much cal.trap.scale grows by.",
+    "About 100 % or more: the machine's exceptions do not scale, whatever the kernel does.")
 
 
 def lines(run):
