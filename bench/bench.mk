@@ -11,6 +11,7 @@
 #:   REPORT=results/tune-...          say again what the samples say
 #: make plot RUN=results/latest       draw the plots of a run again from its samples
 #: make report RUN=results/latest     the same and the tables as one HTML page
+#: make reference                      EXACT=results/X TIMED=results/Y: from runs that are there
 #: make diff A=results/X B=results/Y  what a change did: two runs, best of ROUNDS=5 and more
 
 # Storms are shared with tune. The control program has its own main, and the cases' work left out.
@@ -174,6 +175,8 @@ COMPARE_OPTIONS = $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(filter 0,$(PROFILES)
   --linux-kernel '$(LINUX_KERNEL)' --linux-image $(L)/initramfs.cpio $(BENCH_OPTIONS)
 
 A :=
+EXACT :=
+TIMED :=
 
 .PHONY: bench-host compare diff figures plot reference report tune
 
@@ -207,13 +210,13 @@ diff: ## compare Cathode in two runs, A=results/... B=results/...: better, worse
 	@$(if $(A),,echo "make diff A=results/BEFORE B=results/AFTER" >&2; exit 2;) \
 	  bench/host/diff.py '$(A)' '$(B)'
 
-figures: ## write the README's table of figures from results/reference
-	@bench/host/figures.py --write README.md results/reference
+figures: ## write the README's tables of figures from the runs that are committed
+	@bench/host/figures.py --write README.md results
 
-reference: ## make RUN=results/... (the latest unless told) the committed run of the README
-	@rm -f results/reference/* && \
-	  cp $(wildcard $(addprefix $(PLOT_RUN)/,*.t?? *.json *.svg *.png)) results/reference/
-	@$(MAKE) figures
+# Both runs at once, or none: what the README says belongs together.
+reference: ## measure the committed runs of the README again: both systems, counted and timed
+	@bench/host/reference.py --make '$(MAKE)' \
+	  $(if $(EXACT),--of reference='$(EXACT)') $(if $(TIMED),--of reference-smp2='$(TIMED)')
 
 plot: ## draw the plots of RUN=results/... again (the latest run unless told)
 	@bench/host/$(if $(wildcard $(PLOT_RUN)/samples.tsv),plot.py,compare.py --again) $(PLOT_RUN)

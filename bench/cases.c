@@ -1,8 +1,6 @@
 /* The table of all cases, and which of them a command line means. */
 #include "cases.h"
 
-#include <fnmatch.h>
-
 const struct bench_case *const all_cases[] = {
 #define CASE(name) &case_##name,
 #include "cases.def"
@@ -18,7 +16,7 @@ const uint64_t *case_params(const struct bench_case *bench) {
 }
 
 bool case_selected(const struct options *options, const struct bench_case *bench) {
-  return options->only == NULL || fnmatch(options->only, bench->name, 0) == 0;
+  return options_select(options, bench->name);
 }
 
 uint32_t runs_count(const struct options *options) {

@@ -1,6 +1,7 @@
 /* Parsing of the command line with getopt_long. */
 #include "options.h"
 
+#include <fnmatch.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@ enum { SECONDS_DEFAULT = 150, SECONDS_QUICK = 30, SECONDS_MAX = 86400 };
 static const char usage[] =
     "usage: bench [options]\n"
     "  --list                  names and what one operation is\n"
-    "  --only=GLOB             only cases whose name matches, such as 'fork.*'\n"
+    "  --only=GLOB,...         only cases whose name matches, such as 'fork.*'\n"
     "  --quick                 fewer samples (7 unless told), smaller budget\n"
     "  --samples=N             samples of each case (31; 11 when instructions are counted)\n"
     "  --seconds=N             budget for all cases together (150)\n"
@@ -104,4 +105,19 @@ bool options_parse(struct options *options, int argc, char **argv) {
   }
   defaults_fill(options, quick);
   return true;
+}
+
+bool options_select(const struct options *options, const char *name) {
+  char glob[128];
+  if (options->only == NULL) {
+    return true;
+  }
+  for (const char *at = options->only; at != NULL; at = strchr(at, ',')) {
+    at += *at == ',';
+    snprintf(glob, sizeof(glob), "%.*s", (int)strcspn(at, ","), at);
+    if (fnmatch(glob, name, 0) == 0) {
+      return true;
+    }
+  }
+  return false;
 }

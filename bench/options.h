@@ -9,7 +9,7 @@ enum unit { UNIT_NS, UNIT_INSTRUCTIONS };
 
 struct options {
   bool list;
-  const char *only;  /* glob over names; null for all */
+  const char *only;  /* globs over names, separated by commas; null for all */
   const char *child; /* the program that exec cases start */
   uint32_t samples;  /* of each case */
   uint32_t seconds;  /* for all cases together, about */
@@ -18,6 +18,9 @@ struct options {
 
 /* False when the command line is wrong, after having said what is right. */
 bool options_parse(struct options *options, int argc, char **argv);
+
+/* Whether a case of this name is to run. */
+bool options_select(const struct options *options, const char *name);
 
 const char *unit_name(enum unit unit);
 

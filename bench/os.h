@@ -15,6 +15,14 @@ long os_null_call(void);
  * */
 long os_unknown_call(void);
 
+/* poll() of one entry, without waiting, by the bare instruction: the first thing that a kernel does
+ * is read the entry. Answers how many are ready, or a negated error. */
+long os_poll_one(void *entry);
+
+/* What a scheduler owes to those who have slept (time in which they run before others) is made
+ * small for the calling thread, where that is much and can be. */
+void os_credit_forgo(void);
+
 /* Ticks a second of the time stamp counter, as exactly as the system knows or as it can be
  * measured. */
 uint64_t os_tsc_hz(void);

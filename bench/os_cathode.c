@@ -34,6 +34,14 @@ long os_unknown_call(void) {
   return result;
 }
 
+long os_poll_one(void *entry) {
+  return sys_poll(entry, 1, 0);
+}
+
+/* A turn is enough to spend it. */
+void os_credit_forgo(void) {
+}
+
 uint64_t os_tsc_hz(void) {
   const struct start_block *start = (const struct start_block *)getauxval(AT_CATHODE_START);
   return start->clock.tsc_hz;

@@ -6,8 +6,8 @@
 #include <sys/resource.h>
 #include <time.h>
 
-enum { NR_GETPPID = 110, NR_NOBODY = 4000 };
-enum { CALIBRATE_MS = 100 };
+enum { NR_POLL = 7, NR_GETPPID = 110, NR_NOBODY = 4000 };
+enum { CALIBRATE_MS = 100, NICEST = 19 };
 
 static long call0(long number) {
   long result = number;
@@ -21,6 +21,21 @@ long os_null_call(void) {
 
 long os_unknown_call(void) {
   return call0(NR_NOBODY);
+}
+
+long os_poll_one(void *entry) {
+  long result = NR_POLL, number = 1, timeout_ms = 0;
+  __asm__ volatile("syscall"
+                   : "+a"(result)
+                   : "D"(entry), "S"(number), "d"(timeout_ms)
+                   : "rcx", "r11", "memory");
+  return result;
+}
+
+/* The credit is milliseconds of weighted time, which pass the faster the nicer a thread is. Nice is
+ * an attribute of the thread. */
+void os_credit_forgo(void) {
+  setpriority(PRIO_PROCESS, 0, NICEST);
 }
 
 static uint64_t monotonic_ns(void) {

@@ -21,7 +21,7 @@ CHECKS = (
     ("shape", "length of functions, files and lines; no #if in .c"),
     ("docs", "documents against code"),
     ("abidoc", "generated documents are those of the tables"),
-    ("figures", "the README's figures are those of results/reference"),
+    ("figures", "the README's figures are those of the committed runs"),
     ("words", "words that must not be in the tree"),
     ("scripts", "scripts parse and say what they are"),
     ("toolstest", "tests of the tools themselves"),

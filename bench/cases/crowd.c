@@ -1,9 +1,16 @@
 /* Does a switch cost more when many threads are runnable?
  *
- * A crowd of threads on one CPU does nothing but yield, each counting its turns. When this side
- * runs again, everybody has had a turn: an operation is one turn of a thread, this one's included:
- * a switch and what a thread does in its turn. Memory grows with the crowd, instructions must not.
+ * A crowd of threads on one CPU does nothing but yield, each counting its turns, while this side
+ * sleeps. An operation is one turn of a thread: a switch and what a thread does in its turn. The
+ * thread that has the first turn of a sample reads the clock, and so does the one that has the last
+ * and then wakes this side. (Were this side to yield with them, it might have to wait for its turn
+ * until each of them has spent what a scheduler owes to those who have slept.) Memory grows with
+ * the crowd, instructions must not.
+ *
  * All wait at a gate until the last has been made: else each new one would let all before it run.
+ * The gate is the end of a pipe, which all see at once. Where a scheduler owes time to those who
+ * have slept, they forgo most of it: what 10,000 are owed would take minutes before all have turns
+ * alike.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -11,34 +18,69 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../cases.h"
+#include "../os.h"
 
-enum { STACK_BYTES = 16384, TURNS_LEAST = 20000, TURNS_FIRST = 1000000 };
+enum { STACK_BYTES = 16384, TURNS_SAMPLE = 30000, TURNS_FIRST = 200000 };
+/* Yields in a row to nobody: more than a scheduler owes to anybody at the beginning. The control,
+ * in which nobody yields, need not be as patient: it would see a turn with each slice. */
+enum { VAIN_MOST = RUN_WORK(1000000, 2000) };
 
 static struct {
   pthread_t *threads;
   uint64_t n;
-  pthread_mutex_t gate;
+  int gate_fds[2], bell_fds[2];        /* who has the last turn of a sample rings */
+  uint64_t begin, end;                 /* the clock in the first and the last turn of a sample */
   _Alignas(64) _Atomic uint64_t turns; /* of all; one CPU, so nobody contends */
+  _Atomic uint64_t wanted;             /* turns of a sample that has not begun */
+  _Atomic uint64_t final;              /* its last turn, once it has */
   _Atomic uintptr_t last;              /* whose turn it was: members count from 1 */
   _Alignas(64) _Atomic bool stop;
+  _Atomic bool given_up;
 } crowd;
 
-/* A turn is one only if somebody else has had one since: a yield in vain counts nothing. */
-static void turn_count(uintptr_t self) {
-  if (atomic_load_explicit(&crowd.last, memory_order_relaxed) != self) {
-    atomic_store_explicit(&crowd.last, self, memory_order_relaxed);
-    atomic_fetch_add_explicit(&crowd.turns, 1, memory_order_relaxed);
+static void bell_ring(void) {
+  if (write(crowd.bell_fds[1], "!", 1) != 1) {
+    abort();
   }
 }
 
+/* The first turn after a sample has been asked for begins it, whoever has it. */
+static void turn_watched(uint64_t turn) {
+  uint64_t wanted = atomic_load_explicit(&crowd.wanted, memory_order_relaxed);
+  if (wanted != 0 && atomic_compare_exchange_strong(&crowd.wanted, &wanted, 0)) {
+    crowd.begin = ticks_now();
+    atomic_store_explicit(&crowd.final, turn + wanted, memory_order_relaxed);
+  } else if (turn == atomic_load_explicit(&crowd.final, memory_order_relaxed)) {
+    crowd.end = ticks_now();
+    bell_ring();
+  }
+}
+
+/* A turn is one only if somebody else has had one since: a yield in vain counts nothing. */
+static bool turn_count(uintptr_t self) {
+  if (atomic_load_explicit(&crowd.last, memory_order_relaxed) == self) {
+    return false;
+  }
+  atomic_store_explicit(&crowd.last, self, memory_order_relaxed);
+  turn_watched(atomic_fetch_add_explicit(&crowd.turns, 1, memory_order_relaxed) + 1);
+  return true;
+}
+
+/* Who yields in vain too often leaves, and the first who does rings: the sample has no end then. */
 static void *member(void *argument) {
-  pthread_mutex_lock(&crowd.gate);
-  pthread_mutex_unlock(&crowd.gate);
-  while (!atomic_load_explicit(&crowd.stop, memory_order_relaxed)) {
-    turn_count((uintptr_t)argument);
-    sched_yield();
+  char byte;
+  unsigned in_vain = 0;
+  os_credit_forgo();
+  bool open = read(crowd.gate_fds[0], &byte, 1) == 0;
+  while (open && in_vain < VAIN_MOST && !atomic_load_explicit(&crowd.stop, memory_order_relaxed)) {
+    in_vain = turn_count((uintptr_t)argument) ? 0 : in_vain + 1;
+    RUN_WORK((void)sched_yield(), 0);
+  }
+  if (in_vain == VAIN_MOST && !atomic_exchange(&crowd.given_up, true)) {
+    bell_ring();
   }
   return argument;
 }
@@ -50,6 +92,9 @@ static bool crowd_end(struct run *run) {
     good = pthread_join(crowd.threads[i], NULL) == 0 && good;
   }
   free(crowd.threads);
+  close(crowd.gate_fds[0]);
+  close(crowd.bell_fds[0]);
+  close(crowd.bell_fds[1]);
   return good || run_fail(run, "pthread_join failed");
 }
 
@@ -59,16 +104,19 @@ static bool crowd_start(struct run *run) {
   crowd.n = 0;
   crowd.threads = calloc(run->param, sizeof(crowd.threads[0]));
   atomic_store(&crowd.stop, false);
+  atomic_store(&crowd.given_up, false);
   atomic_store(&crowd.turns, 0);
-  pthread_mutex_init(&crowd.gate, NULL);
-  pthread_mutex_lock(&crowd.gate);
+  atomic_store(&crowd.final, 0);
+  if (pipe(crowd.gate_fds) != 0 || pipe(crowd.bell_fds) != 0) {
+    return run_fail(run, "pipe: %s", strerror(errno));
+  }
   error = error != 0 ? error : pthread_attr_setstacksize(&attr, STACK_BYTES);
   for (; error == 0 && crowd.threads != NULL && crowd.n < run->param; crowd.n += error == 0) {
     error =
         pthread_create(&crowd.threads[crowd.n], &attr, member, (void *)(uintptr_t)(crowd.n + 1));
   }
   pthread_attr_destroy(&attr);
-  pthread_mutex_unlock(&crowd.gate);
+  close(crowd.gate_fds[1]);
   if (crowd.n < run->param) {
     if (error == EAGAIN) {
       run_absent(run, "this system makes no more than %llu threads", (unsigned long long)crowd.n);
@@ -81,10 +129,13 @@ static bool crowd_start(struct run *run) {
   return true;
 }
 
-static void rounds_run(uint64_t turns) {
-  for (uint64_t rounds = turns / crowd.n + 1; rounds > 0; rounds--) {
-    turn_count(0);
-    RUN_WORK((void)sched_yield(), 0);
+/* So many turns from now on. */
+static void turns_run(struct run *run, uint64_t n) {
+  char byte;
+  crowd.end = 0;
+  atomic_store(&crowd.wanted, n);
+  if (read(crowd.bell_fds[0], &byte, 1) != 1 || crowd.end == 0) {
+    run_fail(run, "nobody else had a turn");
   }
 }
 
@@ -93,21 +144,18 @@ static bool crowd_setup(struct run *run) {
   if (!crowd_start(run)) {
     return false;
   }
-  rounds_run(TURNS_FIRST);
-  return true;
+  turns_run(run, TURNS_FIRST);
+  if (run->state != RUN_OK) {
+    crowd_end(run);
+  }
+  return run->state == RUN_OK;
 }
 
-/* So many rounds that there are about as many turns whatever the crowd. */
 static void crowd_measure(struct run *run, uint64_t n) {
   (void)n;
-  uint64_t before = atomic_load(&crowd.turns);
-  run_start(run);
-  rounds_run(TURNS_LEAST);
-  run_stop(run);
-  run->confirmed = atomic_load(&crowd.turns) - before;
-  if (run->confirmed <= 1) {
-    run_fail(run, "nobody else had a turn");
-  }
+  turns_run(run, TURNS_SAMPLE);
+  run->ticks = crowd.end - crowd.begin;
+  run->confirmed = run->state == RUN_OK ? TURNS_SAMPLE : 0;
 }
 
 static void crowd_teardown(struct run *run) {

@@ -16,15 +16,20 @@
 #include "../os.h"
 #include "../process.h"
 #include "../region.h"
+#include "../trap.h"
 
 enum { GATE_SECONDS = 5 }; /* for all to come, or they do not */
 enum { WORKERS_MOST = 16, PAGE_BYTES = 4096, WORKER_DONE = 6 };
 enum { TABLE_PAGES = 512, CHUNK_PAGES = 2 * TABLE_PAGES }; /* what one page table maps */
 
-static uint64_t mmap_task(uint64_t n);
-
-/* Does n operations, and answers how many took effect. */
-typedef uint64_t (*task_fn)(uint64_t n);
+struct task {
+  uint64_t (*work)(uint64_t n); /* does n operations, and answers how many took effect */
+  /* May be null: before there are workers, false after run_absent() or run_fail(). */
+  bool (*prepare)(struct run *run);
+  /* May be null: when all are done (before, another thread may have the same addresses at once),
+   * null or what is wrong. */
+  const char *(*refute)(void);
+};
 
 struct answer {
   uint64_t done; /* operations that took effect */
@@ -44,7 +49,7 @@ static struct {
   unsigned n;                /* workers that run */
   unsigned size;             /* and will run */
   bool are_threads;
-  task_fn task;
+  const struct task *task;
 } crew;
 
 /* Waits for the others of this round, each on its own CPU. */
@@ -66,7 +71,7 @@ static void worker_run(const struct worker *worker) {
   bool pinned = process_pin(&run, worker->cpu);
   while (read(worker->order_fds[0], &n, sizeof(n)) == sizeof(n)) {
     struct answer answer = {.lonely = !gate_pass(), .begin = ticks_now()};
-    answer.done = pinned ? crew.task(n) : 0;
+    answer.done = pinned ? crew.task->work(n) : 0;
     answer.end = ticks_now();
     if (write(crew.answer_fds[1], &answer, sizeof(answer)) != sizeof(answer)) {
       return;
@@ -127,9 +132,12 @@ static void crew_end(struct run *run) {
   process_shared_page_free(crew.arrived);
 }
 
-static bool crew_start(struct run *run, task_fn task, bool are_threads) {
+static bool crew_start(struct run *run, const struct task *task, bool are_threads) {
   if (process_cpus() < run->param) {
     return run_absent(run, "this machine has %u CPUs", process_cpus());
+  }
+  if (task->prepare != NULL && !task->prepare(run)) {
+    return false;
   }
   crew.n = 0;
   crew.size = (unsigned)run->param;
@@ -166,18 +174,6 @@ static bool answer_take(struct answer *all) {
   return true;
 }
 
-/* When all are done: before, another thread may have the same addresses at once. */
-static const char *mmap_refute(void) {
-  int fds[2];
-  if (pipe(fds) != 0) {
-    return strerror(errno);
-  }
-  const char *wrong = region_refute(fds);
-  close(fds[0]);
-  close(fds[1]);
-  return wrong;
-}
-
 static void crew_measure(struct run *run, uint64_t n) {
   struct answer all = {.begin = UINT64_MAX};
   bool good = true;
@@ -192,7 +188,7 @@ static void crew_measure(struct run *run, uint64_t n) {
   } else if (all.lonely > 0) {
     run_fail(run, "the workers did not come together within %d s", (int)GATE_SECONDS);
   }
-  const char *wrong = good && crew.task == mmap_task ? mmap_refute() : NULL;
+  const char *wrong = good && crew.task->refute != NULL ? crew.task->refute() : NULL;
   if (wrong != NULL) {
     run_fail(run, "%s", wrong);
   }
@@ -202,7 +198,7 @@ static void crew_measure(struct run *run, uint64_t n) {
 
 /* ---- what they do --------------------------------------------------------------------------- */
 
-static uint64_t syscall_task(uint64_t n) {
+static uint64_t syscall_work(uint64_t n) {
   long first = os_null_call();
   uint64_t same = 0;
   for (uint64_t i = 0; i < n; i++) {
@@ -211,7 +207,7 @@ static uint64_t syscall_task(uint64_t n) {
   return same;
 }
 
-static uint64_t mmap_task(uint64_t n) {
+static uint64_t mmap_work(uint64_t n) {
   uint64_t done = 0;
   for (void *base; done < n; done++) {
     base = region_map();
@@ -220,6 +216,17 @@ static uint64_t mmap_task(uint64_t n) {
     }
   }
   return done;
+}
+
+static const char *mmap_refute(void) {
+  int fds[2];
+  if (pipe(fds) != 0) {
+    return strerror(errno);
+  }
+  const char *wrong = region_refute(fds);
+  close(fds[0]);
+  close(fds[1]);
+  return wrong;
 }
 
 /* Each page is written once, and read again when all are. */
@@ -235,7 +242,7 @@ static uint64_t pages_touch(volatile unsigned char *base, uint64_t n) {
 }
 
 /* A chunk that begins with a page table and has no table in common with another worker's. */
-static uint64_t fault_task(uint64_t n) {
+static uint64_t fault_work(uint64_t n) {
   static const size_t table = TABLE_PAGES * PAGE_BYTES,
                       len = (CHUNK_PAGES + TABLE_PAGES) * PAGE_BYTES;
   uint64_t done = 0, good = 0;
@@ -253,24 +260,31 @@ static uint64_t fault_task(uint64_t n) {
   return good;
 }
 
+static const struct task syscall_task = {.work = syscall_work};
+static const struct task fault_task = {.work = fault_work};
+static const struct task mmap_task = {.work = mmap_work, .refute = mmap_refute};
+static const struct task trap_task = {
+    .work = trap_work, .prepare = trap_prepare, .refute = trap_refute};
+static const struct task int_task = {.work = trap_int_work, .prepare = trap_int_prepare};
+
 /* ---- the cases ------------------------------------------------------------------------------ */
 
 static const uint64_t cpu_counts[] = {1, 2, 4, 8, WORKERS_MOST, 0};
 
-#define SCALE_CASE(id, what, how, threads, least, text)                                            \
+/* `...`: more fields, such as .counts_itself. */
+#define SCALE_CASE(id, what, how, threads, least, text, ...)                                       \
   static bool id##_##how##_setup(struct run *run) {                                                \
-    return crew_start(run, id##_task, threads);                                                    \
+    return crew_start(run, &id##_task, threads);                                                   \
   }                                                                                                \
-  const struct bench_case case_##id##_scale_##how = {                                              \
-      .name = what ".scale." #how,                                                                 \
-      .op = text,                                                                                  \
-      .setup = id##_##how##_setup,                                                                 \
-      .measure = crew_measure,                                                                     \
-      .teardown = crew_end,                                                                        \
-      .param_name = "cpus",                                                                        \
-      .params = cpu_counts,                                                                        \
-      .min_n = least,                                                                              \
-  };
+  const struct bench_case case_##id##_scale_##how = {.name = what ".scale." #how,                  \
+                                                     .op = text,                                   \
+                                                     .setup = id##_##how##_setup,                  \
+                                                     .measure = crew_measure,                      \
+                                                     .teardown = crew_end,                         \
+                                                     .param_name = "cpus",                         \
+                                                     .params = cpu_counts,                         \
+                                                     .min_n = least,                               \
+                                                     __VA_ARGS__};
 
 SCALE_CASE(syscall, "syscall", threads, true, 10000,
            "the cheapest system call, by each of so many threads, a CPU each")
@@ -288,3 +302,17 @@ SCALE_CASE(mmap, "mmap", threads, true, 1000,
            "mmap of 64 KiB and munmap, untouched, by each of so many threads, a CPU each")
 SCALE_CASE(mmap, "mmap", processes, false, 1000,
            "mmap of 64 KiB and munmap, untouched, by each of so many processes, a CPU each")
+
+/* The floor below pf.scale: the machine's exceptions, with as little of a kernel as there can be.
+ */
+SCALE_CASE(
+    trap, "cal.trap", threads, true, 2000,
+    "a page fault in a system call, refused with EFAULT, by each of so many threads, a CPU each")
+SCALE_CASE(
+    trap, "cal.trap", processes, false, 2000,
+    "a page fault in a system call, refused with EFAULT, by each of so many processes, a CPU each")
+SCALE_CASE(
+    int, "cal.int", processes, false, 16384,
+    "a software interrupt in ring 0 and the return from it, by each of so many processes, a CPU "
+    "each",
+    .counts_itself = true)

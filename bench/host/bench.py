@@ -41,7 +41,7 @@ class BenchError(Exception):
 def options_add(parser):
     """What all ways of measuring have in common."""
     add = parser.add_argument
-    add("--only", default="", metavar="GLOB", help="cases whose name matches")
+    add("--only", default="", metavar="GLOB,...", help="cases whose name matches one")
     add("--quick", action="store_true", help="fewer samples")
     add("--samples", default="", help="samples of each case")
     add("--seconds", default="", help="budget for all cases together")

@@ -10,7 +10,7 @@ set label 2 machine at screen 0.5, screen 1 offset 0, -3 center font ',10'
 set border 3 lc rgb '#444444'
 set xtics nomirror
 set ytics nomirror
-set grid ytics lc rgb '#dddddd' lw 1 dt 1
+set grid ytics lc rgb '#cccccc' lw 1 dt 1
 set key top left Left reverse samplen 4 spacing 1.3
 do for [k = 1:n] {
   eval(value(sprintf('panel_%d', k)))

@@ -32,6 +32,7 @@ import plot
 import profiles
 import ratios
 import results
+import scaling
 import table
 
 BUILD = os.path.join(bench.TREE, "build")
@@ -141,13 +142,18 @@ def lines_write(folder, name, lines):
         file.writelines(line + "\n" for line in lines)
 
 
+def single_text(run):
+    lines = list(scaling.lines(run))
+    return table.text(run.merged(run.systems[0])) + "".join(line + "\n" for line in lines)
+
+
 def report(run):
     """Everything but the samples, and the table to stdout."""
     folder = run.folder
     both = len(run.systems) == 2
     if both and not run.pairs():
         raise results.Broken("the two systems have no case in common that was measured")
-    text = ratios.text(run) if both else table.text(run.merged(run.systems[0]))
+    text = ratios.text(run) if both else single_text(run)
     with open(os.path.join(folder, "compare.txt" if both else "summary.txt"), "w",
               encoding="utf-8") as file:
         file.write(text)

@@ -1,6 +1,7 @@
 """The pictures of a comparison: all ratios sorted; both systems against a size or a number of CPUs;
 both as distributions. gnuplot draws; ratio.gp and both.gp say how. Readable in black and white:
-Cathode is a full line with full marks, Linux a dashed line with open marks."""
+Cathode is a full line with full marks, Linux a dashed line (a full one as a distribution) with open
+marks."""
 
 import math
 import re
@@ -13,8 +14,10 @@ import results
 
 STYLES = {boots.CATHODE: "pt 7 ps 1 dt 1 lw 1.8 lc rgb '#000000'",
           boots.LINUX: "pt 6 ps 1 dt 2 lw 1.8 lc rgb '#000000'"}
-LINES = {boots.CATHODE: "dt 1 lw 2 lc rgb '#000000'", boots.LINUX: "dt 3 lw 2.4 lc rgb '#000000'"}
-PANEL_COLUMNS = 3
+LINES = {boots.CATHODE: "dt 1 lw 1.8 pt 7 ps 1 lc rgb '#000000'",
+         boots.LINUX: "dt 1 lw 1.8 pt 6 ps 1.2 lc rgb '#000000'"}
+CDF_MARKS = 12     # along a distribution: a dashed line would look full where it is steep
+PANEL_COLUMNS = 2  # threads beside processes
 FULL, OPEN = 7, 6  # gnuplot's marks
 # Name of the picture, its heading, which cases it shows, what the axis of sizes says.
 COSTS = (
@@ -24,9 +27,9 @@ COSTS = (
      "threads that can run"),
     ("timer-armed", "A timer armed and cancelled, by timers armed", r"timer\.arm_crowd",
      "timers armed"),
-    ("fault-cpus", "Page faults and mappings on more CPUs", r"(pf|mmap)\.scale\..*",
-     "CPUs at work"),
-    ("syscall-cpus", "System calls on more CPUs", r"syscall\.scale.*", "CPUs at work"))
+    ("fault-cpus", "Page faults, their floor (cal.trap), and mappings",
+     r"(cal\.trap|pf|mmap)\.scale\..*", "CPUs at work"),
+    ("syscall-cpus", "System calls", r"syscall\.scale.*", "CPUs at work"))
 WAKE = "timer.wake"  # of which each sample is a latency; those of storms are percentiles
 
 
@@ -79,7 +82,7 @@ class Panel:
 def panels_draw(run, name, heading, panels, **more):
     columns = min(PANEL_COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
-    width, height = 160 + max(620, 420 * columns), 190 + 430 * rows
+    width, height = 160 + max(740, 440 * columns), 190 + 430 * rows
     values = {"n": len(panels), "columns": columns, "rows": rows, "width": width,
               "height": height, "heading": plot.escaped(heading), **more}
     blocks = []
@@ -94,15 +97,14 @@ def interval_row(row, system):
     return [row.number, *(math.exp(v) for v in (own.value, own.low, own.high))]
 
 
-def cost_panel(title, rows, axis, unit):
+def cost_panel(title, rows, axis, unit, span):
+    """`span` are the least and the largest cost of all panels, which have one scale."""
     data = {system: sorted(interval_row(row, system) for row in rows if system in row.sides)
             for system in boots.SYSTEMS if any(system in row.sides for row in rows)}
     numbers = [row.number for row in rows]
-    lows = [line[2] for lines in data.values() for line in lines]
-    highs = [line[3] for lines in data.values() for line in lines]
     tics = ", ".join(f'"{number:g}" {number:g}' for number in sorted(set(numbers)))
     before = (f"set logscale xy; set xrange [{min(numbers) / 1.3!r}:{max(numbers) * 1.3!r}]; "
-              f"set yrange [{max(min(lows), 1e-3) / 2!r}:{max(highs) * 5!r}]; "
+              f"set yrange [{max(span[0], 1e-3) / 2!r}:{span[1] * 5!r}]; "
               f"set xtics ({tics}); set format y \"10^{{%L}}\"; set xlabel \"{axis}\"; "
               f"set ylabel \"{unit}\"")
     return Panel(title, data, lambda s: f"using 1:2:3:4 with yerrorlines {STYLES[s]}", before)
@@ -113,15 +115,26 @@ def unit_words(unit):
 
 
 def cost(run, name, heading, pattern, axis):
-    """One panel a case that was measured with several sizes; nothing when no case was."""
+    """A panel a case that was measured with several sizes; nothing when no case was."""
     wanted = re.compile(pattern + "$")
     cases = {}
     for row in run.rows:
         if wanted.match(row.name) and row.number:
             cases.setdefault(row.name, []).append(row)
-    panels = [cost_panel(case, rows, axis, unit_words(rows[0].unit))
-              for case, rows in cases.items() if len(rows) > 1]
+    cases = {case: rows for case, rows in cases.items() if len(rows) > 1}
+    ends = [interval_row(row, system)[2:] for rows in cases.values() for row in rows
+            for system in row.sides]
+    span = [pick(values) for pick, values in zip((min, max), zip(*ends))]
+    panels = [cost_panel(case, rows, axis, unit_words(rows[0].unit), span)
+              for case, rows in cases.items()]
     return panels_draw(run, name, heading, panels) if panels else []
+
+
+def tics_between(low, high):
+    """1, 2 and 5 of each power of ten; only its first where that would be many."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    digits = (1, 2, 5) if len(powers) < 5 else (1,)
+    return ", ".join(f'"{d * 10.0 ** k:g}" {d * 10.0 ** k!r}' for k in powers for d in digits)
 
 
 def wake_panel(row):
@@ -132,13 +145,15 @@ def wake_panel(row):
         scale, unit = plot.scale_of(series.median, row.unit) if not data else (scale, unit)
         data[system] = plot.steps(series, scale)
         reach = max(reach, series.quantile(0.99) / scale)
-    least = min(rows[0][0] for rows in data.values())
+    least = max(min(rows[0][0] for rows in data.values()), 1e-3)
     before = ("unset logscale; set format y \"%g\"; set yrange [0:1.12]; set ytics 0, 0.25, 1; "
-              "set key center center; "
-              f"set logscale x; set xrange [{max(least, 1e-3) / 1.5!r}:{reach * 1.5!r}]; "
+              f"set logscale x; set xrange [{least / 3!r}:{reach * 1.5!r}]; "
+              f"set xtics ({tics_between(least / 3, reach * 1.5)}); "
               f"set xlabel \"{unit or 'instructions'}, to the 99th percentile\"; "
               "set ylabel \"share of the samples that took at most so long\"")
-    return Panel(row.title, data, lambda s: f"using 1:2 with steps {LINES[s]}", before)
+    every = {system: max(1, len(rows) // CDF_MARKS) for system, rows in data.items()}
+    return Panel(row.title, data, lambda s: f"using 1:2 with linespoints pointinterval {every[s]} "
+                                            f"{LINES[s]}", before)
 
 
 def wake(run):

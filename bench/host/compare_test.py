@@ -27,8 +27,10 @@ import google
 import host_test
 import profiles
 import ratios
+import reference
 import report
 import results
+import scaling
 
 estimate.DRAWS = 100
 CASES = [f"group{i % 4}.case{i}" for i in range(20)]
@@ -333,14 +335,19 @@ def test_one_boot_is_unclear():
     assert set(found.values()) == {diff.UNCLEAR}
 
 
+def boot_text(boot):
+    lines = [f"# {key}\t{value}\n" for key, value in boot.stamps.items()]
+    for series in boot.series:
+        lines.append(f"case\t{series.name}\tns\tx\n")
+        lines += [f"sample\t{series.name}\t-\t10\t{v}\n" for v in series.values]
+    return "".join(lines)
+
+
 def run_write(folder, run):
     os.makedirs(folder)
     for number, boot in enumerate(run.runs[boots.CATHODE], 1):
         with open(os.path.join(folder, f"cathode-{number:02}.tsv"), "w", encoding="utf-8") as file:
-            file.writelines(f"# {key}\t{value}\n" for key, value in boot.stamps.items())
-            for series in boot.series:
-                file.write(f"case\t{series.name}\tns\tx\n")
-                file.writelines(f"sample\t{series.name}\t-\t10\t{v}\n" for v in series.values)
+            file.write(boot_text(boot))
 
 
 def test_diff_program():
@@ -362,6 +369,8 @@ def test_diff_program():
 
 README = """# X
 
+The run `results/made/`: long ago.
+
 | operation | case | nanoseconds |
 |---|---|---:|
 | an op | `group0.case0` | 1 |
@@ -372,15 +381,102 @@ README = """# X
 """
 
 
+def figures_of(run):
+    return lambda name: figures.Figures(name, run)
+
+
 def test_figures():
     run = run_of_both()
-    out, faults = figures.corrected(README.splitlines(), figures.Figures(run))
-    assert [number for number, _ in faults] == [3, 4, 5, 6], faults
-    assert out[2] == "| operation | case | Cathode | Linux | ratio |" and out[-1][:3] == "| x"
-    assert figures.ROW.match(out[4])["words"] == "an op" and out[4].count("|") == 6, out[4]
-    again, faults = figures.corrected(out, figures.Figures(run))
-    assert again == out and faults == [(6, "the reference run has no such case")]
-    assert figures.corrected(["no table"], figures.Figures(run))[1]
+    out, faults = figures.corrected(README.splitlines(), figures_of(run))
+    assert [number for number, _ in faults] == [3, 5, 6, 7, 8], faults
+    assert "5 of Cathode and 5 of Linux" in out[2] and "accelerator tcg" in out[2], out[2]
+    assert out[4] == figures.HEAD_LINES[0] and out[-1][:3] == "| x"
+    assert figures.ROW.match(out[6])["words"] == "an op" and out[6].count("|") == 6, out[6]
+    again, faults = figures.corrected(out, figures_of(run))
+    assert again == out and faults == [(8, "the run has no such case")]
+    assert figures.corrected(["no table"], figures_of(run))[1]
+
+
+def test_figures_need_a_comparison():
+    lines = README.splitlines()
+    alone = boots.Boots({boots.CATHODE: run_of_both().runs[boots.CATHODE]})
+    assert (3, "results/made is no comparison of both systems") in figures.corrected(
+        lines, figures_of(alone))[1]
+    assert "of which run?" in figures.corrected(lines[4:], figures_of(alone))[1][0][1]
+
+
+def test_figures_ratio():
+    """A changed ratio is a fault by itself, and so is a changed stamp."""
+    run = run_of_both()
+    out = figures.corrected(README.splitlines(), figures_of(run))[0]
+    ratio = out[6].split("|")[-2].strip().split(" ")[0]
+    assert abs(float(ratio) - 0.5) < 0.05, out[6]
+    for number, old, new in ((6, ratio, "0.1"), (2, "QEMU", "KVM")):
+        changed = [*out[:number], out[number].replace(old, new), *out[number + 1:]]
+        faults = figures.corrected(changed, figures_of(run))[1]
+        assert (number + 1) in [line for line, _ in faults], faults
+
+
+# ---- the reference ------------------------------------------------------------------------------
+
+
+def reference_made(folder, *argv):
+    """reference.py with results/ in a folder: (status, what it said)."""
+    reference.RESULTS = folder
+    sys.argv = ["reference.py", *argv]
+    out = io.StringIO()
+    with redirect_stdout(out), redirect_stderr(out):
+        return reference.main(), out.getvalue()
+
+
+def test_reference():
+    with tempfile.TemporaryDirectory() as folder:
+        run, readme = run_of_both(), os.path.join(folder, "README.md")
+        for name in ("new", "alone", "reference"):
+            run_write(os.path.join(folder, name), run)
+        with open(os.path.join(folder, "new", "linux-01.tsv"), "w", encoding="utf-8") as file:
+            file.write(boot_text(run.runs[boots.LINUX][0]))
+        for name in reference.RUNS[reference.EXACT][1]:
+            for suffix in ("png", "svg"):
+                open(os.path.join(folder, "new", f"{name}.{suffix}"), "w", encoding="utf-8").close()
+        with open(readme, "w", encoding="utf-8") as file:
+            text = README.replace("made", "reference")
+            file.write(text.replace("| none | `no.such` | 2 |\n", ""))
+        status, said = reference_made(folder, f"--of=reference={folder}/alone", readme)
+        assert status == 1 and "no comparison" in said, said
+        assert not os.path.exists(os.path.join(folder, "reference", "linux-01.tsv"))
+        status, said = reference_made(folder, f"--of=reference={folder}/new", readme)
+        assert status == 0, said
+        assert not figures.faults_of(readme, folder)
+        assert "ratio.png" in os.listdir(os.path.join(folder, "reference"))
+        os.remove(os.path.join(folder, "new", "ratio.png"))
+        assert reference_made(folder, f"--of=reference={folder}/new", readme)[0] == 1
+
+
+# ---- scaling ------------------------------------------------------------------------------------
+
+
+def boot_of(system, costs):
+    lines = [HEAD.format(icount=0, unit="ns", system=system)]
+    for (name, cpus), value in costs.items():
+        lines += [f"case\t{name}\tns\tx\n"] + [f"sample\t{name}\tcpus={cpus}\t9\t{value}\n"] * 5
+    return results.parse("".join(lines).splitlines(True))
+
+
+def test_scaling():
+    """Of faults that take 300 ns more on two CPUs, 200 are the floor's: two thirds."""
+    costs = {("pf.scale.threads", 1): 1000, ("pf.scale.threads", 2): 1300,
+             ("cal.trap.scale.threads", 1): 400, ("cal.trap.scale.threads", 2): 600,
+             ("mmap.scale.threads", 1): 50, ("mmap.scale.threads", 2): 50,
+             ("pf.scale.processes", 1): 1000, ("pf.scale.processes", 2): 1010}
+    run = boots.Boots({boots.CATHODE: [boot_of("Cathode", costs)] * 2})
+    found = {row[0]: row[1:] for row in scaling.rows(run)}
+    assert found["pf.scale.threads"] == ("2", "1.30 µs", "1.30", "2.17", "67 %"), found
+    assert found["cal.trap.scale.threads"] == ("2", "600 ns", "1.50", "", ""), found
+    assert found["pf.scale.processes"][3:] == ("", ""), "its floor was not measured"
+    assert not list(scaling.lines(run_of_both()))
+    both = boots.Boots({**run.runs, boots.LINUX: [boot_of("Linux", {})] * 2})
+    assert scaling.rows(both)[0][-4:] == ("-", "-", "", "")
 
 
 def main():

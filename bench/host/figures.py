@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""The README's figures are those of the reference run: figures.py [--write] README.md RUN
+"""The README's figures are those of committed runs: figures.py [--write] README.md RESULTS
 
-In the README a table whose first two columns are `operation` and `case` says one case a row; the
-second column has the case's name in backquotes and, after it, the start of its parameter
-(`fork.rss` 64 MiB). The other columns are made from the run: the median, or both medians and their
-ratio when the run has both systems. Without --write, each line that differs is a fault, as is a
-case that the run lacks. `make figures` writes, tools/check/figures.py checks."""
+In the README a paragraph `The run `results/NAME/`: ...` says when, on what and of which versions a
+run below RESULTS is, all made from it. It belongs to the tables after it: tables whose first two
+columns are `operation` and `case`, one case a row. The second column has the case's name in
+backquotes and, after it, the start of its parameter (`fork.rss` 64 MiB). The other columns are made
+from the run: both systems' medians, and their ratio with its 95 % interval. What one system lacks
+is a dash. Without --write, each line that differs is a fault, as are a case that the run lacks and
+a run that is of one system only. `make figures` writes, tools/check/figures.py checks."""
 
 import math
+import os
 import re
 import sys
 
@@ -17,20 +20,34 @@ import results
 
 HEAD = re.compile(r"^\| operation \| case \|")
 ROW = re.compile(r"^\| (?P<words>.+?) \| (?P<case>`(?P<name>[\w.]+)`(?: (?P<param>[^|]+))?) \|")
+RUN = re.compile(r"^The run `results/(?P<name>[\w-]+)/`: ")
+HEAD_LINES = ("| operation | case | Cathode | Linux | Cathode / Linux |",
+              "|---|---|---:|---:|---:|")
 
 
 class Figures:
-    """The run's numbers, as the README says them."""
+    """A run's numbers, as the README says them."""
 
-    def __init__(self, run):
-        self.run = run
-        self.is_pair = len(run.systems) == 2
-        self.unit = run.first().unit
+    def __init__(self, name, run):
+        self.name, self.run = name, run
 
-    def head(self):
-        if self.is_pair:
-            return ["| operation | case | Cathode | Linux | ratio |", "|---|---|---:|---:|---:|"]
-        return [f"| operation | case | {self.unit} |", "|---|---|---:|"]
+    @property
+    def is_pair(self):
+        return len(self.run.systems) == 2
+
+    def run_line(self):
+        """When, on what, of which versions."""
+        first = self.run.first()
+        get = lambda key: first.stamps.get(key, "unknown")
+        linux = self.run.first(boots.LINUX).stamps if self.is_pair else {}
+        counts = " and ".join(f"{len(self.run.runs[s])} of {boots.NAMES[s]}"
+                              for s in self.run.systems)
+        accel = get("accel") + (" with icount" if get("icount") == "1" else "")
+        return (f"The run `results/{self.name}/`: {get('date')[:10]}, {first.measured}, "
+                f"accelerator {accel}, {version_of(get('qemu'))}, {cpu_words(get('guest.cpus'))}, "
+                f"{get('mem')} MiB; boots in turn, {counts}; Cathode {get('commit')[:12]}, "
+                f"Linux {linux_version(linux.get('guest.system', ''))} "
+                f"({linux.get('linux_package', 'unknown')}).")
 
     def row_of(self, name, param):
         """The case; None when the run has it not, or when the parameter could be several."""
@@ -40,12 +57,9 @@ class Figures:
         return found[0] if len(found) == 1 else None
 
     def cells(self, row):
-        systems = boots.SYSTEMS if self.is_pair else self.run.systems
         cells = [results.quantity(math.exp(row.sides[system].value), row.unit)
-                 if system in row.sides else "-" for system in systems]
-        if self.is_pair:
-            cells.append(ratios.ratio_words(math.exp(row.ratio().value)) if row.is_pair else "-")
-        return cells
+                 if system in row.sides else "-" for system in boots.SYSTEMS]
+        return [*cells, ratio_words(row.ratio()) if row.is_pair else "-"]
 
     def line(self, found):
         """What a row should be; None when the case is not in the run."""
@@ -55,51 +69,100 @@ class Figures:
         return f"| {found['words']} | {found['case']} | {' | '.join(self.cells(row))} |"
 
 
-def corrected(lines, figures):
-    """(lines as they should be, [(number, fault)])."""
-    out, faults, left = [], [], 0
-    n_tables = 0
-    for number, line in enumerate(lines, 1):
-        wanted = line
+def version_of(qemu):
+    found = re.search(r"version ([0-9.]+)", qemu)
+    return f"QEMU {found[1]}" if found else "QEMU of unknown version"
+
+
+def linux_version(system):
+    found = re.match(r"Linux (\S+)", system)
+    return found[1] if found else "unknown"
+
+
+def cpu_words(n):
+    return "1 CPU" if n == "1" else f"{n} CPUs"
+
+
+def ratio_words(ratio):
+    """With the interval, where that is not the same in three digits."""
+    low, middle, high = (ratios.ratio_words(math.exp(v)) for v in (ratio.low, ratio.value,
+                                                                   ratio.high))
+    return middle if low == high else f"{middle} ({low} to {high})"
+
+
+class Reader:
+    """Goes through the README's lines; `load` answers the Figures of a run by its name."""
+
+    def __init__(self, load):
+        self.load = load
+        self.figures, self.left, self.n_tables = None, 0, 0
+
+    def run_named(self, name):
+        self.figures = self.load(name)
+        if not self.figures.is_pair:
+            return f"results/{name} is no comparison of both systems"
+        return self.figures.run_line()
+
+    def wanted(self, line):
+        """(line as it should be, fault or None)."""
+        found = RUN.match(line)
+        if found:
+            wanted = self.run_named(found["name"])
+            return (wanted, None) if RUN.match(wanted) else (line, wanted)
         if HEAD.match(line):
-            wanted, left, n_tables = figures.head()[0], 2, n_tables + 1
-        elif left == 2 and line.startswith("|---"):
-            wanted, left = figures.head()[1], 1
-        elif left and ROW.match(line):
-            wanted = figures.line(ROW.match(line))
-        else:
-            left = 0
-        if wanted is None:
-            faults.append((number, "the reference run has no such case"))
-            wanted = line
-        elif wanted != line:
-            faults.append((number, f"the reference run says: {wanted}"))
+            self.left, self.n_tables = 2, self.n_tables + 1
+            return HEAD_LINES[0], None if self.figures else "of which run? None is named before"
+        if self.left == 2 and line.startswith("|---"):
+            self.left = 1
+            return HEAD_LINES[1], None
+        row = ROW.match(line) if self.left and self.figures else None
+        if not row:
+            self.left = 0
+            return line, None
+        made = self.figures.line(row)
+        return (made, None) if made else (line, "the run has no such case")
+
+
+def corrected(lines, load):
+    """(lines as they should be, [(number, fault)])."""
+    out, faults, reader = [], [], Reader(load)
+    for number, line in enumerate(lines, 1):
+        wanted, fault = reader.wanted(line)
+        if wanted != line:
+            fault = fault or f"the run says: {wanted}"
+        if fault:
+            faults.append((number, fault))
         out.append(wanted)
-    if not n_tables:
+    if not reader.n_tables:
         faults.append((1, "no table of figures (| operation | case | ...)"))
     return out, faults
 
 
-def faults_of(path, run_path):
-    """[(line number, text)] of a README against a run; may raise results.Broken."""
+def loader(folder):
+    """Of runs in a folder, by name."""
+    return lambda name: Figures(name, boots.load(os.path.join(folder, name)))
+
+
+def faults_of(path, folder):
+    """[(line number, text)] of a README against the runs in a folder; may raise results.Broken."""
     with open(path, encoding="utf-8") as file:
-        return corrected(file.read().splitlines(), Figures(boots.load(run_path)))[1]
+        return corrected(file.read().splitlines(), loader(folder))[1]
 
 
 def main(argv):
     write = argv[:1] == ["--write"]
     if len(argv) != 2 + write:
-        print("usage: figures.py [--write] README.md results/RUN", file=sys.stderr)
+        print("usage: figures.py [--write] README.md results", file=sys.stderr)
         return 2
-    path, run_path = argv[-2:]
+    path, folder = argv[-2:]
     try:
         with open(path, encoding="utf-8") as file:
             lines = file.read().splitlines()
-        out, faults = corrected(lines, Figures(boots.load(run_path)))
+        out, faults = corrected(lines, loader(folder))
         if write:
             with open(path, "w", encoding="utf-8") as file:
                 file.writelines(line + "\n" for line in out)
-            faults = corrected(out, Figures(boots.load(run_path)))[1]
+            faults = corrected(out, loader(folder))[1]
     except (OSError, results.Broken) as error:
         print(f"figures: {error}", file=sys.stderr)
         return 1

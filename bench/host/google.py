@@ -21,7 +21,7 @@ def context(run, system):
     return {"date": stamps.get("date", ""), "host_name": "-", "executable": "bench",
             "num_cpus": int(stamps.get("guest.cpus", "1")), "mhz_per_cpu": round(hz / 1e6),
             "cpu_scaling_enabled": False, "caches": [], "load_avg": [],
-            "library_build_type": "release",
+            "library_build_type": "release", "json_schema_version": 1,
             **{key: value for key, value in stamps.items() if key not in ("date", "host_flags")}}
 
 

@@ -15,11 +15,12 @@ set xlabel 'Cathode / Linux, logarithmic: to the left of 1, Cathode needs less'
 set xtics nomirror out
 set ytics nomirror scale 0
 eval(tics)
-set grid xtics ytics lc rgb '#dddddd' lw 1 dt 1
+set grid xtics ytics lc rgb '#cccccc' lw 1 dt 1
 set arrow 1 from 1, graph 0 to 1, graph 1 nohead lw 1.8 lc rgb '#000000' back
+set style textbox opaque fillcolor rgb '#ffffff' noborder margins 0.6, 0.6
 set key below center horizontal Left reverse samplen 2.5 width 2
 plot $DATA using 1:2:3:4 with xerrorbars pt 0 lw 1.6 lc rgb '#000000' notitle, \
      $DATA using 1:2:6 with points pt variable ps 0.9 lc rgb '#000000' notitle, \
      NaN with points pt 7 ps 0.9 lc rgb '#000000' title 'ratio of medians, with 95 % interval', \
      NaN with points pt 6 ps 0.9 lc rgb '#000000' title 'the interval includes 1', \
-     $DATA using 4:2:5 with labels left offset 0.8, 0 font ',10' notitle
+     $DATA using 4:2:5 with labels left offset 0.8, 0 font ',10' boxed notitle

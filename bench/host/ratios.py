@@ -7,6 +7,7 @@ import boots
 import estimate
 import goals
 import results
+import scaling
 import table
 
 COLUMNS = ("case", "Cathode", "Linux", "ratio", "95 % interval", "", "outliers")
@@ -163,7 +164,8 @@ def text(run):
     foot = [rule, f"geometric mean of the ratios, without cal.*, mem.*{but_times(run)}: "
                   f"{ratio_words(mean or 1)}"]
     return "\n".join([*heading(run), *noise_lines(run), "", lines[0], rule, *lines[1:],
-                      *(foot if mean else []), *judged.lines(), *flag_lines(run),
+                      *(foot if mean else []), *scaling.lines(run), *judged.lines(),
+                      *flag_lines(run),
                       *gap_lines(run)]) + "\n"
 
 

@@ -15,6 +15,7 @@ import goals
 import profiles
 import ratios
 import results
+import scaling
 import table
 
 STYLE = """
@@ -55,6 +56,14 @@ def goals_html(run):
                    "</details>" if name in made else "<p>No profile was made.</p>")
         parts.append(f"<h3>{html.escape(name)}</h3>{lines}<p>{why}</p>{profile}")
     return "\n".join(parts)
+
+
+def scaling_html(run):
+    found = scaling.rows(run)
+    if not found:
+        return ""
+    return (f"<h2>Scaling</h2><p>{html.escape(' '.join(scaling.NOTE))}</p>"
+            + rows_html(scaling.columns(run), found))
 
 
 def system_table(run, system):
@@ -103,6 +112,7 @@ def page(run):
     parts = [f"<h1>{title}</h1>", summary_html(run)]
     if both:
         parts += ["<h2>Ratios</h2>", ratio_table(run), goals_html(run)]
+    parts.append(scaling_html(run))
     parts += ["<h2>Pictures</h2>", *(picture_html(*entry) for entry in pictures(run.folder))]
     for system in run.systems:
         parts += [f"<h2>{boots.NAMES[system]}</h2>", system_table(run, system)]

@@ -12,6 +12,7 @@ import statistics
 
 UNITS = {"mib": "MiB", "kib": "KiB", "pages": "pages", "us": "µs", "cpus": "CPUs",
          "fds": "descriptors"}
+ONE_OF = {"pages": "page", "CPUs": "CPU", "descriptors": "descriptor"}
 
 
 class Broken(Exception):
@@ -32,8 +33,8 @@ class Series:
         if self.param == "-":
             return self.name
         name, _, number = self.param.partition("=")
-        unit = name.rpartition("_")[2]
-        return f"{self.name} {number} {UNITS.get(unit, name)}"
+        unit = UNITS.get(name.rpartition("_")[2], name)
+        return f"{self.name} {number} {ONE_OF.get(unit, unit) if number == '1' else unit}"
 
     @property
     def number(self):

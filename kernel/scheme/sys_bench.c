@@ -1,6 +1,7 @@
 /* sys:bench/NAME: what the machine's own operations cost, and the scheduler's (sys_bench_sched.c).
  * Opening a file measures; its text is one line a sample: `iterations cycles`. The samples are
- * taken on the calling CPU with interrupts disabled, by one thread at a time: others get EBUSY. */
+ * taken on the calling CPU with interrupts disabled, by one thread at a time: others get EBUSY. Of
+ * what is marked `together` any number may be taken, so that CPUs can be measured side by side. */
 #include "lib/fmt.h"
 #include "scheme/sys_priv.h"
 
@@ -54,21 +55,22 @@ static const struct {
   const char *name;
   uint64_t (*run)(uint32_t iterations); /* answers ticks, 0: it failed */
   uint32_t crowd;                       /* so many timers are armed meanwhile */
+  bool together;                        /* it keeps nothing from one reading to the next */
 } benches[] = {
-    {"int", arch_bench_int, 0},
-    {"cr3", arch_bench_cr3, 0},
-    {"invlpg", arch_bench_invlpg, 0},
-    {"pagefault", bench_pagefault, 0},
-    {"zero4k", bench_zero, 0},
-    {"copy4k", bench_copy, 0},
-    {"ipi", bench_ipi, 0},
-    {"wake", bench_wake, 0},
-    {"timer", bench_timer, 0},
-    {"timer-10", bench_timer, 10},
-    {"timer-100", bench_timer, 100},
-    {"timer-1000", bench_timer, 1000},
-    {"timer-10000", bench_timer, 10000},
-    {"timer-100000", bench_timer, 100000},
+    {"int", arch_bench_int, 0, true},
+    {"cr3", arch_bench_cr3, 0, true},
+    {"invlpg", arch_bench_invlpg, 0, true},
+    {"pagefault", bench_pagefault, 0, true},
+    {"zero4k", bench_zero, 0, false},
+    {"copy4k", bench_copy, 0, false},
+    {"ipi", bench_ipi, 0, false},
+    {"wake", bench_wake, 0, false},
+    {"timer", bench_timer, 0, false},
+    {"timer-10", bench_timer, 10, false},
+    {"timer-100", bench_timer, 100, false},
+    {"timer-1000", bench_timer, 1000, false},
+    {"timer-10000", bench_timer, 10000, false},
+    {"timer-100000", bench_timer, 100000, false},
 };
 #define ROUTINES ARRAY_LEN(benches) /* the number of the file that names the page routines */
 
@@ -109,6 +111,9 @@ int64_t sys_bench_read(uint32_t arg, char *out, size_t cap) {
   }
   if (benches[arg].run == bench_ipi && bit_count(sched_online_mask()) < 2) {
     return -ABI_ENODEV;
+  }
+  if (benches[arg].together) {
+    return samples_take(arg, out, cap);
   }
   static _Atomic bool busy;
   if (atomic_exchange(&busy, true)) {
