@@ -14,6 +14,8 @@ import results
 
 STYLES = {boots.CATHODE: "pt 7 ps 1 dt 1 lw 1.8 lc rgb '#000000'",
           boots.LINUX: "pt 6 ps 1 dt 2 lw 1.8 lc rgb '#000000'"}
+BARS = {boots.CATHODE: "pt 7 ps 1 dt 1 lw 1.6 lc rgb '#000000'",
+        boots.LINUX: "pt 6 ps 1 dt 1 lw 1.6 lc rgb '#000000'"}
 LINES = {boots.CATHODE: "dt 1 lw 1.8 pt 7 ps 1 lc rgb '#000000'",
          boots.LINUX: "dt 1 lw 1.8 pt 6 ps 1.2 lc rgb '#000000'"}
 CDF_MARKS = 12     # along a distribution: a dashed line would look full where it is steep
@@ -64,10 +66,12 @@ def ratio_draw(run):
 
 
 class Panel:
-    """Rows of numbers for each system, the plot style, and the commands that precede the plot."""
+    """Rows of numbers for each system, the plot style, the commands that precede the plot, and
+    perhaps a second style drawn over the first."""
 
-    def __init__(self, title, data, style, before):
+    def __init__(self, title, data, style, before, over=None):
         self.title, self.data, self.style, self.before = title, data, style, before
+        self.over = over
 
     def blocks(self, number):
         return [plot.datablock(f"{boots.NAMES[s]}{number}", rows) for s, rows in self.data.items()]
@@ -76,6 +80,8 @@ class Panel:
         """In double quotes for gnuplot's titles, as the whole stands in single ones."""
         plots = ", ".join(f"${boots.NAMES[s]}{number} {self.style(s)} title \"{boots.NAMES[s]}\""
                           for s in self.data)
+        plots += "".join(f", ${boots.NAMES[s]}{number} {self.over(s)} notitle"
+                         for s in self.data if self.over)
         return f"set title \"{plot.escaped_twice(self.title)}\"; {self.before}; plot {plots}"
 
 
@@ -107,7 +113,8 @@ def cost_panel(title, rows, axis, unit, span):
               f"set yrange [{max(span[0], 1e-3) / 2!r}:{span[1] * 5!r}]; "
               f"set xtics ({tics}); set format y \"10^{{%L}}\"; set xlabel \"{axis}\"; "
               f"set ylabel \"{unit}\"")
-    return Panel(title, data, lambda s: f"using 1:2:3:4 with yerrorlines {STYLES[s]}", before)
+    return Panel(title, data, lambda s: f"using 1:2 with linespoints {STYLES[s]}", before,
+                 lambda s: f"using 1:2:3:4 with yerrorbars {BARS[s]}")
 
 
 def unit_words(unit):
