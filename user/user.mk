@@ -18,7 +18,8 @@ USER_INCLUDE := -Iuser -Ikernel
 USER_CFLAGS := $(STD) -O2 -g $(WARNINGS) $(USER_INCLUDE) -fPIE -ffreestanding -fno-stack-protector \
   -fno-asynchronous-unwind-tables -fno-tree-loop-distribute-patterns
 # Below libc: musl's public headers, and nothing of the host's.
-POSIX_CFLAGS = $(filter-out -ffreestanding,$(USER_CFLAGS)) -D_GNU_SOURCE \
+# No red zone: posix_retry3() pushes an address behind the compiler's back.
+POSIX_CFLAGS = $(filter-out -ffreestanding,$(USER_CFLAGS)) -D_GNU_SOURCE -mno-red-zone \
   -nostdinc -isystem $(MUSL_INCLUDE) \
   -isystem $(shell $(CC) -print-file-name=include) -I$(MUSL)/src/process -fno-builtin
 MUSL_INCLUDE := $(SYSROOT)/include
@@ -50,7 +51,7 @@ $(U)/runtime.a: $(RUNTIME_OBJ) $(RUNTIME_LIB)
 # ---- musl
 # -----------------------------------------------------------------------------------------
 
-$(SYSROOT)/.musl: $(B)/musl/src/.stamp user/posix/calls.def user/posix/calls.h \
+$(SYSROOT)/.musl: $(B)/musl/src/.stamp user/posix/calls.def user/posix/calls.h user/posix/point.h \
   $(shell find user/posix/musl -type f)
 	$(call run,MUSL,$(SYSROOT)/musl.a)CC=$(CC) MAKE='$(MAKE)' user/posix/musl/build.sh $(B)/musl/src \
 	  $(MUSL) $(SYSROOT) && touch $@

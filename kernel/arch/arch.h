@@ -113,6 +113,11 @@ static inline uint32_t cpu_id(void) {
   return id;
 }
 
+/* Adds 1 with release order to what nobody else writes meanwhile: an addition without a lock. */
+static inline void arch_next_u16(_Atomic uint16_t *n) {
+  __asm__ volatile("addw $1, %0" : "+m"(*(uint16_t *)n) : : "memory", "cc");
+}
+
 /* RDTSC clears the upper halves of both registers (SDM vol. 2B). */
 static inline uint64_t arch_tsc(void) {
   uint64_t lo, hi;
@@ -284,15 +289,28 @@ void arch_nmi_others(void); /* panic only */
 void arch_timer_set(uint64_t tsc);
 
 /* ---- user memory -------------------------------------------------------------------------- */
-/* Copy with fault fix-up; both answer how many bytes were NOT copied. Ranges are checked by the
- * caller. */
+/* Copy with fault fix-up; all answer 0, or how many bytes were NOT copied, at the most. Ranges are
+ * checked by the caller. */
 size_t arch_copy_from_user(void *dst, uint64_t src, size_t len);
 size_t arch_copy_to_user(uint64_t dst, const void *src, size_t len);
-/* Atomic compare of a user word; false on a fault. */
-bool arch_load_user_u32(uint64_t addr, uint32_t *value);
-bool arch_store_user_u32(uint64_t addr, uint32_t value);
+/* Either way, and only where the pages are there: it resolves no fault, and so may run under a
+ * lock. */
+size_t arch_copy_user_now(void *dst, const void *src, size_t len);
+/* The same for one word. */
+size_t arch_load_user_u32_asm(uint64_t addr, uint32_t *value);
+size_t arch_store_user_u32_asm(uint64_t addr, uint32_t value);
+size_t arch_cas_user_u32_asm(uint64_t addr, uint32_t *expected, uint32_t desired);
+/* False on a fault. */
+static inline bool arch_load_user_u32(uint64_t addr, uint32_t *value) {
+  return arch_load_user_u32_asm(addr, value) == 0;
+}
+static inline bool arch_store_user_u32(uint64_t addr, uint32_t value) {
+  return arch_store_user_u32_asm(addr, value) == 0;
+}
 /* Atomically *addr = desired if it is *expected; *expected becomes what was there. */
-bool arch_cas_user_u32(uint64_t addr, uint32_t *expected, uint32_t desired);
+static inline bool arch_cas_user_u32(uint64_t addr, uint32_t *expected, uint32_t desired) {
+  return arch_cas_user_u32_asm(addr, expected, desired) == 0;
+}
 
 /* ---- pages -------------------------------------------------------------------------------- */
 extern void (*arch_page_zero)(void *page);

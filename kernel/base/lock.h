@@ -102,7 +102,7 @@ static inline void spin_lock(struct spinlock *l) ACQUIRES(l) NO_LOCK_CHECK {
     lock_debug_acquire(l, l->rank, false, __builtin_return_address(0));
   }
   uint32_t old = atomic_fetch_add_explicit(&l->word, 1u << 16, memory_order_acquire);
-  if (UNLIKELY((uint16_t)old != old >> 16)) {
+  if (UNLIKELY(old != (old << 16 | old >> 16))) { /* not: the two halves are equal */
     spin_lock_slow(l, (uint16_t)(old >> 16));
   }
 }
@@ -113,7 +113,7 @@ static inline void spin_lock_second(struct spinlock *l) ACQUIRES(l) NO_LOCK_CHEC
     lock_debug_acquire(l, l->rank, true, __builtin_return_address(0));
   }
   uint32_t old = atomic_fetch_add_explicit(&l->word, 1u << 16, memory_order_acquire);
-  if (UNLIKELY((uint16_t)old != old >> 16)) {
+  if (UNLIKELY(old != (old << 16 | old >> 16))) { /* not: the two halves are equal */
     spin_lock_slow(l, (uint16_t)(old >> 16));
   }
 }
@@ -122,8 +122,7 @@ static inline void spin_unlock(struct spinlock *l) RELEASES(l) NO_LOCK_CHECK {
   if (CATHODE_DEBUG) {
     lock_debug_release(l);
   }
-  uint16_t serving = atomic_load_explicit(&l->serving, memory_order_relaxed);
-  atomic_store_explicit(&l->serving, (uint16_t)(serving + 1), memory_order_release);
+  arch_next_u16(&l->serving);
   if (CATHODE_DEBUG && UNLIKELY(stress_armed)) {
     stress_unlocked();
   }

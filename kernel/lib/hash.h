@@ -16,7 +16,7 @@ static inline uint64_t hash_u64(uint64_t x) {
 
 /* For a pair, such as (address space, address). hash_pair(a, b) differs from hash_pair(b, a). */
 static inline uint64_t hash_pair(uint64_t a, uint64_t b) {
-  return hash_u64(hash_u64(a) + 0x9e3779b97f4a7c15u + b);
+  return hash_u64(a * 0x9e3779b97f4a7c15u + b);
 }
 
 /* For short names: FNV-1a over the bytes, then the mix. */

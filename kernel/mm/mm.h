@@ -318,9 +318,33 @@ bool space_resident_over(struct space *s, uint64_t *n_pages);
 uint64_t shootdown_bench(uint32_t cpu, uint32_t iterations);
 
 /* ---- user memory of the loaded space: no lock held ------------------------------------------ */
-bool user_range_ok(uaddr_t at, size_t len);
-[[nodiscard]] enum abi_error user_copy_in(void *dst, uaddr_t src, size_t len);
-[[nodiscard]] enum abi_error user_copy_out(uaddr_t dst, const void *src, size_t len);
+static inline bool user_range_ok(uaddr_t at, size_t len) {
+  return at.v - ABI_USER_BASE < ABI_USER_END - ABI_USER_BASE && len <= ABI_USER_END - at.v;
+}
+/* A range is checked against the user half here; whether it is mapped, the copy finds out by
+ * faulting (arch_copy_*, upcall_page_fault). No lock held. */
+static inline enum abi_error user_copy_in(void *dst, uaddr_t src, size_t len) {
+  if (CATHODE_DEBUG) {
+    lock_debug_none_held("user_copy_in");
+  }
+  bool ok = len == 0 || (user_range_ok(src, len) && arch_copy_from_user(dst, src.v, len) == 0);
+  return LIKELY(ok) ? OK : ABI_EFAULT;
+}
+static inline enum abi_error user_copy_out(uaddr_t dst, const void *src, size_t len) {
+  if (CATHODE_DEBUG) {
+    lock_debug_none_held("user_copy_out");
+  }
+  bool ok = len == 0 || (user_range_ok(dst, len) && arch_copy_to_user(dst.v, src, len) == 0);
+  return LIKELY(ok) ? OK : ABI_EFAULT;
+}
+/* Of a range that is known to be right, under a lock, too: only what is mapped already; false, and
+ * some of it may be copied, where a page is not. */
+static inline bool user_copy_in_now(void *dst, uaddr_t src, size_t len) {
+  return arch_copy_user_now(dst, (const void *)src.v, len) == 0;
+}
+static inline bool user_copy_out_now(uaddr_t dst, const void *src, size_t len) {
+  return arch_copy_user_now((void *)dst.v, src, len) == 0;
+}
 
 static inline uaddr_t uaddr_add(uaddr_t a, uint64_t n) {
   return (uaddr_t){a.v + n};

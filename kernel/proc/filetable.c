@@ -11,31 +11,7 @@
 #include "lib/string.h"
 #include "proc/proc.h"
 
-#define CHUNK_SLOTS 64u
-#define RANGE_CHUNKS 64u
 #define RANGE_SLOTS (CHUNK_SLOTS * RANGE_CHUNKS)
-
-struct fd_slot {
-  struct file *file;
-  uint32_t flags; /* O_ABI_CLOEXEC, O_ABI_CLOFORK */
-};
-
-struct fd_chunk {
-  uint64_t used; /* bit: slot */
-  struct fd_slot slots[CHUNK_SLOTS];
-};
-
-struct fd_range {
-  uint64_t present; /* bit: chunk that exists */
-  uint64_t full;    /* bit: chunk without a free slot */
-  struct fd_chunk *chunks[RANGE_CHUNKS];
-};
-
-struct filetable {
-  struct refcount refs;
-  struct spinlock lock;
-  struct fd_range ranges[2]; /* lower, upper */
-};
 
 static struct kcache table_cache = KCACHE_OF(struct filetable, "filetable");
 static struct kcache chunk_cache = KCACHE_OF(struct fd_chunk, "fd_chunk");
@@ -191,18 +167,7 @@ int64_t filetable_flags(struct filetable *t, int fd, bool set, uint32_t flags) {
   return r;
 }
 
-/* The same as slot_of(), in a few instructions for the first numbers, which are most. */
-static inline struct fd_slot *slot_find(struct filetable *t, uint32_t fd) {
-  const struct fd_range *r = &t->ranges[0];
-  if (UNLIKELY(fd >= CHUNK_SLOTS || !(r->present & 1))) {
-    return slot_of(t, fd);
-  }
-  struct fd_chunk *c = r->chunks[0];
-  return c->used >> fd & 1 ? &c->slots[fd] : NULL;
-}
-
-static __attribute__((noinline)) enum abi_error fd_get_shared(struct filetable *t, int fd,
-                                                              struct fd_ref *out) {
+static enum abi_error fd_get_shared(struct filetable *t, int fd, struct fd_ref *out) {
   spin_lock(&t->lock);
   struct fd_slot *slot = slot_of(t, (uint32_t)fd);
   *out = (struct fd_ref){slot != NULL ? slot->file : NULL, true};
@@ -213,11 +178,11 @@ static __attribute__((noinline)) enum abi_error fd_get_shared(struct filetable *
   return slot != NULL ? OK : ABI_EBADF;
 }
 
-enum abi_error fd_get(struct filetable *t, int fd, struct fd_ref *out) {
-  if (UNLIKELY(filetable_is_shared(t))) {
+enum abi_error fd_get_slow(struct filetable *t, int fd, struct fd_ref *out) {
+  if (filetable_is_shared(t)) {
     return fd_get_shared(t, fd, out);
   }
-  struct fd_slot *slot = slot_find(t, (uint32_t)fd);
+  struct fd_slot *slot = slot_of(t, (uint32_t)fd);
   *out = (struct fd_ref){slot != NULL ? slot->file : NULL, false};
   return slot != NULL ? OK : ABI_EBADF;
 }

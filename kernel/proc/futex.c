@@ -37,7 +37,7 @@ void futex_init(void) {
   futex_pi_init();
 }
 
-enum abi_error futex_key_make(struct space *s, uaddr_t word, bool shared, struct futex_key *key) {
+enum abi_error futex_key_find(struct space *s, uaddr_t word, bool shared, struct futex_key *key) {
   if (!user_range_ok(word, 4)) {
     return ABI_EFAULT;
   }
@@ -71,15 +71,17 @@ static struct futex_bucket *waiter_lock(struct futex_waiter *w) NO_LOCK_CHECK {
 }
 
 /* Off the list; answers whether a waker had taken it off already. */
-static bool waiter_leave(struct futex_waiter *w) NO_LOCK_CHECK {
+static inline bool waiter_leave(struct futex_waiter *w) NO_LOCK_CHECK {
   struct futex_bucket *b = waiter_lock(w);
-  list_remove(&w->node);
   bool woken = w->woken;
+  if (!woken) {
+    list_remove(&w->node);
+  }
   spin_unlock(&b->lock);
   return woken;
 }
 
-static enum abi_error waiter_sleep(struct futex_waiter *w, uint64_t deadline_ns) {
+static inline enum abi_error waiter_sleep(struct futex_waiter *w, uint64_t deadline_ns) {
   inject_point("futex");
   while (!__atomic_load_n(&w->woken, __ATOMIC_ACQUIRE)) {
     enum abi_error e = wait_over(deadline_ns);
@@ -93,11 +95,13 @@ static enum abi_error waiter_sleep(struct futex_waiter *w, uint64_t deadline_ns)
 
 int64_t futex_wait(struct space *s, uaddr_t word, uint32_t expected, bool shared,
                    uint64_t deadline_ns) {
-  struct futex_waiter w = {.thread = thread_current()};
+  struct futex_waiter w;
   enum abi_error e = futex_key_make(s, word, shared, &w.key);
   if (e != OK) {
     return -(int64_t)e;
   }
+  w.thread = thread_current();
+  w.woken = false;
   struct futex_bucket *b = w.bucket = bucket_of(&w.key);
   spin_lock(&b->lock);
   list_push_back(&b->waiters, &w.node);

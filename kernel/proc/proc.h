@@ -11,6 +11,7 @@
 #ifndef CATHODE_PROC_PROC_H
 #define CATHODE_PROC_PROC_H
 
+#include "base/clock.h"
 #include "mm/mm.h"
 #include "sched/sched.h"
 
@@ -76,7 +77,32 @@ static inline bool file_is_nonblock(const struct file *f) {
 }
 
 /* ---- file tables -------------------------------------------------------------------------- */
-struct filetable;
+#define CHUNK_SLOTS 64u
+#define RANGE_CHUNKS 64u
+
+struct fd_slot {
+  struct file *file;
+  uint32_t flags; /* O_ABI_CLOEXEC, O_ABI_CLOFORK */
+};
+
+struct fd_chunk {
+  uint64_t used; /* bit: slot */
+  struct fd_slot slots[CHUNK_SLOTS];
+};
+
+struct fd_range {
+  uint64_t present; /* bit: chunk that exists */
+  uint64_t full;    /* bit: chunk without a free slot */
+  struct fd_chunk *chunks[RANGE_CHUNKS];
+};
+
+/* filetable.c */
+struct filetable {
+  struct refcount refs;
+  struct spinlock lock;
+  struct fd_range ranges[2]; /* lower, upper */
+};
+
 [[nodiscard]] enum abi_error filetable_create(struct filetable **out);
 [[nodiscard]] enum abi_error filetable_copy(struct filetable *src,
                                             struct filetable **out); /* without CLOFORK */
@@ -102,7 +128,20 @@ struct fd_ref {
   struct file *file;
   bool counted;
 };
-[[nodiscard]] enum abi_error fd_get(struct filetable *t, int fd, struct fd_ref *out);
+enum abi_error fd_get_slow(struct filetable *t, int fd, struct fd_ref *out);
+/* In place for POSIX's numbers in a table of one's own, which most are. */
+static inline enum abi_error fd_get(struct filetable *t, int fd, struct fd_ref *out) {
+  const struct fd_range *r = &t->ranges[0];
+  uint32_t n = (uint32_t)fd / CHUNK_SLOTS, slot = (uint32_t)fd % CHUNK_SLOTS;
+  if (LIKELY(n < RANGE_CHUNKS && (r->present >> n & 1) && refcount_read(&t->refs) == 1)) {
+    const struct fd_chunk *c = r->chunks[n];
+    if (LIKELY(c->used >> slot & 1)) {
+      *out = (struct fd_ref){c->slots[slot].file, false};
+      return OK;
+    }
+  }
+  return fd_get_slow(t, fd, out);
+}
 static inline void fd_put(struct fd_ref *r) {
   if (r->counted) {
     file_put(r->file);
@@ -247,8 +286,17 @@ _Noreturn void context_exit(void);
 void context_clear_tid(struct context *self);
 /* The safe point [P1]. */
 void context_work(struct arch_user_frame *frame);
+/* What ends an interruptible wait, or might, as of now. */
+static inline uint32_t context_work_pending(const struct context *c) {
+  uint32_t work = atomic_load_explicit(&c->thread.arch.work, memory_order_acquire);
+  return work & (ARCH_WORK_DIE | ARCH_WORK_SIGNAL | ARCH_WORK_STOP);
+}
+bool context_interrupted_by(uint32_t work);
 /* In interruptible waits: true when the wait must end with EINTR. */
-bool context_interrupted(void);
+static inline bool context_interrupted(void) {
+  uint32_t work = context_work_pending(context_current());
+  return UNLIKELY(work != 0) && context_interrupted_by(work);
+}
 /* The same without a look at the caller's memory, which may have to be fetched: true also for a
  * signal that turns out to be blocked, and for a stop. Who leaves for it must begin again. */
 bool context_has_work(void);
@@ -259,7 +307,12 @@ bool context_is_dying(void);
 bool context_be_alone(void);
 /* In a wait's loop, before it parks: why it must end now. ABI_EINTR, ABI_ETIMEDOUT, or OK: go on.
  */
-[[nodiscard]] enum abi_error wait_over(uint64_t deadline_ns);
+static inline enum abi_error wait_over(uint64_t deadline_ns) {
+  if (context_interrupted()) {
+    return ABI_EINTR;
+  }
+  return deadline_ns != NO_DEADLINE && clock_now() >= deadline_ns ? ABI_ETIMEDOUT : OK;
+}
 /* Wait on a queue until cond(arg) holds. ABI_EINTR, ABI_ETIMEDOUT. */
 [[nodiscard]] enum abi_error wait_until(struct waitq *q, bool (*cond)(void *), void *arg,
                                         uint64_t deadline_ns);

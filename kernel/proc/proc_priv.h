@@ -20,7 +20,15 @@ bool signal_is_due(struct context *c);
 struct futex_key {
   uint64_t a, b;
 };
-enum abi_error futex_key_make(struct space *s, uaddr_t word, bool shared, struct futex_key *key);
+enum abi_error futex_key_find(struct space *s, uaddr_t word, bool shared, struct futex_key *key);
+static inline enum abi_error futex_key_make(struct space *s, uaddr_t word, bool shared,
+                                            struct futex_key *key) {
+  if (LIKELY(!shared && user_range_ok(word, 4) && (word.v & 3) == 0)) {
+    *key = (struct futex_key){(uint64_t)s, word.v};
+    return OK;
+  }
+  return futex_key_find(s, word, shared, key);
+}
 static inline bool futex_key_equal(const struct futex_key *x, const struct futex_key *y) {
   return x->a == y->a && x->b == y->b;
 }

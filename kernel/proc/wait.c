@@ -9,21 +9,12 @@ static void context_stopped(struct context *c) {
   }
 }
 
-static uint32_t work_pending(const struct context *c) {
-  uint32_t work = atomic_load_explicit(&c->thread.arch.work, memory_order_acquire);
-  return work & (ARCH_WORK_DIE | ARCH_WORK_SIGNAL | ARCH_WORK_STOP);
-}
-
 bool context_has_work(void) {
-  return work_pending(context_current()) != 0;
+  return context_work_pending(context_current()) != 0;
 }
 
-bool context_interrupted(void) {
+bool context_interrupted_by(uint32_t work) {
   struct context *c = context_current();
-  uint32_t work = work_pending(c);
-  if (LIKELY(work == 0)) {
-    return false;
-  }
   if ((work & ARCH_WORK_SIGNAL) && !(work & ARCH_WORK_DIE) && signal_is_due(c)) {
     return true;
   }
@@ -33,13 +24,6 @@ bool context_interrupted(void) {
 
 bool context_is_dying(void) {
   return atomic_load(&context_current()->thread.arch.work) & ARCH_WORK_DIE;
-}
-
-enum abi_error wait_over(uint64_t deadline_ns) {
-  if (context_interrupted()) {
-    return ABI_EINTR;
-  }
-  return deadline_ns != NO_DEADLINE && clock_now() >= deadline_ns ? ABI_ETIMEDOUT : OK;
 }
 
 enum abi_error wait_until(struct waitq *q, bool (*cond)(void *), void *arg, uint64_t deadline_ns) {

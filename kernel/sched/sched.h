@@ -100,6 +100,8 @@ void sched_unpark(struct thread *t);
 /* The same, of a thread that gets what the caller sent and the caller is about to wait for: if this
  * CPU has nothing else to do, t runs here as soon as the caller waits, past the queue (handoff). */
 void sched_unpark_handoff(struct thread *t);
+/* The same, of a thread that nobody waits for: on this CPU it preempts no timeshare thread. */
+void sched_unpark_later(struct thread *t);
 int64_t sched_yield(void); /* answers 0, so that the system call can end in it */
 void sched_preempt(void);  /* somebody better waits, or the slice is over: ARCH_WORK_RESCHED */
 /* Leave for ever; t->reap() runs when the stack is no longer in use. */
@@ -141,6 +143,9 @@ void waitq_remove(struct waitq *q, struct waiter *w);
 void waitq_wake(struct waitq *q);
 /* The same by sched_unpark_handoff(), for a queue whose waiter the caller will wait for. */
 void waitq_wake_handoff(struct waitq *q);
+/* The same by sched_unpark_later(), of what has time until the caller waits or its slice is over.
+ */
+void waitq_wake_later(struct waitq *q);
 /* From a wake() callback of another queue, which is locked: queues form no cycles (event.c). */
 void waitq_wake_second(struct waitq *q);
 

@@ -29,34 +29,38 @@ void waitq_remove(struct waitq *q, struct waiter *w) {
   spin_unlock(&q->lock);
 }
 
-static void waiters_tell(struct waitq *q) {
+/* Of those who sleep, and of those who have a wake() of their own. */
+static inline void waiters_tell(struct waitq *q, void (*unpark)(struct thread *)) {
   list_for_each (pos, &q->waiters) {
     struct waiter *w = CONTAINER_OF(pos, struct waiter, node);
-    w->wake(w);
+    if (LIKELY(w->wake == waiter_unpark)) {
+      unpark(w->thread);
+    } else {
+      w->wake(w);
+    }
   }
 }
 
 void waitq_wake(struct waitq *q) {
   spin_lock(&q->lock);
-  waiters_tell(q);
+  waiters_tell(q, sched_unpark);
   spin_unlock(&q->lock);
 }
 
 void waitq_wake_handoff(struct waitq *q) {
   spin_lock(&q->lock);
-  list_for_each (pos, &q->waiters) {
-    struct waiter *w = CONTAINER_OF(pos, struct waiter, node);
-    if (w->wake == waiter_unpark) {
-      sched_unpark_handoff(w->thread);
-    } else {
-      w->wake(w);
-    }
-  }
+  waiters_tell(q, sched_unpark_handoff);
+  spin_unlock(&q->lock);
+}
+
+void waitq_wake_later(struct waitq *q) {
+  spin_lock(&q->lock);
+  waiters_tell(q, sched_unpark_later);
   spin_unlock(&q->lock);
 }
 
 void waitq_wake_second(struct waitq *q) {
   spin_lock_second(&q->lock);
-  waiters_tell(q);
+  waiters_tell(q, sched_unpark);
   spin_unlock(&q->lock);
 }

@@ -36,8 +36,9 @@ static void wake_tell(struct cpu_sched *cs, struct thread *t, bool preempts, uin
   }
 }
 
-/* Runnable on this CPU now. */
-static void wake_push(struct cpu_sched *cs, struct thread *t, uint64_t now) HOLDS(&cs->lock) {
+/* Runnable on this CPU now; whether it may preempt another timeshare thread. */
+static inline void wake_push(struct cpu_sched *cs, struct thread *t, bool preempts, uint64_t now)
+    HOLDS(&cs->lock) {
   thread_wake_credit(cs, t, now);
   bool joins = round_join(cs, t, now);
   if (LIKELY(joins)) {
@@ -45,7 +46,7 @@ static void wake_push(struct cpu_sched *cs, struct thread *t, uint64_t now) HOLD
   } else {
     push_late(cs, t, now);
   }
-  wake_tell(cs, t, joins || t->prio < RUNQ_FIRST_TIMESHARE, now);
+  wake_tell(cs, t, (joins && preempts) || t->prio < RUNQ_FIRST_TIMESHARE, now);
 }
 
 /* Sends t on if its affinity was changed on its way here; answers whether it was not. */
@@ -71,7 +72,7 @@ void wake_list_take(struct cpu_sched *cs) {
     struct thread *t = in_order;
     in_order = t->wake_next;
     if (LIKELY(wake_may_stay(cs, t))) {
-      wake_push(cs, t, now);
+      wake_push(cs, t, true, now);
     }
   }
 }
@@ -143,20 +144,20 @@ static bool wake_is_busy(const struct thread *t, uint32_t *busy) {
   return *busy != cpu_id();
 }
 
-static void wake_here(struct thread *t) {
+static inline void wake_here(struct thread *t, bool preempts) {
   struct cpu_sched *cs = sched_self();
   counter_add(COUNTER_WAKE_LOCAL, 1);
   lock_debug_narrow(true);
   atomic_store_explicit(&t->cpu, cs->id, memory_order_relaxed);
   spin_lock(&cs->lock); /* a full barrier [S4] */
   if (LIKELY(wake_may_stay(cs, t))) {
-    wake_push(cs, t, arch_tsc());
+    wake_push(cs, t, preempts, arch_tsc());
   }
   spin_unlock(&cs->lock);
   lock_debug_narrow(false);
 }
 
-void wake_place(struct thread *t) {
+static inline void wake_place_as(struct thread *t, bool preempts) {
   uint32_t cpu;
   if (LIKELY(!wake_is_busy(t, &cpu))) {
     cpu = wake_choose(t);
@@ -165,8 +166,16 @@ void wake_place(struct thread *t) {
   if (cpu != cpu_id()) {
     wake_send(cpu, t);
   } else {
-    wake_here(t);
+    wake_here(t, preempts);
   }
+}
+
+void wake_place(struct thread *t) {
+  wake_place_as(t, true);
+}
+
+static __attribute__((noinline)) void wake_place_later(struct thread *t) {
+  wake_place_as(t, false);
 }
 
 /* Whether this CPU has nothing to do but the caller, so that t may have it next. */
@@ -239,6 +248,12 @@ void sched_unpark(struct thread *t) {
   }
 }
 
+void sched_unpark_later(struct thread *t) {
+  if (unpark(t)) {
+    wake_place_later(t);
+  }
+}
+
 void sched_unpark_handoff(struct thread *t) {
   if (unpark(t)) {
     wake_handoff(t);
@@ -247,6 +262,9 @@ void sched_unpark_handoff(struct thread *t) {
 
 void thread_set_work(struct thread *t, uint32_t work) {
   atomic_fetch_or(&t->arch.work, work);
+  if (t == thread_current()) {
+    return; /* it looks before it parks, and on its way to ring 3 */
+  }
   sched_unpark(t);
   uint32_t cpu = atomic_load(&t->cpu);
   if (atomic_load(&t->on_cpu) && cpu != cpu_id()) {

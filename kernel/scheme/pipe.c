@@ -2,15 +2,17 @@
  * the writing end. Writes of at most 4096 bytes are atomic (POSIX PIPE_BUF): they go in whole or
  * wait.
  *
- * Pages come when bytes do and stay with the pipe. User memory may fault, so bytes pass through it
- * without the lock: the side that copies owns its range of the ring (busy flags), the other side
- * sees it when the index has moved. Lock: p->lock (PIPE). */
+ * Pages come when bytes do and stay with the pipe. A few bytes are copied under the lock, where no
+ * page is missing on either side. All else passes without the lock, since user memory may fault:
+ * the side that copies owns its range of the ring (busy flags), the other side sees it when the
+ * index has moved. Lock: p->lock (PIPE). */
 #include "lib/string.h"
 #include "scheme/scheme.h"
 
 #define PIPE_PAGES 16u
 #define PIPE_SIZE (PIPE_PAGES * (uint32_t)PAGE_SIZE)
 #define PIPE_ATOMIC 4096u
+#define PIPE_SHORT 256u /* so many may be copied under the lock */
 
 struct pipe {
   struct refcount refs; /* ends */
@@ -18,7 +20,7 @@ struct pipe {
   uint32_t head, tail;           /* [lock/r] free-running byte counts */
   uint32_t n_readers, n_writers; /* [lock/r] open files of each end */
   bool reading, writing;         /* [lock/r] an end is copying */
-  uint32_t n_waiting;            /* [lock] in side_take(), for the other end or for their own */
+  uint32_t n_waiting;            /* [lock] in side_lock(), for the other end or for their own */
   struct waitq waitq;
   uint8_t *pages[PIPE_PAGES];
 };
@@ -64,55 +66,71 @@ static bool can_write_atomic(void *arg) {
   return !p->writing && (PIPE_SIZE - (p->tail - p->head) >= PIPE_ATOMIC || p->n_readers == 0);
 }
 
-/* Whether an end can go on, and takes its side of the ring; counted as waiting, until then. */
-static bool side_try(struct pipe *p, bool (*cond)(void *), bool *busy, bool *counted) {
-  spin_lock(&p->lock);
-  bool ok = cond(p);
-  *busy = ok ? true : *busy;
-  p->n_waiting += (uint32_t)!ok - (uint32_t)*counted;
-  *counted = !ok;
-  spin_unlock(&p->lock);
-  return ok;
-}
-
-static void side_forget(struct pipe *p) {
-  spin_lock(&p->lock);
-  p->n_waiting--;
-  spin_unlock(&p->lock);
-}
-
-/* Waits for cond and then sets *busy, both under the lock. */
-static enum abi_error side_take(struct pipe *p, struct file *f, bool (*cond)(void *), bool *busy) {
-  bool counted = false;
-  while (!side_try(p, cond, busy, &counted)) {
-    enum abi_error e =
-        file_is_nonblock(f) ? ABI_EAGAIN : wait_until(&p->waitq, cond, p, NO_DEADLINE);
-    if (e != OK) {
-      side_forget(p);
-      return e;
-    }
-  }
-  return OK;
-}
-
 /* What poll says of the two ends. */
 static uint32_t ends_ready(const struct pipe *p) {
   return (p->head != p->tail ? POLL_ABI_IN : 0) |
          (PIPE_SIZE - (p->tail - p->head) >= PIPE_ATOMIC ? POLL_ABI_OUT : 0);
 }
 
-/* Who waits is told: those of side_take(), who were counted before they looked for the last time,
- * and pollers, when an end becomes ready. */
-static void side_give(struct pipe *p, bool *busy, uint32_t *index, uint32_t n) {
-  spin_lock(&p->lock);
+/* ---- the two sides ---- */
+
+/* Waits for cond; who is here is counted as waiting, and is no longer after an error. */
+static __attribute__((noinline)) enum abi_error side_wait(struct pipe *p, const struct file *f,
+                                                          bool (*cond)(void *)) {
+  enum abi_error e = file_is_nonblock(f) ? ABI_EAGAIN : wait_until(&p->waitq, cond, p, NO_DEADLINE);
+  if (e != OK) {
+    spin_lock(&p->lock);
+    p->n_waiting--;
+    spin_unlock(&p->lock);
+  }
+  return e;
+}
+
+/* Locks the pipe once cond holds; after an error it is not locked. */
+static inline enum abi_error side_lock(struct pipe *p, const struct file *f,
+                                       bool (*cond)(void *)) NO_LOCK_CHECK {
+  for (uint32_t counted = 0;; counted = 1) {
+    spin_lock(&p->lock);
+    p->n_waiting -= counted;
+    if (LIKELY(cond(p))) {
+      return OK;
+    }
+    p->n_waiting++;
+    spin_unlock(&p->lock);
+    enum abi_error e = side_wait(p, f, cond);
+    if (e != OK) {
+      return e;
+    }
+  }
+}
+
+/* Moves an index, and answers whether anybody is to be told: those of side_lock(), who were counted
+ * before they looked for the last time, and pollers, when the other end becomes ready. */
+static inline bool side_move(struct pipe *p, uint32_t *index, uint32_t n) HOLDS(&p->lock) {
   uint32_t before = ends_ready(p);
   *index += n;
-  *busy = false;
-  bool tell = p->n_waiting != 0 || (ends_ready(p) & ~before) != 0;
+  return p->n_waiting != 0 || (ends_ready(p) & ~before) != 0;
+}
+
+static inline void side_unlock(struct pipe *p, bool tell) RELEASES(&p->lock) {
   spin_unlock(&p->lock);
   if (tell) {
     waitq_wake_handoff(&p->waitq);
   }
+}
+
+/* The end of a copy without the lock. */
+static void side_give(struct pipe *p, bool *busy, uint32_t *index, uint32_t n) {
+  spin_lock(&p->lock);
+  *busy = false;
+  side_unlock(p, side_move(p, index, n));
+}
+
+/* Where n bytes of the ring from `at` on are, if they are few, in one page, and that is there. */
+static inline uint8_t *ring_short(const struct pipe *p, uint32_t at, size_t n) {
+  uint32_t in = at % PAGE_SIZE;
+  uint8_t *page = p->pages[at % PIPE_SIZE / PAGE_SIZE];
+  return n - 1 < PIPE_SHORT && n <= PAGE_SIZE - in && page != NULL ? page + in : NULL;
 }
 
 /* The bytes of the ring from `at` on that lie in one page. */
@@ -130,16 +148,14 @@ static uint8_t *ring_piece(struct pipe *p, uint32_t at, size_t want, size_t *n) 
   return *page + in % PAGE_SIZE;
 }
 
-static int64_t pipe_read(struct file *f, uaddr_t buf, size_t len, uint64_t offset) {
-  (void)offset;
-  struct pipe *p = f->object;
-  enum abi_error e = len == 0 ? OK : side_take(p, f, can_read, &p->reading);
-  if (e != OK || len == 0) {
-    return -(int64_t)e;
-  }
-  size_t wanted = MIN(len, (size_t)(p->tail - p->head)), done = 0;
+/* ---- reading ---- */
+
+/* The reading side is the caller's. */
+static __attribute__((noinline)) int64_t pipe_drain(struct pipe *p, uaddr_t buf, size_t wanted) {
+  size_t done = 0;
+  enum abi_error e = OK;
   while (done < wanted && e == OK) {
-    size_t n;
+    size_t n = 0;
     const uint8_t *from = ring_piece(p, p->head + (uint32_t)done, wanted - done, &n);
     e = user_copy_out(uaddr_add(buf, done), from, n);
     done += e == OK ? n : 0;
@@ -148,7 +164,37 @@ static int64_t pipe_read(struct file *f, uaddr_t buf, size_t len, uint64_t offse
   return done > 0 || e == OK ? (int64_t)done : -(int64_t)e;
 }
 
-/* As much of [buf, buf + len) as fits now. */
+static int64_t pipe_read(struct file *f, uaddr_t buf, size_t len, uint64_t offset) NO_LOCK_CHECK {
+  (void)offset;
+  struct pipe *p = f->object;
+  enum abi_error e = len == 0 ? OK : side_lock(p, f, can_read);
+  if (UNLIKELY(e != OK || len == 0)) {
+    return -(int64_t)e;
+  }
+  size_t n = MIN(len, (size_t)(p->tail - p->head));
+  const uint8_t *from = ring_short(p, p->head, n);
+  if (LIKELY(from != NULL && user_copy_out_now(buf, from, n))) {
+    side_unlock(p, side_move(p, &p->head, (uint32_t)n));
+    return (int64_t)n;
+  }
+  p->reading = true;
+  spin_unlock(&p->lock);
+  return pipe_drain(p, buf, n);
+}
+
+/* ---- writing ---- */
+
+/* All of it, if that needs no waiting. */
+static inline bool pipe_put(struct pipe *p, uaddr_t buf, size_t len) {
+  spin_lock(&p->lock);
+  uint8_t *to = ring_short(p, p->tail, len);
+  bool can = to != NULL && can_write_atomic(p) && p->n_readers != 0;
+  bool done = can && user_copy_in_now(to, buf, len);
+  side_unlock(p, done && side_move(p, &p->tail, (uint32_t)len));
+  return done;
+}
+
+/* As much of [buf, buf + len) as fits now; the writing side is the caller's. */
 static int64_t pipe_fill(struct pipe *p, uaddr_t buf, size_t len) {
   size_t wanted = MIN(len, (size_t)(PIPE_SIZE - (p->tail - p->head))), done = 0;
   enum abi_error e = OK;
@@ -162,19 +208,29 @@ static int64_t pipe_fill(struct pipe *p, uaddr_t buf, size_t len) {
   return done > 0 ? (int64_t)done : -(int64_t)e;
 }
 
-static int64_t pipe_write(struct file *f, uaddr_t buf, size_t len, uint64_t offset) {
-  (void)offset;
-  struct pipe *p = f->object;
+/* Once there is room: as much as fits, or SIGPIPE. */
+static int64_t pipe_write_some(struct pipe *p, const struct file *f, uaddr_t buf, size_t len,
+                               bool (*cond)(void *)) NO_LOCK_CHECK {
+  enum abi_error e = side_lock(p, f, cond);
+  if (e != OK) {
+    return -(int64_t)e;
+  }
+  bool read = p->n_readers != 0;
+  p->writing = read;
+  spin_unlock(&p->lock);
+  if (!read) {
+    e = signal_post_thread(context_current(), SIGNAL_PIPE, 0);
+    return -ABI_EPIPE;
+  }
+  return pipe_fill(p, buf, len);
+}
+
+static __attribute__((noinline)) int64_t pipe_write_all(struct pipe *p, const struct file *f,
+                                                        uaddr_t buf, size_t len) {
   bool (*cond)(void *) = len <= PIPE_ATOMIC ? can_write_atomic : can_write_some;
   size_t done = 0;
   while (done < len) {
-    enum abi_error e = side_take(p, f, cond, &p->writing);
-    if (e == OK && p->n_readers == 0) {
-      side_give(p, &p->writing, &p->tail, 0);
-      e = signal_post_thread(context_current(), SIGNAL_PIPE, 0);
-      return done > 0 ? (int64_t)done : -ABI_EPIPE;
-    }
-    int64_t n = e == OK ? pipe_fill(p, uaddr_add(buf, done), len - done) : -(int64_t)e;
+    int64_t n = pipe_write_some(p, f, uaddr_add(buf, done), len - done, cond);
     if (n < 0) {
       return done > 0 ? (int64_t)done : n;
     }
@@ -183,13 +239,21 @@ static int64_t pipe_write(struct file *f, uaddr_t buf, size_t len, uint64_t offs
   return (int64_t)done;
 }
 
+static int64_t pipe_write(struct file *f, uaddr_t buf, size_t len, uint64_t offset) {
+  (void)offset;
+  struct pipe *p = f->object;
+  return LIKELY(pipe_put(p, buf, len)) ? (int64_t)len : pipe_write_all(p, f, buf, len);
+}
+
+/* ---- polling ---- */
+
 static uint32_t pipe_poll(struct file *f, uint32_t events) {
   const struct pipe *p = f->object;
-  uint32_t ready = ends_ready(p) & events;
   if (f->id == PIPE_READ) {
-    return (ready & POLL_ABI_IN) | (p->n_writers == 0 ? POLL_ABI_HUP : 0);
+    uint32_t ready = p->head != p->tail ? events & POLL_ABI_IN : 0;
+    return UNLIKELY(p->n_writers == 0) ? ready | POLL_ABI_HUP : ready;
   }
-  return (ready & POLL_ABI_OUT) | (p->n_readers == 0 ? POLL_ABI_ERR : 0);
+  return (ends_ready(p) & events & POLL_ABI_OUT) | (p->n_readers == 0 ? POLL_ABI_ERR : 0);
 }
 
 static struct waitq *pipe_waitq(struct file *f) {

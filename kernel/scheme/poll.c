@@ -6,7 +6,7 @@
 
 #define POLL_MOST 4096u
 #define POLL_SMALL 8u
-#define POLL_CHUNK 64u
+#define POLL_CHUNK 64ul
 
 struct poll_item {
   struct poll_fd user; /* first */
@@ -34,32 +34,37 @@ static uint32_t fd_ready(struct filetable *t, const struct poll_fd *p) {
   return ready;
 }
 
-static int64_t chunk_ask(struct filetable *t, struct poll_fd *chunk, uint64_t n) {
+/* Up to POLL_CHUNK of them: how many are ready now. */
+static int64_t chunk_ask(struct filetable *t, uaddr_t fds, uint64_t n) {
+  struct poll_fd chunk[POLL_CHUNK];
+  enum abi_error e = user_copy_in(chunk, fds, n * sizeof(chunk[0]));
+  if (e != OK) {
+    return -(int64_t)e;
+  }
   int64_t ready = 0;
-  for (uint64_t i = 0; i < n; i++) {
-    chunk[i].revents = (uint16_t)fd_ready(t, &chunk[i]);
-    ready += chunk[i].revents != 0;
+  for (struct poll_fd *p = chunk; p != chunk + n; p++) {
+    p->revents = (uint16_t)fd_ready(t, p);
+    ready += p->revents != 0;
+  }
+  e = user_copy_out(fds, chunk, n * sizeof(chunk[0]));
+  return e == OK ? ready : -(int64_t)e;
+}
+
+static __attribute__((noinline)) int64_t chunks_ask(struct filetable *t, uaddr_t fds, uint64_t n) {
+  int64_t ready = 0;
+  for (uint64_t i = 0; i < n; i += POLL_CHUNK) {
+    int64_t r = chunk_ask(t, uaddr_add(fds, i * sizeof(struct poll_fd)), MIN(n - i, POLL_CHUNK));
+    if (r < 0) {
+      return r;
+    }
+    ready += r;
   }
   return ready;
 }
 
 /* How many are ready now. */
-static int64_t poll_ask(struct filetable *t, uaddr_t fds, uint64_t n) {
-  struct poll_fd chunk[POLL_CHUNK];
-  int64_t ready = 0;
-  for (uint64_t at = 0; at < n; at += POLL_CHUNK) {
-    uaddr_t user = uaddr_add(fds, at * sizeof(struct poll_fd));
-    uint64_t count = MIN(n - at, (uint64_t)POLL_CHUNK), bytes = count * sizeof(struct poll_fd);
-    enum abi_error e = user_copy_in(chunk, user, bytes);
-    if (e == OK) {
-      ready += chunk_ask(t, chunk, count);
-      e = user_copy_out(user, chunk, bytes);
-    }
-    if (e != OK) {
-      return -(int64_t)e;
-    }
-  }
-  return ready;
+static inline int64_t poll_ask(struct filetable *t, uaddr_t fds, uint64_t n) {
+  return LIKELY(n <= POLL_CHUNK) ? chunk_ask(t, fds, n) : chunks_ask(t, fds, n);
 }
 
 /* ---- waiting ------------------------------------------------------------------------------ */
@@ -138,13 +143,10 @@ static int64_t poll_items(struct filetable *t, struct poll_item *items, uaddr_t 
   return r;
 }
 
-int64_t poll_wait(struct filetable *t, uaddr_t fds, uint64_t n, uint64_t deadline_ns) {
-  if (n > POLL_MOST) {
-    return -ABI_EINVAL;
-  }
-  int64_t ready = poll_ask(t, fds, n);
-  if (ready != 0 || (deadline_ns != NO_DEADLINE && clock_now() >= deadline_ns)) {
-    return ready;
+static __attribute__((noinline)) int64_t poll_sleep(struct filetable *t, uaddr_t fds, uint64_t n,
+                                                    uint64_t deadline_ns) {
+  if (deadline_ns != NO_DEADLINE && clock_now() >= deadline_ns) {
+    return 0;
   }
   if (n <= POLL_SMALL) {
     struct poll_item items[POLL_SMALL];
@@ -161,4 +163,9 @@ int64_t poll_wait(struct filetable *t, uaddr_t fds, uint64_t n, uint64_t deadlin
   int64_t r = poll_items(t, direct_map(pa), fds, n, deadline_ns);
   frame_free_order(pa, order);
   return r;
+}
+
+int64_t poll_wait(struct filetable *t, uaddr_t fds, uint64_t n, uint64_t deadline_ns) {
+  int64_t ready = n <= POLL_MOST ? poll_ask(t, fds, n) : -ABI_EINVAL;
+  return ready != 0 ? ready : poll_sleep(t, fds, n, deadline_ns);
 }

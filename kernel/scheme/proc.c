@@ -182,28 +182,42 @@ static int64_t step_watch(struct file *context_file, const struct proc_op *op) {
 }
 
 /* The descriptor of the target is NULL for FD_SELF and new threads. */
-static int64_t steps_apply(struct context *target, struct file *f, const struct file_call *c) {
-  size_t n = c->in_len / sizeof(struct proc_op);
-  if (n > PROC_OPS_MAX || c->in_len % sizeof(struct proc_op) != 0) {
-    return -ABI_EINVAL;
+static inline int64_t step_run(struct context *target, struct file *f, const struct proc_op *op) {
+  if (UNLIKELY(op->code == PROC_WATCH)) {
+    return f != NULL ? step_watch(f, op) : -ABI_EINVAL;
   }
+  if (f != NULL && proc_step_may_not_return(target, op)) {
+    return -ABI_EINVAL; /* on FD_SELF only: nothing is left to give the descriptor back */
+  }
+  return proc_step(target, op);
+}
+
+static __attribute__((noinline)) int64_t steps_run(struct context *target, struct file *f,
+                                                   const struct file_call *c, size_t n) {
   struct proc_op ops[STEPS_AT_ONCE];
   for (size_t i = 0; i < n; i++) {
-    struct proc_op *op = &ops[i % STEPS_AT_ONCE];
     inject_point("step");
-    int64_t r = steps_read(ops, sizeof(*op), c, i);
-    if (r == 0 && op->code == PROC_WATCH) {
-      r = f != NULL ? step_watch(f, op) : -ABI_EINVAL;
-    } else if (r == 0 && f != NULL && proc_step_may_not_return(target, op)) {
-      r = -ABI_EINVAL; /* on FD_SELF only: nothing is left to give the descriptor back */
-    } else if (r == 0) {
-      r = proc_step(target, op);
-    }
+    int64_t r = steps_read(ops, sizeof(ops[0]), c, i);
+    r = r == 0 ? step_run(target, f, &ops[i % STEPS_AT_ONCE]) : r;
     if (r < 0) {
       return r;
     }
   }
   return (int64_t)n;
+}
+
+/* Most often one step. */
+static int64_t steps_apply(struct context *target, struct file *f, const struct file_call *c) {
+  struct proc_op op;
+  if (UNLIKELY(c->in_len != sizeof(op))) {
+    size_t n = c->in_len / sizeof(op);
+    return n > PROC_OPS_MAX || c->in_len % sizeof(op) != 0 ? -ABI_EINVAL
+                                                           : steps_run(target, f, c, n);
+  }
+  inject_point("step");
+  enum abi_error e = user_copy_in(&op, c->in, sizeof(op));
+  int64_t r = e == OK ? step_run(target, f, &op) : -(int64_t)e;
+  return r < 0 ? r : 1;
 }
 
 /* What may be done is each step's to say. A step may close the very descriptor that the call came

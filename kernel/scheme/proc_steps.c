@@ -506,24 +506,29 @@ static enum abi_error step_check(const struct context *t, enum step_need need) {
   return allowed ? OK : ABI_EPERM;
 }
 
-int64_t proc_step(struct context *t, const struct proc_op *op) {
-  if (op->code >= ARRAY_LEN(steps) || steps[op->code].run == NULL) {
-    return -ABI_EINVAL;
+static __attribute__((noinline)) int64_t step_other(struct context *t, const struct step *s,
+                                                    const struct proc_op *op) {
+  enum abi_error e = step_check(t, s->need);
+  if (e != OK) {
+    return status(e);
   }
-  const struct step *s = &steps[op->code];
-  bool own = t == context_current(); /* which needs no claim, and has files */
-  enum abi_error allowed = own ? OK : step_check(t, s->need);
-  if (allowed != OK) {
-    return status(allowed);
-  }
-  if (own || s->need != NEED_OPEN) {
+  if (s->need != NEED_OPEN) {
     return s->run(t, op);
   }
-  enum abi_error e = context_claim(t);
+  e = context_claim(t);
   if (e != OK) {
     return status(e);
   }
   int64_t r = s->files && t->files == NULL ? -ABI_EINVAL : s->run(t, op);
   context_unclaim(t);
   return r;
+}
+
+/* The caller itself needs no leave and no claim, and has files. */
+int64_t proc_step(struct context *t, const struct proc_op *op) {
+  if (op->code >= ARRAY_LEN(steps) || steps[op->code].run == NULL) {
+    return -ABI_EINVAL;
+  }
+  const struct step *s = &steps[op->code];
+  return t == context_current() ? s->run(t, op) : step_other(t, s, op);
 }

@@ -28,7 +28,8 @@ static struct list *bucket_of(const char *name, size_t len) {
 }
 
 static struct scheme_entry *entry_find(const char *name, size_t len) {
-  list_for_each (pos, bucket_of(name, len)) {
+  const struct list *bucket = bucket_of(name, len);
+  list_for_each (pos, bucket) {
     struct scheme_entry *e = CONTAINER_OF(pos, struct scheme_entry, node);
     if (e->len == len && memcmp(e->name, name, len) == 0) {
       return e;

@@ -15,19 +15,22 @@
  * and ring_enter() unparks under it. [U3] After death (the ring's last descriptor has gone) no
  * request is SENT. Closing a file sends CLOSE without waiting; when no tag is free it waits in
  * s->closing. [U4] One tag is left to requests for pages: a client that holds a tag may touch a
- * mapped page on the way, and those who ask for pages need no other tag to be done. */
+ * mapped page on the way, and those who ask for pages need no other tag to be done. [U6] The answer
+ * and the opened record of a request are empty but for what a call that opens or maps has put
+ * there. */
 #include "lib/hash.h"
 #include "lib/string.h"
 #include "scheme/user_priv.h"
 
 #define ERROR_MOST 4095 /* results below are no errors */
+#define SLOT_SHORT 256u /* so many bytes may be copied into a slot under the lock */
 
 static struct kcache user_file_cache = KCACHE_OF(struct user_file, "user_file");
 
 /* ---- the ring ----------------------------------------------------------------------------- */
 
 /* With s->lock held. RING_SQES says why there is always room. */
-static void submit(struct server *s, const struct ring_sqe *sqe) {
+static inline void submit(struct server *s, const struct ring_sqe *sqe) {
   *server_sqe(s, s->sq_tail) = *sqe;
   s->sq_tail++;
   __atomic_store_n(&s->header->sq_tail, s->sq_tail, __ATOMIC_RELEASE);
@@ -40,28 +43,32 @@ static bool has_submissions(void *arg) {
 
 /* ---- requests ----------------------------------------------------------------------------- */
 
-/* With s->lock held: a free tag, now SENT by the caller. */
-static bool tag_take(struct server *s, uint32_t *tag) {
+/* With s->lock held: a free tag, in this state, with nothing of an earlier request [U6]. */
+static inline bool tag_take(struct server *s, enum request_state state, uint32_t *tag) {
   if (s->free_tags == 0) {
     return false;
   }
   *tag = bit_first(s->free_tags);
   s->free_tags &= s->free_tags - 1;
+  struct request *r = &s->requests[*tag];
+  r->state = state;
+  r->op = 0;
+  r->client = thread_current();
   return true;
 }
 
 /* Who holds a tag for a page does not look into its process's memory, where the very page may be
  * missing that says whether a signal is due [U4]: it leaves whatever there is to do, and looks on
  * its way to ring 3. */
-static bool must_leave(const struct user_call *c) {
-  if (c->patient) {
+static inline bool must_leave(const struct user_call *c) {
+  if (UNLIKELY(c->patient)) {
     return context_is_dying();
   }
   return c->for_page ? context_has_work() : context_interrupted();
 }
 
 /* [U4] */
-static bool tag_is_free(const struct server *s, const struct user_call *c) {
+static inline bool tag_is_free(const struct server *s, const struct user_call *c) {
   uint64_t tags = __atomic_load_n(&s->free_tags, __ATOMIC_ACQUIRE);
   return (c->for_page ? tags : tags & (tags - 1)) != 0;
 }
@@ -81,10 +88,7 @@ static enum abi_error tag_wait(struct server *s, const struct user_call *c) {
 static enum abi_error tag_get(struct server *s, const struct user_call *c, uint32_t *tag) {
   for (;;) {
     spin_lock(&s->lock);
-    bool dead = s->dead, ok = !dead && tag_is_free(s, c) && tag_take(s, tag);
-    if (ok) {
-      s->requests[*tag] = (struct request){.state = REQUEST_SENT, .client = thread_current()};
-    }
+    bool dead = s->dead, ok = !dead && tag_is_free(s, c) && tag_take(s, REQUEST_SENT, tag);
     spin_unlock(&s->lock);
     if (ok || dead) {
       return ok ? OK : ABI_ESHUTDOWN;
@@ -96,26 +100,39 @@ static enum abi_error tag_get(struct server *s, const struct user_call *c, uint3
   }
 }
 
-/* With s->lock held. Files that could not be closed for want of a tag go first. */
-static void tag_put(struct server *s, uint32_t tag) {
-  user_file_discard(s->requests[tag].opened);
-  s->requests[tag].opened = NULL;
-  s->requests[tag].state = REQUEST_FREE;
-  struct list *node = s->dead ? NULL : list_pop_front(&s->closing);
-  if (node == NULL) {
-    s->free_tags |= 1ul << tag;
-    return;
-  }
-  struct user_file *uf = CONTAINER_OF(node, struct user_file, closing);
-  s->requests[tag] = (struct request){.state = REQUEST_ORPHAN};
+/* With s->lock held and a tag free: the file that has waited longest for one is closed by it. */
+static __attribute__((noinline)) void tag_reuse(struct server *s) {
+  uint32_t tag;
+  struct user_file *uf = CONTAINER_OF(list_pop_front(&s->closing), struct user_file, closing);
+  bool taken = tag_take(s, REQUEST_ORPHAN, &tag);
+  kassert(taken);
   struct ring_sqe sqe = {.op = OP_CLOSE, .tag = tag, .file = uf->id};
   submit(s, &sqe);
   kcache_free(&user_file_cache, uf);
 }
 
-static void tag_release(struct server *s, uint32_t tag) {
+/* With s->lock held. Files that could not be closed for want of a tag go first. */
+static inline void tag_put(struct server *s, uint32_t tag) {
+  struct request *r = &s->requests[tag];
+  if (UNLIKELY(r->opened != NULL)) {
+    user_file_discard(r->opened);
+    r->opened = NULL;
+  }
+  r->state = REQUEST_FREE;
+  s->free_tags |= 1ul << tag;
+  if (UNLIKELY(!s->dead && !list_is_empty(&s->closing))) {
+    tag_reuse(s);
+  }
+}
+
+/* With s->lock held: there is none, or one for pages; somebody may wait for the next. */
+static inline bool tags_are_scarce(const struct server *s) {
+  return (s->free_tags & (s->free_tags - 1)) == 0;
+}
+
+static inline void tag_release(struct server *s, uint32_t tag) {
   spin_lock(&s->lock);
-  bool was_scarce = (s->free_tags & (s->free_tags - 1)) == 0; /* none, or one for pages */
+  bool was_scarce = tags_are_scarce(s);
   bool closes = !list_is_empty(&s->closing);
   tag_put(s, tag);
   spin_unlock(&s->lock);
@@ -127,84 +144,46 @@ static void tag_release(struct server *s, uint32_t tag) {
   }
 }
 
-/* ---- slots: the bytes of a request ----------------------------------------------------------- */
-
-/* The page of a tag's slot that holds byte `at`. The kernel keeps one reference on each page it has
- * used. */
-static uint8_t *slot_page(struct server *s, uint32_t tag, size_t at) {
-  uint8_t **page = &s->slot_pages[tag][at / PAGE_SIZE];
-  if (*page == NULL) {
-    paddr_t pa;
-    bool counted;
-    uint64_t offset =
-        RING_SLOTS_OFFSET + (uint64_t)tag * RING_SLOT_SIZE + ALIGN_DOWN(at, PAGE_SIZE);
-    if (memobj_page(s->memory, offset, &pa, &counted) != OK) {
-      return NULL;
-    }
-    *page = direct_map(pa);
+/* Under the lock, where no page is missing: false when that does not suit. */
+static inline bool slot_fill_now(struct server *s, uint32_t tag, const struct user_call *c) {
+  uint8_t *page = s->slot_pages[tag][0];
+  if (c->in_len == 0) {
+    return true;
   }
-  return *page + at % PAGE_SIZE;
-}
-
-static enum abi_error slot_copy(struct server *s, uint32_t tag, size_t at, uaddr_t user, size_t len,
-                                bool out) {
-  enum abi_error e = OK;
-  for (size_t done = 0; done < len && e == OK;) {
-    size_t n = MIN(len - done, PAGE_SIZE - (at + done) % PAGE_SIZE);
-    uint8_t *page = slot_page(s, tag, at + done);
-    if (page == NULL) {
-      return ABI_ENOMEM;
-    }
-    e = out ? user_copy_out(uaddr_add(user, done), page, n)
-            : user_copy_in(page, uaddr_add(user, done), n);
-    done += n;
+  if (c->in_len > SLOT_SHORT || page == NULL) {
+    return false;
   }
-  return e;
-}
-
-static enum abi_error slot_fill(struct server *s, uint32_t tag, const struct user_call *c) {
-  if (c->path != NULL) {
-    for (size_t done = 0; done < c->in_len;) {
-      size_t n = MIN(c->in_len - done, PAGE_SIZE);
-      uint8_t *page = slot_page(s, tag, done);
-      if (page == NULL) {
-        return ABI_ENOMEM;
-      }
-      memcpy(page, c->path + done, n);
-      done += n;
-    }
-    return OK;
+  if (c->path == NULL) {
+    return user_range_ok(c->in, c->in_len) && user_copy_in_now(page, c->in, c->in_len);
   }
-  return slot_copy(s, tag, 0, c->in, c->in_len, false);
-}
-
-/* What the answer brought, at most one page of it to the kernel itself. */
-static enum abi_error slot_empty(struct server *s, uint32_t tag, const struct user_call *c,
-                                 size_t len) {
-  if (c->kernel_out == NULL) {
-    return slot_copy(s, tag, 0, c->out, len, true);
-  }
-  const uint8_t *page = slot_page(s, tag, 0);
-  if (page == NULL || len > PAGE_SIZE) {
-    return ABI_ENOMEM;
-  }
-  memcpy(c->kernel_out, page, len);
-  return OK;
+  memcpy(page, c->path, c->in_len);
+  return true;
 }
 
 static bool op_opens(uint32_t op) {
   return op == OP_OPEN || op == OP_DUP;
 }
 
+/* Whether an answer to it may refer to something. */
+static inline bool op_refers(uint32_t op) {
+  return op_opens(op) || op == OP_MMAP;
+}
+
 /* A new file of the server's; it must be closed again if its client has left. */
-static bool answer_is_file(const struct request *r) {
-  return op_opens(r->op) && r->result > 0 && r->answer.file == NULL;
+static bool answer_is_file(uint32_t op, int64_t result, const struct user_answer *answer) {
+  return op_opens(op) && result > 0 && answer->file == NULL;
 }
 
 /* ---- the client's side ---------------------------------------------------------------------- */
 
-static void request_send(struct server *s, uint32_t tag, struct user_call *c) {
+/* With s->lock held and the slot filled. */
+static inline void request_submit(struct server *s, uint32_t tag, struct user_call *c) {
   const struct context *self = context_current();
+  struct request *r = &s->requests[tag];
+  r->op = c->op;
+  r->length = c->arg2;
+  r->opened = c->opened;
+  c->opened = NULL;
   struct ring_sqe sqe = {.op = c->op,
                          .tag = tag,
                          .file = c->file,
@@ -215,46 +194,89 @@ static void request_send(struct server *s, uint32_t tag, struct user_call *c) {
                          .pid = self->group->pid,
                          .uid = self->group->euid,
                          .caller = self->id};
+  submit(s, &sqe);
+}
+
+/* Most requests bring little or nothing: tag, slot and entry under the lock once. */
+static inline bool request_send_now(struct server *s, struct user_call *c, uint32_t *tag) {
+  spin_lock(&s->lock);
+  bool taken = !s->dead && tag_is_free(s, c) && tag_take(s, REQUEST_SENT, tag);
+  bool sent = taken && slot_fill_now(s, *tag, c);
+  if (LIKELY(sent)) {
+    request_submit(s, *tag, c);
+  } else if (taken) {
+    tag_put(s, *tag);
+  }
+  spin_unlock(&s->lock);
+  return sent;
+}
+
+/* The tag's slot is filled without the lock: the caller's memory may be missing. */
+static __attribute__((noinline)) enum abi_error request_send(struct server *s, struct user_call *c,
+                                                             uint32_t *tag) {
+  enum abi_error e = tag_get(s, c, tag);
+  if (e != OK) {
+    return e;
+  }
+  e = slot_fill(s, *tag, c);
+  if (e != OK) {
+    tag_release(s, *tag);
+    return e;
+  }
   spin_lock(&s->lock);
   if (s->dead) {
-    s->requests[tag].state = REQUEST_DONE;
-    s->requests[tag].result = -ABI_ESHUTDOWN;
+    s->requests[*tag].state = REQUEST_DONE;
+    s->requests[*tag].result = -ABI_ESHUTDOWN;
   } else {
-    s->requests[tag].op = c->op;
-    s->requests[tag].length = c->arg2;
-    s->requests[tag].opened = c->opened;
-    c->opened = NULL;
+    request_submit(s, *tag, c);
+  }
+  spin_unlock(&s->lock);
+  return OK;
+}
+
+/* Interrupted: the request is on its own now, unless it has been answered meanwhile [U2]. */
+static __attribute__((noinline)) bool request_leave(struct server *s, uint32_t tag) {
+  struct request *r = &s->requests[tag];
+  spin_lock(&s->lock);
+  bool sent = r->state == REQUEST_SENT;
+  if (sent) {
+    r->state = REQUEST_ORPHAN;
+    user_file_discard(r->opened);
+    r->opened = NULL;
+    struct ring_sqe sqe = {.op = OP_CANCEL, .tag = tag, .arg = tag};
     submit(s, &sqe);
   }
   spin_unlock(&s->lock);
-  waitq_wake_handoff(&s->server_waitq);
+  if (sent) {
+    waitq_wake(&s->server_waitq);
+  }
+  return sent;
 }
 
-/* True when the answer is there; false: interrupted, and the request is on its own now [U2]. */
-static bool request_wait(struct server *s, const struct user_call *c, uint32_t tag) {
-  struct request *r = &s->requests[tag];
+/* True when the answer is there; false: interrupted. */
+static inline bool request_wait(struct server *s, const struct user_call *c, uint32_t tag) {
+  const struct request *r = &s->requests[tag];
   inject_point("request");
   while (__atomic_load_n(&r->state, __ATOMIC_ACQUIRE) != REQUEST_DONE) {
-    if (must_leave(c)) {
-      spin_lock(&s->lock);
-      bool sent = r->state == REQUEST_SENT;
-      if (sent) {
-        r->state = REQUEST_ORPHAN;
-        user_file_discard(r->opened);
-        r->opened = NULL;
-        struct ring_sqe sqe = {.op = OP_CANCEL, .tag = tag, .arg = tag};
-        submit(s, &sqe);
-      }
-      spin_unlock(&s->lock);
-      if (sent) {
-        waitq_wake(&s->server_waitq);
-        return false;
-      }
-    } else {
+    if (LIKELY(!must_leave(c))) {
       sched_park(NO_DEADLINE);
+    } else if (request_leave(s, tag)) {
+      return false;
     }
   }
   return true;
+}
+
+/* What an answer refers to becomes the call's [U6]. */
+static inline void answer_take(struct request *r, struct user_call *c) {
+  if (UNLIKELY(op_refers(r->op))) {
+    *c->answer = r->answer;
+    r->answer = (struct user_answer){0};
+    if (answer_is_file(r->op, r->result, c->answer)) {
+      c->opened = r->opened;
+      r->opened = NULL;
+    }
+  }
 }
 
 int64_t user_call(struct server *s, struct user_call *c) {
@@ -262,26 +284,16 @@ int64_t user_call(struct server *s, struct user_call *c) {
   if (c->in_len > RING_SLOT_SIZE || c->out_cap > RING_SLOT_SIZE) {
     return -ABI_EINVAL;
   }
-  enum abi_error e = tag_get(s, c, &tag);
+  enum abi_error e = LIKELY(request_send_now(s, c, &tag)) ? OK : request_send(s, c, &tag);
   if (e != OK) {
     return -(int64_t)e;
   }
-  e = slot_fill(s, tag, c);
-  if (e != OK) {
-    tag_release(s, tag);
-    return -(int64_t)e;
-  }
-  request_send(s, tag, c);
+  waitq_wake_handoff(&s->server_waitq);
   if (!request_wait(s, c, tag)) {
     return -ABI_EINTR;
   }
-  struct request *r = &s->requests[tag];
-  int64_t result = r->result;
-  c->answer = r->answer;
-  if (answer_is_file(r)) {
-    c->opened = r->opened;
-    r->opened = NULL;
-  }
+  int64_t result = s->requests[tag].result;
+  answer_take(&s->requests[tag], c);
   if (result > 0 && c->out_cap > 0) {
     result = MIN(result, (int64_t)c->out_cap);
     e = slot_empty(s, tag, c, (size_t)result);
@@ -293,11 +305,15 @@ int64_t user_call(struct server *s, struct user_call *c) {
 
 /* ---- the server's side ---------------------------------------------------------------------- */
 
+static inline int64_t result_checked(const struct ring_cqe *cqe) {
+  return cqe->result < -ERROR_MOST ? -ABI_EIO : cqe->result;
+}
+
 /* What an answer refers to is resolved here, in the server's context. An answer of the wrong kind,
  * or a number that is neither a result nor an error, becomes EIO [U1]. */
 static void answer_resolve(struct request *r, const struct ring_cqe *cqe) {
   struct context *server = context_current();
-  r->result = cqe->result < -ERROR_MOST ? -ABI_EIO : cqe->result;
+  r->result = result_checked(cqe);
   if (cqe->kind == CQE_FD && !op_opens(r->op)) {
     r->result = -ABI_EIO;
   } else if (cqe->kind == CQE_FD && cqe->result >= 0) {
@@ -340,30 +356,49 @@ static void opened_publish(struct server *s, struct request *r, const struct rin
   list_push_back(&s->files[hash_u64(uf->id) % SERVER_BUCKETS], &uf->node);
 }
 
-static void complete(struct server *s, const struct ring_cqe *cqe) {
-  if (cqe->tag >= RING_TAGS) {
-    return;
+/* Most answers are a number, for a client that waits or for nobody any more. */
+static inline bool complete_plain(struct server *s, struct request *r, const struct ring_cqe *cqe) {
+  spin_lock(&s->lock);
+  bool plain = cqe->kind == CQE_DONE && !op_refers(r->op), scarce = false;
+  if (plain && LIKELY(r->state == REQUEST_SENT)) {
+    struct thread *client = r->client;
+    r->result = result_checked(cqe);
+    __atomic_store_n(&r->state, REQUEST_DONE, __ATOMIC_RELEASE);
+    sched_unpark_handoff(client);
+  } else if (plain && r->state == REQUEST_ORPHAN) {
+    scarce = tags_are_scarce(s);
+    tag_put(s, cqe->tag);
   }
-  struct request *r = &s->requests[cqe->tag];
+  spin_unlock(&s->lock);
+  if (UNLIKELY(scarce)) {
+    waitq_wake(&s->tags_waitq);
+  }
+  return plain;
+}
+
+static __attribute__((noinline)) void complete_any(struct server *s, struct request *r,
+                                                   const struct ring_cqe *cqe) {
   struct request answer = {.op = r->op, .length = r->length};
   answer_resolve(&answer, cqe); /* takes other locks: not under s->lock */
+  bool is_file = answer_is_file(answer.op, answer.result, &answer.answer);
   spin_lock(&s->lock);
   uint32_t state = r->state;
-  bool stale = r->op != answer.op || (answer_is_file(&answer) && r->opened == NULL);
+  bool stale = r->op != answer.op || (is_file && r->opened == NULL);
   if (state == REQUEST_SENT && stale) {
     answer_drop(&answer); /* a second answer to a tag that has been used again [U1] */
     answer = (struct request){.result = -ABI_EIO};
+    is_file = false;
   }
   if (state == REQUEST_SENT) {
     r->result = answer.result;
     r->answer = answer.answer;
-    if (answer_is_file(&answer)) {
+    if (is_file) {
       opened_publish(s, r, cqe);
     }
     struct thread *client = r->client;
     __atomic_store_n(&r->state, REQUEST_DONE, __ATOMIC_RELEASE);
     sched_unpark_handoff(client);
-  } else if (state == REQUEST_ORPHAN && answer_is_file(&answer)) {
+  } else if (state == REQUEST_ORPHAN && is_file) {
     r->op = OP_CLOSE;
     struct ring_sqe sqe = {.op = OP_CLOSE, .tag = cqe->tag, .file = (uint64_t)answer.result};
     submit(s, &sqe);
@@ -379,8 +414,16 @@ static void complete(struct server *s, const struct ring_cqe *cqe) {
   }
 }
 
+static inline void complete(struct server *s, const struct ring_cqe *cqe) {
+  struct request *r = &s->requests[cqe->tag % RING_TAGS];
+  if (cqe->tag < RING_TAGS && !complete_plain(s, r, cqe)) {
+    complete_any(s, r, cqe);
+  }
+}
+
 static struct user_file *file_of_id(struct server *s, uint64_t id) {
-  list_for_each (pos, &s->files[hash_u64(id) % SERVER_BUCKETS]) {
+  const struct list *bucket = &s->files[hash_u64(id) % SERVER_BUCKETS];
+  list_for_each (pos, bucket) {
     struct user_file *uf = CONTAINER_OF(pos, struct user_file, node);
     if (uf->id == id) {
       return uf;
@@ -470,11 +513,14 @@ void server_die(struct server *s) {
 /* ---- files -------------------------------------------------------------------------------- */
 
 struct user_file *user_file_create(struct server *s) {
-  struct user_file *uf = kcache_alloc_zeroed(&user_file_cache);
+  struct user_file *uf = kcache_alloc(&user_file_cache);
   if (uf == NULL) {
     return NULL;
   }
   uf->server = s;
+  uf->id = 0;
+  uf->ready = 0;
+  uf->pollable = false;
   waitq_init(&uf->waitq);
   list_init(&uf->node);
   list_init(&uf->closing);
@@ -497,10 +543,10 @@ void user_file_close(struct user_file *uf) {
   uint32_t tag;
   spin_lock(&s->lock);
   list_remove(&uf->node);
-  bool sent = !s->dead && tag_take(s, &tag);
+  bool sent = !s->dead && tag_take(s, REQUEST_ORPHAN, &tag);
   bool later = !s->dead && !sent;
   if (sent) {
-    s->requests[tag] = (struct request){.state = REQUEST_ORPHAN, .op = OP_CLOSE};
+    s->requests[tag].op = OP_CLOSE;
     struct ring_sqe sqe = {.op = OP_CLOSE, .tag = tag, .file = uf->id};
     submit(s, &sqe);
   } else if (later) {
@@ -508,7 +554,7 @@ void user_file_close(struct user_file *uf) {
   }
   spin_unlock(&s->lock);
   if (sent) {
-    waitq_wake(&s->server_waitq);
+    waitq_wake_later(&s->server_waitq); /* nobody waits for the answer */
   }
   if (!later) {
     kcache_free(&user_file_cache, uf);

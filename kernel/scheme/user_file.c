@@ -54,9 +54,11 @@ static int64_t open_call(struct server *s, struct user_call *c, uint32_t flags, 
   if (uf == NULL) {
     return -ABI_ENOMEM;
   }
+  struct user_answer answer = {0};
+  c->answer = &answer;
   int64_t result = user_call(s, c);
-  if (c->answer.file != NULL) {
-    *out = c->answer.file;
+  if (answer.file != NULL) {
+    *out = answer.file;
     return 0;
   }
   if (result <= 0 || c->opened == NULL) {
@@ -107,15 +109,17 @@ static int64_t user_file_call(struct file *f, const struct file_call *call) {
 }
 
 static int64_t user_map(struct file *f, uint64_t offset, uint64_t len, struct object_ref *out) {
-  struct user_call c = {.op = OP_MMAP, .file = user_file_of(f)->id, .arg = offset, .arg2 = len};
+  struct user_answer answer = {0};
+  struct user_call c = {
+      .op = OP_MMAP, .file = user_file_of(f)->id, .arg = offset, .arg2 = len, .answer = &answer};
   int64_t r = user_call(user_file_of(f)->server, &c);
-  if (c.answer.paged) {
+  if (answer.paged) {
     return user_paged_map(f, (uint64_t)r, offset, out);
   }
-  if (c.answer.memory.obj == NULL) {
+  if (answer.memory.obj == NULL) {
     return r < 0 ? r : -ABI_ENODEV;
   }
-  *out = c.answer.memory;
+  *out = answer.memory;
   return 0;
 }
 

@@ -1,5 +1,6 @@
 /* User schemes, private: the server's record, its requests and files. user.c has the protocol,
- * user_file.c the operations of client files and of the ring's own descriptor. */
+ * user_slot.c a request's bytes, user_file.c the operations of client files and of the ring's own
+ * descriptor. */
 #ifndef CATHODE_SCHEME_USER_PRIV_H
 #define CATHODE_SCHEME_USER_PRIV_H
 
@@ -73,15 +74,19 @@ struct user_call {
   const char *path; /* in: kernel memory, or NULL for: */
   void *kernel_out; /* out: kernel memory, or NULL for: */
   uaddr_t in, out;
-  size_t in_len, out_cap;    /* at most RING_SLOT_SIZE */
-  bool for_page;             /* may have the last tag [U4] */
-  bool patient;              /* only death ends the wait */
-  struct user_answer answer; /* result; the caller owns it */
+  size_t in_len, out_cap;     /* at most RING_SLOT_SIZE */
+  bool for_page;              /* may have the last tag [U4] */
+  bool patient;               /* only death ends the wait */
+  struct user_answer *answer; /* of OPEN, DUP, MMAP: empty, then what the caller owns */
   struct user_file
       *opened; /* OPEN, DUP: a fresh record, which the call uses up; NULL again unless it is open */
 };
 
 int64_t user_call(struct server *s, struct user_call *c);
+/* user_slot.c: the call's bytes into its slot; what the answer brought, at most one page of it to
+ * the kernel itself. */
+enum abi_error slot_fill(struct server *s, uint32_t tag, const struct user_call *c);
+enum abi_error slot_empty(struct server *s, uint32_t tag, const struct user_call *c, size_t len);
 /* The object of pages that a server has named, for a client's file of it (user_page.c). */
 int64_t user_paged_map(struct file *f, uint64_t id, uint64_t offset, struct object_ref *out);
 /* The server says that pages of an object have changed. */

@@ -52,24 +52,12 @@ long call_close(int fd) {
 
 /* ---- read, write -------------------------------------------------------------------------- */
 
-/* A writer into a pipe that nobody reads gets SIGPIPE, then the error. */
-static long write_result(int64_t result) {
-  if (result == -ABI_EPIPE) {
-    struct proc_op op = {.code = PROC_SIGNAL_THREAD, .a = SIGPIPE};
-    (void)rt_apply(FD_SELF, &op, 1); /* to ourselves: cannot fail */
-  }
-  return result;
-}
-
 long call_read(int fd, void *buf, size_t len) {
-  return fd_valid(fd) ? posix_retry(SYS_NR_read, (uint64_t)fd, (uint64_t)buf, len, 0, 0, 0)
-                      : -ABI_EBADF;
+  return fd_valid(fd) ? posix_retry3(SYS_NR_read, (uint64_t)fd, (uint64_t)buf, len) : -ABI_EBADF;
 }
 
 long call_write(int fd, const void *buf, size_t len) {
-  return fd_valid(fd)
-             ? write_result(posix_retry(SYS_NR_write, (uint64_t)fd, (uint64_t)buf, len, 0, 0, 0))
-             : -ABI_EBADF;
+  return fd_valid(fd) ? posix_retry3(SYS_NR_write, (uint64_t)fd, (uint64_t)buf, len) : -ABI_EBADF;
 }
 
 long call_pread64(int fd, void *buf, size_t len, long offset) {
@@ -77,7 +65,7 @@ long call_pread64(int fd, void *buf, size_t len, long offset) {
     return -ABI_EINVAL;
   }
   return fd_valid(fd)
-             ? posix_retry(SYS_NR_pread, (uint64_t)fd, (uint64_t)buf, len, (uint64_t)offset, 0, 0)
+             ? posix_retry6(SYS_NR_pread, (uint64_t)fd, (uint64_t)buf, len, (uint64_t)offset, 0, 0)
              : -ABI_EBADF;
 }
 
@@ -85,9 +73,9 @@ long call_pwrite64(int fd, const void *buf, size_t len, long offset) {
   if (offset < 0) {
     return -ABI_EINVAL;
   }
-  return fd_valid(fd) ? write_result(posix_retry(SYS_NR_pwrite, (uint64_t)fd, (uint64_t)buf, len,
-                                                 (uint64_t)offset, 0, 0))
-                      : -ABI_EBADF;
+  return fd_valid(fd)
+             ? posix_retry6(SYS_NR_pwrite, (uint64_t)fd, (uint64_t)buf, len, (uint64_t)offset, 0, 0)
+             : -ABI_EBADF;
 }
 
 /* ---- scattered and gathered --------------------------------------------------------------- */

@@ -17,7 +17,7 @@
 static int64_t fd_call(int fd, enum scheme_op op, void *buf, size_t in, size_t out, uint64_t arg) {
   return fd < 0 || fd >= FD_UPPER
              ? -ABI_EBADF
-             : posix_retry(SYS_NR_call, (uint64_t)fd, op, (uint64_t)buf, in, out, arg);
+             : posix_retry6(SYS_NR_call, (uint64_t)fd, op, (uint64_t)buf, in, out, arg);
 }
 
 /* ---- stat --------------------------------------------------------------------------------- */

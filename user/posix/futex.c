@@ -18,16 +18,16 @@ static long futex_wait(unsigned *word, uint64_t shared, unsigned value,
   uint64_t deadline;
   int64_t result = posix_deadline(timeout, &deadline);
   return result < 0 ? result
-                    : posix_retry(SYS_NR_futex, (uint64_t)word, FUTEX_OP_WAIT | shared, value,
-                                  deadline, 0, 0);
+                    : posix_retry6(SYS_NR_futex, (uint64_t)word, FUTEX_OP_WAIT | shared, value,
+                                   deadline, 0, 0);
 }
 
 static long futex_lock_pi(unsigned *word, uint64_t shared, const struct timespec *until) {
   uint64_t deadline;
   int64_t result = posix_deadline_real(until, &deadline);
-  return result < 0 ? result
-                    : posix_wait(SYS_NR_futex, (uint64_t)word, FUTEX_OP_LOCK_PI | shared, 0,
-                                 deadline, 0, 0);
+  return result < 0
+             ? result
+             : posix_wait(SYS_NR_futex, (uint64_t)word, FUTEX_OP_LOCK_PI | shared, 0, deadline);
 }
 
 static long futex_trylock_pi(unsigned *word, uint64_t shared) {

@@ -58,7 +58,7 @@ int64_t posix_path_take(int dir, const char *user, struct posix_path *path) {
   if (len == (int64_t)sizeof(text)) {
     return -ABI_ENAMETOOLONG;
   }
-  path->directory = path_names_directory(text);
+  path->directory = path_names_directory(text, (size_t)len);
   if (dir == AT_FDCWD || path_is_absolute(text)) {
     return path_resolved(path, posix_cwd(), text);
   }
@@ -86,8 +86,8 @@ static int64_t path_promote(struct posix_path *path) {
 
 int64_t posix_path_call(struct posix_path *path, enum scheme_op op, size_t out_cap, uint64_t arg) {
   for (;;) {
-    int64_t result = posix_retry(SYS_NR_call, (uint64_t)path->dir, op, (uint64_t)path->text,
-                                 path->len, out_cap, arg);
+    int64_t result = posix_retry6(SYS_NR_call, (uint64_t)path->dir, op, (uint64_t)path->text,
+                                  path->len, out_cap, arg);
     if (result != -ABI_EXDEV || path->dir == FD_NS || path_promote(path) < 0) {
       return result;
     }
@@ -96,8 +96,8 @@ int64_t posix_path_call(struct posix_path *path, enum scheme_op op, size_t out_c
 
 int64_t posix_path_open(struct posix_path *path, uint32_t flags, uint32_t mode) {
   for (;;) {
-    int64_t result = posix_retry(SYS_NR_openat, (uint64_t)path->dir, (uint64_t)path->text,
-                                 path->len, flags, mode, 0);
+    int64_t result = posix_retry6(SYS_NR_openat, (uint64_t)path->dir, (uint64_t)path->text,
+                                  path->len, flags, mode, 0);
     if (result != -ABI_EXDEV || path->dir == FD_NS || path_promote(path) < 0) {
       return result;
     }

@@ -25,7 +25,7 @@ static long poll_masked(void *fds, unsigned long n, uint64_t deadline,
     return -ABI_EINVAL;
   }
   if (!user_mask) {
-    return posix_wait(SYS_NR_poll, (uint64_t)fds, n, deadline, 0, 0, 0);
+    return posix_wait(SYS_NR_poll, (uint64_t)fds, n, deadline, 0);
   }
   if (user_get(&mask, user_mask, sizeof(mask)) < 0) {
     return -ABI_EFAULT;
@@ -40,7 +40,8 @@ static long poll_masked(void *fds, unsigned long n, uint64_t deadline,
 }
 
 long call_poll(struct pollfd *fds, unsigned long n, int timeout_ms) {
-  return poll_masked(fds, n, posix_deadline_ms(timeout_ms), NULL);
+  uint64_t deadline = timeout_ms < 0 ? NO_DEADLINE : posix_deadline_ms(timeout_ms);
+  return poll_masked(fds, n, deadline, NULL);
 }
 
 long call_ppoll(struct pollfd *fds, unsigned long n, const struct timespec *timeout,

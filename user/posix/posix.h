@@ -14,6 +14,7 @@
 #include "abi/abi.h"
 #include "lib/string.h"
 #include "posix/calls.h"
+#include "posix/point.h"
 #include "runtime/lock.h"
 #include "runtime/probe.h"
 #include "runtime/start.h"
@@ -42,7 +43,6 @@ struct posix_thread {
   uint64_t wait_over; /* what stays blocked since one has come, until sigtimedwait() ends */
   uint32_t wait_signal;
   uint64_t wait_info[16]; /* siginfo_t of the one that came */
-  uint32_t in_point;      /* inside a cancellation point */
   uint32_t tid;
   uint32_t guards;    /* nested posix_guard_enter() */
   uint64_t clear_tid; /* the address that the kernel clears when this thread ends */
@@ -71,23 +71,44 @@ void posix_unblocked(void);
 
 /* ---- kernel entries that wait ------------------------------------------------------------- */
 
-/* Once; EINTR when a handler ran first or meanwhile, whatever its SA_RESTART. */
-static inline int64_t posix_wait(uint64_t nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
-                                 uint64_t e, uint64_t f) {
-  posix_self.interrupted = 0;
-  return rt_block(&posix_self.stop, nr, a, b, c, d, e, f);
-}
-
-/* Again after handlers with SA_RESTART. */
-static inline int64_t posix_retry(uint64_t nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
-                                  uint64_t e, uint64_t f) {
+/* Once; EINTR when a handler ran first or meanwhile, whatever its SA_RESTART: rt_block() with its
+ * arguments where the kernel wants them. */
+static inline int64_t posix_wait(uint64_t nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d) {
   int64_t result;
   posix_self.interrupted = 0;
-  do {
-    result = rt_block(&posix_self.stop, nr, a, b, c, d, e, f);
-  } while (result == -ABI_EINTR && posix_self.stop == 0);
+  register uint64_t r10 __asm__("r10") = d;
+  register const volatile uint64_t *stop __asm__("r11") = &posix_self.stop;
+  __asm__ volatile("call rt_block_begin"
+                   : "=a"(result), "+D"(a), "+S"(b), "+d"(c), "+r"(r10), "+r"(stop)
+                   : "0"(nr)
+                   : "r8", "r9", "rcx", "cc", "memory");
   return result;
 }
+
+/* Again after handlers with SA_RESTART: retry.S. */
+static inline int64_t posix_retry3(uint64_t nr, uint64_t a, uint64_t b, uint64_t c) {
+  int64_t result;
+  __asm__ volatile("call posix_retry_enter"
+                   : "=a"(result), "+D"(a), "+S"(b), "+d"(c)
+                   : "0"(nr)
+                   : "r8", "r9", "r10", "cc", RT_LOST);
+  return result;
+}
+
+static inline int64_t posix_retry6(uint64_t nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
+                                   uint64_t e, uint64_t f) {
+  int64_t result;
+  register uint64_t r10 __asm__("r10") = d;
+  register uint64_t r8 __asm__("r8") = e;
+  register uint64_t r9 __asm__("r9") = f;
+  __asm__ volatile("call posix_retry_enter"
+                   : "=a"(result), "+D"(a), "+S"(b), "+d"(c), "+r"(r10), "+r"(r8), "+r"(r9)
+                   : "0"(nr)
+                   : "cc", RT_LOST);
+  return result;
+}
+
+extern const char posix_retry_begin[], posix_retry_end[], posix_retry_stop[];
 
 /* ---- user pointers ------------------------------------------------------------------------ */
 

@@ -9,7 +9,8 @@
  * instruction is run again.
  *
  *   [P1] signal_deliver() runs with inhibit set until it has copied what the kernel wrote.
- *   [P2] A thread interrupted between rt_block_begin and rt_block_end continues at rt_block_stop.
+ *   [P2] A thread interrupted between rt_block_begin and rt_block_end continues at rt_block_stop,
+ * and the same for the window of retry.S: it does not sleep.
  */
 #include <cpuid.h>
 #include <signal.h>
@@ -29,11 +30,13 @@
 #define FXSAVE_SIZE 512u
 
 _Static_assert(offsetof(struct posix_thread, control.signo) == 20 &&
+                   offsetof(struct posix_thread, stop) == 72 &&
+                   offsetof(struct posix_thread, interrupted) == 72 &&
                    offsetof(struct posix_thread, scratch_rax) == 88 &&
                    offsetof(struct posix_thread, scratch_rcx) == 96 &&
                    offsetof(struct posix_thread, alt_base) == 104 &&
                    offsetof(struct posix_thread, alt_size) == 112,
-               "trampoline.S");
+               "trampoline.S, retry.S");
 _Static_assert(sizeof(siginfo_t) == sizeof(((struct posix_thread *)0)->wait_info), "wait_info");
 _Static_assert(offsetof(ucontext_t, uc_mcontext.gregs) == 40 &&
                    offsetof(ucontext_t, uc_mcontext.fpregs) == 224 && sizeof(ucontext_t) <= 944,
@@ -243,8 +246,8 @@ static siginfo_t delivery_info(const struct delivery *d) {
 
 static void handler_run(const struct delivery *d, const struct k_sigaction *action,
                         ucontext_t *uc) {
-  siginfo_t info = delivery_info(d);
   if (action->flags & SA_SIGINFO) {
+    siginfo_t info = delivery_info(d);
     void (*handler)(int, siginfo_t *, void *) =
         (void (*)(int, siginfo_t *, void *))(void (*)(void))action->handler;
     handler((int)d->sig, &info, uc);
@@ -259,7 +262,7 @@ static void thread_note(struct posix_thread *self, unsigned sig, const struct k_
   if (!(action->flags & SA_RESTART)) {
     self->interrupted = 1;
   }
-  if (sig == SIGNAL_CANCEL && self->in_point) {
+  if (sig == SIGNAL_CANCEL && posix_in_point) {
     self->cancelled = 1;
   }
 }
@@ -283,7 +286,9 @@ static void signal_handle(struct posix_thread *self, const struct delivery *d, u
   self->control.blocked |= action.mask | (action.flags & SA_NODEFER ? 0 : signal_bit(d->sig));
   *(volatile uint32_t *)&self->control.inhibit = 0;
   posix_unblocked();
+  int in_point = posix_in_point; /* the handler passes points of its own */
   handler_run(d, &action, uc);
+  posix_in_point = in_point;
 }
 
 /* sigtimedwait() is in progress for this signal: it is the handler. The next of the set is to stay
@@ -307,10 +312,11 @@ void signal_deliver(ucontext_t *uc);
 void signal_deliver(ucontext_t *uc) {
   struct posix_thread *self = &posix_self;
   struct sig_control *control = &self->control;
-  struct delivery d = {.sig = control->signo,
-                       .code = control->code,
-                       .sender = control->sender_pid,
-                       .fault_addr = control->fault_addr};
+  struct delivery d;
+  d.sig = control->signo;
+  d.code = control->code;
+  d.sender = control->sender_pid;
+  d.fault_addr = control->fault_addr;
   d.timed = timer_take(d.sig, self->tid, &d.timer);
   greg_t *regs = uc->uc_mcontext.gregs;
   regs[REG_RIP] = (greg_t)control->saved_rip;
@@ -322,6 +328,8 @@ void signal_deliver(ucontext_t *uc) {
   uc->uc_stack = (stack_t){.ss_sp = (void *)self->alt_base, .ss_size = self->alt_size};
   if (rip_in(regs[REG_RIP], rt_block_begin, rt_block_end)) { /* [P2] */
     regs[REG_RIP] = (greg_t)(uint64_t)rt_block_stop;
+  } else if (rip_in(regs[REG_RIP], posix_retry_begin, posix_retry_end)) {
+    regs[REG_RIP] = (greg_t)(uint64_t)posix_retry_stop;
   }
   if ((PROBED & signal_bit(d.sig)) && rip_in(regs[REG_RIP], rt_probe_begin, rt_probe_end)) {
     regs[REG_RIP] = (greg_t)(uint64_t)rt_probe_fault;

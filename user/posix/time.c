@@ -141,7 +141,7 @@ uint64_t posix_deadline_ms(int timeout_ms) {
 
 /* Sleeps even when the deadline has passed meanwhile; EINTR fills in what is left. */
 static long sleep_until(uint64_t deadline, struct timespec *left) {
-  int64_t result = posix_wait(SYS_NR_sleep, deadline, 0, 0, 0, 0, 0);
+  int64_t result = posix_wait(SYS_NR_sleep, deadline, 0, 0, 0);
   if (result == -ABI_EINTR && left) {
     uint64_t now = posix_now();
     struct timespec rest = posix_timespec_of(now < deadline ? deadline - now : 0);

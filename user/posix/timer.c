@@ -43,7 +43,7 @@ static struct rt_lock lock;
 static struct posix_timer real;                      /* [lock] */
 static struct posix_timer timers[TIMERS_MOST] LARGE; /* [lock] */
 static int n_timers;                                 /* [lock] all used ones lie below */
-static uint64_t signals;                             /* [lock/r] that a timer has ever used */
+uint64_t timer_signals;                              /* [lock/r] that a timer has ever used */
 
 /* ---- the kernel's timers ------------------------------------------------------------------ */
 
@@ -161,7 +161,7 @@ static int64_t timer_bind(struct posix_timer *t, int clock, uint32_t flags) {
   t->fd = (int)fd;
   t->used = true;
   if (t->signo != 0) {
-    __atomic_fetch_or(&signals, signal_bit(t->signo), __ATOMIC_RELEASE);
+    __atomic_fetch_or(&timer_signals, signal_bit(t->signo), __ATOMIC_RELEASE);
   }
   return 0;
 }
@@ -284,11 +284,8 @@ static void signal_again(const struct posix_timer *t) {
   (void)rt_apply(FD_SELF, &op, 1); /* to ourselves: cannot fail */
 }
 
-bool timer_take(unsigned sig, uint32_t tid, struct timer_event *event) {
+bool timer_collect_all(unsigned sig, uint32_t tid, struct timer_event *event) {
   struct posix_timer *found = NULL, *next = NULL;
-  if (!(__atomic_load_n(&signals, __ATOMIC_ACQUIRE) & signal_bit(sig))) {
-    return false;
-  }
   rt_lock_take(&lock);
   for (int i = -1; i < n_timers; i++) {
     struct posix_timer *t = i < 0 ? &real : &timers[i];
@@ -308,7 +305,7 @@ bool timer_take(unsigned sig, uint32_t tid, struct timer_event *event) {
 }
 
 void timer_resume(unsigned sig) {
-  if (!(__atomic_load_n(&signals, __ATOMIC_ACQUIRE) & signal_bit(sig))) {
+  if (!(__atomic_load_n(&timer_signals, __ATOMIC_ACQUIRE) & signal_bit(sig))) {
     return;
   }
   posix_lock_take(&lock);
@@ -356,14 +353,14 @@ void timer_real_adopt(int fd) {
   real = real_unused;
   real.fd = fd;
   real.used = true;
-  signals = signal_bit(SIGALRM);
+  timer_signals = signal_bit(SIGALRM);
 }
 
 void timer_hide(void) {
   lock.word = 0;
   real.used = false;
   n_timers = 0;
-  signals = 0;
+  timer_signals = 0;
 }
 
 void timer_forget(void) {

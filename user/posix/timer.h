@@ -7,6 +7,8 @@
 #include <sys/time.h>
 #include <time.h>
 
+#include "posix/signal.h"
+
 /* Whose expiry a signal tells. */
 struct timer_event {
   int id;         /* of timer_create(); TIMER_REAL: the real interval timer */
@@ -18,7 +20,12 @@ struct timer_event {
 /* Has a timer brought this signal? Collects its expiries, which arms it again. `tid`: the calling
  * thread, diverted and inhibited. Where several timers share the signal, it is sent again for the
  * next. */
-bool timer_take(unsigned sig, uint32_t tid, struct timer_event *event);
+bool timer_collect_all(unsigned sig, uint32_t tid, struct timer_event *event);
+extern uint64_t timer_signals; /* that a timer has ever used; grows under timer.c's lock */
+static inline bool timer_take(unsigned sig, uint32_t tid, struct timer_event *event) {
+  return (__atomic_load_n(&timer_signals, __ATOMIC_ACQUIRE) & signal_bit(sig)) &&
+         timer_collect_all(sig, tid, event);
+}
 
 /* The signal has got a handler: timers that expired while it was ignored go on. */
 void timer_resume(unsigned sig);

@@ -79,10 +79,14 @@ __cathode_trampoline:
   cld
   cmpl $0, signal_fpu_xsave(%rip)
   je 3f
-  xor %eax, %eax /* XSAVE does not clear the rest of its header (SDM vol. 1, 13.7) */
-  lea 512(%r12), %rdi
-  mov $8, %ecx
-  rep stosq
+  movq $0, 512(%r12) /* XSAVE does not clear its header (SDM vol. 1, 13.7) */
+  movq $0, 520(%r12)
+  movq $0, 528(%r12)
+  movq $0, 536(%r12)
+  movq $0, 544(%r12)
+  movq $0, 552(%r12)
+  movq $0, 560(%r12)
+  movq $0, 568(%r12)
   mov $-1, %eax
   mov $-1, %edx
   xsave64 (%r12)

@@ -66,7 +66,8 @@ rt_thread_enter:
   call rax
   ud2
 
-; int64_t rt_block(stop, nr, a, b, c, d, e, f): see syscall.h.
+; int64_t rt_block(stop, nr, a, b, c, d, e, f): see syscall.h. posix_wait() enters at
+; rt_block_begin, with r11 = stop and the rest in the kernel's registers.
 global rt_block:function, rt_block_begin, rt_block_end, rt_block_stop
 rt_block:
   mov rax, rsi

@@ -14,13 +14,18 @@ struct builder {
   bool full;
 };
 
-static void builder_put(struct builder *b, const char *text, size_t n) {
-  if (b->full || n >= b->cap - b->len) { /* a byte is kept for the NUL */
+static inline void builder_char(struct builder *b, char c) {
+  if (b->len + 1 >= b->cap) { /* a byte is kept for the NUL */
     b->full = true;
     return;
   }
-  memcpy(b->out + b->len, text, n);
-  b->len += n;
+  b->out[b->len++] = c;
+}
+
+static void builder_put(struct builder *b, const char *text, size_t n) {
+  for (size_t i = 0; i < n; i++) {
+    builder_char(b, text[i]);
+  }
 }
 
 static bool is_scheme_char(char c) {
@@ -74,18 +79,26 @@ static void builder_up(struct builder *b) {
   }
 }
 
+/* A component is copied as it is read, and taken back when it is none. */
 static void builder_walk(struct builder *b, const char *p) {
   bool named = false;
   while (*p && !b->full) {
-    size_t n = component_length(p);
-    if (is_dot_dot(p, n) && !named) {
-      builder_up(b);
-    } else if (n != 0 && !is_dot(p, n)) {
+    size_t before = b->len, n = 0;
+    if (before > b->root) {
+      builder_char(b, '/');
+    }
+    for (; p[n] && p[n] != '/'; n++) {
+      builder_char(b, p[n]);
+    }
+    bool up = is_dot_dot(p, n) && !named;
+    if (n == 0 || is_dot(p, n) || up) {
+      b->len = before;
+      b->full = false;
+    } else {
       named = true;
-      if (b->len > b->root) {
-        builder_put(b, "/", 1);
-      }
-      builder_put(b, p, n);
+    }
+    if (up) {
+      builder_up(b);
     }
     p += n;
     while (*p == '/') {
@@ -128,9 +141,9 @@ int64_t path_resolve(const char *cwd, const char *path, char *out, size_t cap) {
   return (int64_t)b.len;
 }
 
-bool path_names_directory(const char *path) {
-  size_t len = strlen(path), n = 0;
-  while (n < len && path[len - 1 - n] != '/') {
+bool path_names_directory(const char *path, size_t len) {
+  size_t n = 0; /* the last component's length, as far as it matters */
+  while (n < 3 && n < len && path[len - 1 - n] != '/') {
     n++;
   }
   const char *last = path + len - n;

@@ -20,7 +20,7 @@
 [[nodiscard]] int64_t path_resolve(const char *cwd, const char *path, char *out, size_t cap);
 
 /* Whether the path ends so that it can only name a directory: "x/", "x/.", "..". */
-bool path_names_directory(const char *path);
+bool path_names_directory(const char *path, size_t len);
 
 /* What getcwd() shows: canonical `file:/x` as `/x`, others as `/scheme/NAME/x`. Answers the length
  * or -ABI_ERANGE. */

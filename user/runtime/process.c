@@ -64,12 +64,17 @@ void rt_exit(int wstatus) {
 
 int rt_kill(uint32_t pid, int signal) {
   struct proc_op op = {.code = PROC_SIGNAL, .a = (uint32_t)signal};
-  int fd = pid == rt_getpid() ? FD_SELF : rt_child_fd(pid);
+  int64_t result;
+  if (pid == rt_getpid()) {
+    result = rt_apply(FD_SELF, &op, 1);
+    return result < 0 ? (int)result : 0;
+  }
+  int fd = rt_child_fd(pid);
   bool opened = fd == FD_NONE;
   if (opened && (fd = rt_context_open(pid)) < 0) {
     return fd;
   }
-  int64_t result = rt_apply(fd, &op, 1);
+  result = rt_apply(fd, &op, 1);
   if (opened) {
     (void)sys_close(fd);
   }

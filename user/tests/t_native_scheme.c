@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 #include "ring.h"
 #include "runtime/syscall.h"
@@ -266,6 +267,25 @@ static bool pattern_is_right(const unsigned char *bytes, size_t n, size_t offset
   return true;
 }
 
+static bool lengths_are_right(int64_t fd) {
+  static const size_t lengths[] = {1, 2, 255, 256, 257, 4096, 4097, 9000};
+  enum { N = sizeof lengths / sizeof lengths[0] };
+  bool right = true;
+  for (size_t i = 0; i < 2 * N; i++) {
+    size_t n = lengths[i % N];
+    int64_t at = sys_mmap(0, 3 * 4096, PROT_ABI_READ | PROT_ABI_WRITE,
+                          MAP_ABI_PRIVATE | MAP_ABI_ANONYMOUS, FD_NONE, 0);
+    unsigned char *text = (unsigned char *)at;
+    if (i >= N) {
+      text[0] = 3; /* its page is there, others may not be */
+    }
+    right = right && sys_call((int)fd, OP_REVERSE, text, n, n, 0) == (int64_t)n &&
+            text[n - 1] == (i >= N ? 3 : 0);
+    sys_munmap((uint64_t)at, 3 * 4096);
+  }
+  return right;
+}
+
 static void test_round_trips(void) {
   static unsigned char block[FILE_BYTES + 1000];
   int64_t fd = client_open();
@@ -277,6 +297,8 @@ static void test_round_trips(void) {
   is(sys_pread((int)fd, block, sizeof block, 0), FILE_BYTES, "a read larger than a slot");
   ok(pattern_is_right(block, FILE_BYTES, 0), "all of it");
   is(sys_write((int)fd, block, 70000), 70000, "a write larger than a slot");
+  ok(lengths_are_right(fd),
+     "operations with bytes of every length, from and to pages that are not there");
   is(sys_seek((int)fd, 0, SEEK_ABI_END), FILE_BYTES, "seek to the end asks the server");
   is(sys_read((int)fd, block, 10), 0, "end of file");
   char text[16] = "hello";
@@ -489,6 +511,43 @@ static void test_more_than_tags(void) {
   is(ended, CLIENTS, "seventy clients of a server that never answers");
 }
 
+static uint64_t switches(void) {
+  char text[2048];
+  int64_t fd = sys_openat(FD_NS, "sys:/cpu/0/stat", 15, O_ABI_RDONLY, 0);
+  int64_t n = sys_read((int)fd, text, sizeof text - 1);
+  sys_close((int)fd);
+  text[n > 0 ? n : 0] = '\0';
+  const char *line = strstr(text, "SWITCHES ");
+  return line != NULL ? strtoull(line + 9, NULL, 10) : 0;
+}
+
+/* Nobody waits for the end of a file: a server on the same CPU, though better, does not come in
+ * for each. */
+static void test_closes(void) {
+  enum { FILES = 40 };
+  int64_t fds[FILES];
+  cpu_set_t before, first;
+  CPU_ZERO(&first);
+  CPU_SET(0, &first);
+  sched_getaffinity(0, sizeof before, &before);
+  sched_setaffinity(0, sizeof first, &first);
+  pid_t server = server_start("closes");
+  is(setpriority(PRIO_PROCESS, (id_t)server, -15), 0, "a server with a better priority");
+  for (int i = 0; i < FILES; i++) {
+    fds[i] = client_open();
+  }
+  uint64_t from = switches();
+  for (int i = 0; i < FILES; i++) {
+    sys_close((int)fds[i]);
+  }
+  ok(switches() - from < FILES / 4, "closing files does not bring it in for each");
+  fds[0] = client_open();
+  is(client_call(fds[0], OP_COUNT, 0) >> 16, FILES, "it hears of all of them");
+  sys_close((int)fds[0]);
+  server_stop(server);
+  sched_setaffinity(0, sizeof before, &before);
+}
+
 int main(void) {
   pid_t server = server_start("a");
   char name[64];
@@ -503,5 +562,6 @@ int main(void) {
   test_death(server);
   test_killed_server();
   test_more_than_tags();
+  test_closes();
   return tap_done();
 }

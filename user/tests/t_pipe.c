@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/mman.h>
 
 #include "tap.h"
 
@@ -35,6 +36,39 @@ static void test_basics(void) {
   is(read(fds[0], text, 16), 0, "end of file when no writer is left");
   is(read(fds[0], text, 16), 0, "and again");
   close(fds[0]);
+}
+
+/* What is short is copied under the pipe's lock, but from and to pages that are not there yet: all
+ * lengths around that, at all places of the ring, by way of pages that have never been touched. */
+static void test_lengths(void) {
+  static const size_t lengths[] = {1, 3, 4, 7, 8, 15, 16, 17, 63, 64, 255, 256, 257, 4095, 4096};
+  enum { N = sizeof lengths / sizeof lengths[0], ROUNDS = 24, BYTES = 2 * ROUNDS * 4096 };
+  int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+  unsigned char *pages = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, flags, -1, 0);
+  bool right = pages != MAP_FAILED;
+  pipe_open(0);
+  for (size_t i = 0; i < N * ROUNDS && right; i++) {
+    size_t n = lengths[(i * 7 + i / N) % N];
+    unsigned char text[4096], *fresh = pages + i % (2 * ROUNDS) * 4096;
+    memset(text, (int)i + 1, sizeof text);
+    right = write(fds[1], text, n) == (ssize_t)n && read(fds[0], fresh, 4096) == (ssize_t)n &&
+            memcmp(fresh, text, n) == 0;
+  }
+  ok(right, "pieces of every length, to pages that are not there");
+  munmap(pages, BYTES);
+  pages = mmap(NULL, 4096, PROT_READ | PROT_WRITE, flags, -1, 0);
+  unsigned char byte = 1;
+  ok(write(fds[1], pages, 1) == 1 && read(fds[0], &byte, 1) == 1 && byte == 0,
+     "a byte from a page that is not there");
+  mprotect(pages, 4096, PROT_READ);
+  is(write(fds[1], "x", 1), 1, "a byte");
+  fails_with(read(fds[0], pages, 1), EFAULT, "that cannot be read into a page without the right");
+  ok(read(fds[0], &byte, 1) == 1 && byte == 'x', "is still there");
+  munmap(pages, 4096);
+  fails_with(write(fds[1], pages, 1), EFAULT, "and none comes from where nothing is");
+  fcntl(fds[0], F_SETFL, O_NONBLOCK);
+  fails_with(read(fds[0], &byte, 1), EAGAIN, "the pipe is empty");
+  pipe_close();
 }
 
 static int write_late(void *arg) {
@@ -88,12 +122,21 @@ static int write_to_broken(void *arg) {
   return n == 1 ? 1 : 2;
 }
 
+static volatile sig_atomic_t n_told;
+
+static void told(int sig) {
+  n_told += sig == SIGPIPE;
+}
+
 static void test_broken_pipe(void) {
   pipe_open(0);
   close(fds[0]);
   is(child_exit(write_to_broken, NULL), -SIGPIPE, "SIGPIPE kills by default");
   signal(SIGPIPE, SIG_IGN);
   fails_with(write(fds[1], "x", 1), EPIPE, "EPIPE when the signal is ignored");
+  signal(SIGPIPE, told);
+  fails_with(write(fds[1], "x", 1), EPIPE, "EPIPE when it is caught");
+  is(n_told, 1, "and its handler runs once");
   signal(SIGPIPE, SIG_DFL);
   close(fds[1]);
 }
@@ -244,6 +287,7 @@ static void test_atomic_writes(void) {
 
 int main(void) {
   test_basics();
+  test_lengths();
   test_blocking_read();
   test_nonblocking();
   test_broken_pipe();

@@ -389,6 +389,59 @@ static void test_cancel(void) {
   is(cleaned, 1, "the clean-up handler ran");
 }
 
+static int cancel_pipe[2];
+
+/* Not while it is disabled, whatever comes meanwhile; then at the next point, before it does
+ * anything. */
+static void *cancelled_later(void *arg) {
+  char text[4] = "";
+  pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+  *(ssize_t *)arg = read(cancel_pipe[0], text, 1);
+  pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+  (void)!read(cancel_pipe[0], text, 1);
+  *(ssize_t *)arg = -2;
+  return NULL;
+}
+
+static void *cancelled_in_read(void *arg) {
+  char text[4];
+  *(ssize_t *)arg = read(cancel_pipe[0], text, 1);
+  return NULL;
+}
+
+/* A cancellation point inside of the one that it interrupts. */
+static void write_there(int sig) {
+  (void)!write(cancel_pipe[1], "h", sig == 0);
+}
+
+static void test_cancel_points(void) {
+  void *value = NULL;
+  ssize_t n = -3;
+  char text[4];
+  if (pipe(cancel_pipe) != 0) {
+    bail_out("pipe");
+  }
+  pthread_create(&threads[0], NULL, cancelled_later, &n);
+  sleep_ms(20);
+  pthread_cancel(threads[0]);
+  sleep_ms(20);
+  is(write(cancel_pipe[1], "ab", 2), 2, "two bytes");
+  pthread_join(threads[0], &value);
+  ok(value == PTHREAD_CANCELED && n == 1, "a disabled thread reads one, and is cancelled then");
+  is(read(cancel_pipe[0], text, 4), 1, "the other was not taken");
+  struct sigaction action = {.sa_handler = write_there, .sa_flags = SA_RESTART};
+  sigaction(SIGUSR1, &action, NULL);
+  pthread_create(&threads[0], NULL, cancelled_in_read, &n);
+  sleep_ms(20);
+  pthread_kill(threads[0], SIGUSR1);
+  sleep_ms(20);
+  pthread_cancel(threads[0]);
+  pthread_join(threads[0], &value);
+  ok(value == PTHREAD_CANCELED, "a read that went on after a handler is cancelled");
+  close(cancel_pipe[0]);
+  close(cancel_pipe[1]);
+}
+
 static void *wait_forever(void *arg) {
   while (pause() == -1) {
   }
@@ -436,6 +489,7 @@ int main(void) {
   test_locals();
   test_detach();
   test_cancel();
+  test_cancel_points();
   test_processes();
   return tap_done();
 }

@@ -29,14 +29,17 @@ global arch_user_enter_asm
 global thread_start
 global thread_switch
 global trap_stubs
-global arch_copy_from_user_asm
-global arch_copy_to_user_asm
+global arch_copy_from_user
+global arch_copy_to_user
+global arch_copy_user_now
 global arch_load_user_u32_asm
 global arch_store_user_u32_asm
 global arch_cas_user_u32_asm
 global user_copy_start
 global user_copy_end
 global user_copy_fault
+global user_copy_now_start
+global user_copy_now_end
 global arch_idle
 global arch_irq_window
 global bench_int_loop
@@ -347,27 +350,58 @@ arch_irq_window:
 
 ; ---- user memory ----------------------------------------------------------------------------
 ; Between user_copy_start and user_copy_end a page fault that cannot be resolved continues at
-; user_copy_fault with rdx = bytes not yet copied. rdi, rsi: pointers, rdx: length. rax: bytes not
-; copied. SMAP: AC is set around the access only (SDM vol. 3A 4.6.1).
-%macro USER_COPY 1
-align 16
-%1:
-  cmp byte [cpu_has_smap], 0
-  je .go
-  stac
-.go:
-  jmp user_copy_body
-%endmacro
+; user_copy_fault with rdx = bytes not yet copied; between user_copy_now_start and
+; user_copy_now_end each one does, and nothing is resolved. rdi, rsi: pointers, rdx: length. rax:
+; bytes not copied, which may be more than that. SMAP: AC is set around the access only (SDM vol. 3A
+; 4.6.1).
+%define USER_COPY_STRING 512 ; bytes from which on the start of REP MOVS is paid back
 
-USER_COPY arch_copy_from_user_asm
-USER_COPY arch_copy_to_user_asm
-
-align 16
-user_copy_start:
-user_copy_body:
+; The last bytes in as few instructions as may be: 16 down to 8 and 7 down to 4 by two moves that
+; overlap.
+%macro USER_COPY_BODY 0
+  cmp rdx, 16
+  ja %%long
+%%last:
+  cmp edx, 4
+  jb %%bytes
+  cmp edx, 8
+  jb %%four
+  mov rax, [rsi]
+  mov rcx, [rsi + rdx - 8]
+  mov [rdi], rax
+  mov [rdi + rdx - 8], rcx
+  xor edx, edx
+  jmp user_copy_done
+%%four:
+  mov eax, [rsi]
+  mov ecx, [rsi + rdx - 4]
+  mov [rdi], eax
+  mov [rdi + rdx - 4], ecx
+  xor edx, edx
+  jmp user_copy_done
+%%bytes:
+  test edx, edx
+  jz user_copy_done
+%%byte:
+  mov al, [rsi]
+  mov [rdi], al
+  inc rsi
+  inc rdi
+  dec edx
+  jnz %%byte
+  jmp user_copy_done
+%%string:                   ; many: the processor copies lines (SDM vol. 1, 7.3.9.3)
+  mov rcx, rdx
+  shr rcx, 3
+  rep movsq                 ; a fault leaves rdx as it is; resolved, it goes on where it was
+  and edx, 7
+  jmp %%last
+%%long:
   cmp rdx, 64
-  jb .words
-.big:
+  jb %%w32
+  cmp rdx, USER_COPY_STRING
+  jae %%string
+%%big:
   mov rax, [rsi]
   mov rcx, [rsi + 8]
   mov r8, [rsi + 16]
@@ -388,10 +422,10 @@ user_copy_body:
   add rdi, 64
   sub rdx, 64
   cmp rdx, 64
-  jae .big
-.words:                     ; below 64: one step for each bit
+  jae %%big
+%%w32:                      ; below 64
   test dl, 32
-  jz .w16
+  jz %%w16
   mov rax, [rsi]
   mov rcx, [rsi + 8]
   mov r8, [rsi + 16]
@@ -402,42 +436,42 @@ user_copy_body:
   mov [rdi + 24], r9
   add rsi, 32
   add rdi, 32
-  sub rdx, 32
-.w16:
-  test dl, 16
-  jz .w8
+  sub edx, 32
+%%w16:
+  cmp edx, 16
+  jb %%last
   mov rax, [rsi]
   mov rcx, [rsi + 8]
   mov [rdi], rax
   mov [rdi + 8], rcx
   add rsi, 16
   add rdi, 16
-  sub rdx, 16
-.w8:
-  test dl, 8
-  jz .w4
-  mov rax, [rsi]
-  mov [rdi], rax
-  add rsi, 8
-  add rdi, 8
-  sub rdx, 8
-.w4:
-  test dl, 4
-  jz .bytes
-  mov eax, [rsi]
-  mov [rdi], eax
-  add rsi, 4
-  add rdi, 4
-  sub rdx, 4
-.bytes:
-  test rdx, rdx
-  jz user_copy_done
-  mov al, [rsi]
-  mov [rdi], al
-  inc rsi
-  inc rdi
-  dec rdx
-  jmp .bytes
+  sub edx, 16
+  jmp %%last
+%endmacro
+
+align 16
+arch_copy_from_user:
+arch_copy_to_user:
+  cmp byte [cpu_has_smap], 0
+  je user_copy_body
+  stac
+  jmp user_copy_body
+
+align 16
+arch_copy_user_now:
+  cmp byte [cpu_has_smap], 0
+  je user_copy_now_body
+  stac
+user_copy_now_start:
+user_copy_now_body:
+  USER_COPY_BODY
+user_copy_now_end:
+
+align 16
+user_copy_start:
+user_copy_body:
+  USER_COPY_BODY
 arch_load_user_u32_body:
   mov eax, [rdi]
   mov [rsi], eax

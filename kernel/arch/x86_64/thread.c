@@ -84,23 +84,3 @@ _Noreturn void arch_user_enter(const struct arch_user_regs *r) {
   }
   arch_user_enter_asm(frame, r->arg);
 }
-
-size_t arch_copy_from_user(void *dst, uint64_t src, size_t len) {
-  return arch_copy_from_user_asm(dst, src, len);
-}
-
-size_t arch_copy_to_user(uint64_t dst, const void *src, size_t len) {
-  return arch_copy_to_user_asm(dst, src, len);
-}
-
-bool arch_load_user_u32(uint64_t addr, uint32_t *value) {
-  return arch_load_user_u32_asm(addr, value) == 0;
-}
-
-bool arch_store_user_u32(uint64_t addr, uint32_t value) {
-  return arch_store_user_u32_asm(addr, value) == 0;
-}
-
-bool arch_cas_user_u32(uint64_t addr, uint32_t *expected, uint32_t desired) {
-  return arch_cas_user_u32_asm(addr, expected, desired) == 0;
-}

@@ -39,8 +39,8 @@ _Noreturn static void kernel_fault(const struct arch_trap_frame *f, uint64_t add
   upcall_panic(text, f->rip, f->rbp, f->rsp);
 }
 
-static bool in_user_copy(const struct arch_trap_frame *f) {
-  return f->rip >= (uint64_t)user_copy_start && f->rip < (uint64_t)user_copy_end;
+static bool rip_in(const struct arch_trap_frame *f, const uint8_t *start, const uint8_t *end) {
+  return f->rip >= (uint64_t)start && f->rip < (uint64_t)end;
 }
 
 static void page_fault(struct arch_trap_frame *f) {
@@ -49,10 +49,11 @@ static void page_fault(struct arch_trap_frame *f) {
                              .user = f->error >> 2 & 1,
                              .exec = f->error >> 4 & 1};
   __asm__ volatile("movq %%cr2, %0" : "=r"(fault.addr));
-  if (!fault.user && !in_user_copy(f)) {
+  bool now = !fault.user && rip_in(f, user_copy_now_start, user_copy_now_end);
+  if (!fault.user && !now && !rip_in(f, user_copy_start, user_copy_end)) {
     kernel_fault(f, fault.addr);
   }
-  if (!upcall_page_fault(&fault)) {
+  if (now || !upcall_page_fault(&fault)) {
     f->rip = (uint64_t)user_copy_fault;
   }
 }

@@ -153,15 +153,11 @@ extern const uint64_t ap_cr3, ap_stack, ap_cpu;
 /* entry.asm */
 extern const uint8_t trap_stubs[], bench_int_handler[];
 extern const uint8_t user_copy_start[], user_copy_end[], user_copy_fault[];
+extern const uint8_t user_copy_now_start[], user_copy_now_end[];
 void syscall_entry(void);
 void thread_start(void);
 void bench_int_loop(uint32_t n);
 _Noreturn void arch_user_enter_asm(struct arch_user_frame *frame, uint64_t arg);
-size_t arch_copy_from_user_asm(void *dst, uint64_t src, size_t len);
-size_t arch_copy_to_user_asm(uint64_t dst, const void *src, size_t len);
-size_t arch_load_user_u32_asm(uint64_t addr, uint32_t *value);
-size_t arch_store_user_u32_asm(uint64_t addr, uint32_t value);
-size_t arch_cas_user_u32_asm(uint64_t addr, uint32_t *expected, uint32_t desired);
 
 /* C called from assembly. */
 _Noreturn void arch_entry(uint32_t kind, uint32_t info);

@@ -19,7 +19,7 @@ exec 9>"$tree.lock"
 flock 9
 
 inputs=$({
-  cat "$here/../calls.def" "$here/../calls.h" "$src/VERSION"
+  cat "$here/../calls.def" "$here/../calls.h" "$here/../point.h" "$src/VERSION"
   find "$here" -type f | LC_ALL=C sort | xargs cat
   "$CC" --version
 } | sha256sum)
@@ -33,7 +33,8 @@ cp -R "$here/overlay/." "$tree/"
 cd "$tree"
 xargs rm <"$here/removed.txt"
 sed -i -f "$here/edits.sed" src/env/__init_tls.c src/thread/pthread_create.c \
-  src/thread/pthread_mutex_timedlock.c src/time/timer_create.c
+  src/thread/pthread_mutex_timedlock.c src/time/timer_create.c src/internal/syscall.h \
+  src/thread/pthread_cancel.c
 
 if ! {
   CFLAGS="-O2 -fPIE -fno-stack-protector -I$here/.." ./configure --disable-shared \

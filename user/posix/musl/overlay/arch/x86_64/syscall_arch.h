@@ -1,5 +1,5 @@
 /* libc's system calls for Cathode: function calls into user/posix. */
-#include "calls.h"
+#include "point.h"
 
 #define __SYSCALL_LL_E(x) (x)
 #define __SYSCALL_LL_O(x) (x)
