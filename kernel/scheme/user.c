@@ -166,7 +166,7 @@ static bool op_opens(uint32_t op) {
 
 /* Whether an answer to it may refer to something. */
 static inline bool op_refers(uint32_t op) {
-  return op_opens(op) || op == OP_MMAP;
+  return op_opens(op) || op == OP_MMAP || op == OP_MAPAT;
 }
 
 /* A new file of the server's; it must be closed again if its client has left. */

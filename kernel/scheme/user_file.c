@@ -129,22 +129,24 @@ static int64_t user_map_at(struct file *dir, uaddr_t path, size_t len, struct ab
                            struct object_ref *out) {
   uint64_t id;
   struct server *s = server_of(dir, &id);
+  struct user_answer answer = {0};
   struct user_call c = {.op = OP_MAPAT,
                         .file = id,
                         .arg2 = 1, /* byte at least */
                         .in = path,
                         .in_len = len,
                         .kernel_out = stat,
-                        .out_cap = sizeof(*stat)};
+                        .out_cap = sizeof(*stat),
+                        .answer = &answer};
   int64_t r = user_call(s, &c);
-  if (c.answer.memory.obj == NULL) {
+  if (answer.memory.obj == NULL) {
     return r < 0 ? r : -ABI_ENODEV;
   }
-  if (r < 0 || stat->size == 0 || stat->size > c.answer.room) {
-    memobj_put(c.answer.memory.obj);
+  if (r < 0 || stat->size == 0 || stat->size > answer.room) {
+    memobj_put(answer.memory.obj);
     return r < 0 ? r : -ABI_EIO;
   }
-  *out = c.answer.memory;
+  *out = answer.memory;
   return 0;
 }
 

@@ -77,7 +77,7 @@ struct user_call {
   size_t in_len, out_cap;     /* at most RING_SLOT_SIZE */
   bool for_page;              /* may have the last tag [U4] */
   bool patient;               /* only death ends the wait */
-  struct user_answer *answer; /* of OPEN, DUP, MMAP: empty, then what the caller owns */
+  struct user_answer *answer; /* of OPEN, DUP, MMAP, MAPAT: empty, then what the caller owns */
   struct user_file
       *opened; /* OPEN, DUP: a fresh record, which the call uses up; NULL again unless it is open */
 };
