@@ -306,6 +306,32 @@ static void test_no_memory(void) {
   close(fd);
 }
 
+/* A fork that finds no memory, while a page is lent and while a clone makes tables shared. */
+static void test_fork_without_memory(void) {
+  int fd = open("sys:/inject", O_WRONLY);
+  char *p = memory(1, RW, MAP_PRIVATE);
+  bool good = true;
+  int n_failed = 0;
+  for (int n = 1; n < INJECT_MOST && good; n++) {
+    char *q = (char *)borrow_as(own, p, PAGE, RW, APART, 0);
+    good = (int64_t)q > 0 && is_one(p, q);
+    *p = 'n';
+    inject(fd, "alloc", n);
+    pid_t pid = fork();
+    if (pid == 0) {
+      *p = 'c';
+      _exit(0);
+    }
+    inject(fd, "off", 0);
+    n_failed += pid < 0;
+    good = good && (pid < 0 ? errno == ENOMEM : waitpid(pid, NULL, 0) == pid) && *p == 'n';
+    munmap(q, PAGE);
+  }
+  ok(good && n_failed > 3 && fork_divides(p), "a fork that fails leaves a page its lender's");
+  munmap(p, PAGE);
+  close(fd);
+}
+
 /* ---- several processes ---- */
 
 static sigjmp_buf again;
@@ -526,6 +552,7 @@ int main(void) {
   test_clone_first();
   test_big();
   test_no_memory();
+  test_fork_without_memory();
   ok(lender_exits(), "with its lender a borrower's pages go");
   test_leaks();
   return tap_done();
