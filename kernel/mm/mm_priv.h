@@ -78,8 +78,9 @@ static inline bool space_has_data_room(const struct space *s, uint64_t len) {
   return s->grants->tree.bytes[true] + len <= s->limits[SPACE_LIMIT_DATA].soft;
 }
 static inline bool space_has_room(const struct space *s, uint64_t len, bool data) {
-  return gtree_bytes(&s->grants->tree) + len <= s->limits[SPACE_LIMIT_MAPPED].soft &&
-         (!data || space_has_data_room(s, len));
+  return LIKELY(!s->limited) ||
+         (gtree_bytes(&s->grants->tree) + len <= s->limits[SPACE_LIMIT_MAPPED].soft &&
+          (!data || space_has_data_room(s, len)));
 }
 
 /* What grows (grow.c). */

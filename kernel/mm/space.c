@@ -310,6 +310,14 @@ enum abi_error space_set_ceiling(struct space *s, uint64_t addr) {
   return OK;
 }
 
+/* What is asked instead of the limits themselves. */
+static void limits_note(struct space *s) {
+  uint64_t least = MIN(s->limits[SPACE_LIMIT_MAPPED].soft, s->limits[SPACE_LIMIT_DATA].soft);
+  s->limited = least != UINT64_MAX;
+  s->watched = s->limits[SPACE_LIMIT_RESIDENT].soft != UINT64_MAX;
+  space_room_set(s);
+}
+
 enum abi_error space_set_limit(struct space *s, enum space_limit_kind kind,
                                struct space_limit limit, bool may_rise) {
   if (limit.soft > limit.hard) {
@@ -319,8 +327,7 @@ enum abi_error space_set_limit(struct space *s, enum space_limit_kind kind,
   struct space_limit *now = &s->limits[kind];
   enum abi_error e = limit.hard <= now->hard || may_rise ? OK : ABI_EPERM;
   *now = e == OK ? limit : *now;
-  space_room_set(s);
-  s->watched = s->limits[SPACE_LIMIT_RESIDENT].soft != UINT64_MAX;
+  limits_note(s);
   space_resident_look(s);
   rw_unlock_exclusive(&s->lock);
   return e;
@@ -336,8 +343,7 @@ struct space_limit space_get_limit(struct space *s, enum space_limit_kind kind) 
 void space_copy_limits(struct space *dst, struct space *src) {
   rw_lock_shared(&src->lock);
   memcpy(dst->limits, src->limits, sizeof(dst->limits));
-  dst->room = src->room;
-  dst->watched = src->watched;
+  limits_note(dst);
   rw_unlock_shared(&src->lock);
 }
 
@@ -528,6 +534,7 @@ enum abi_error space_clone(struct space *src, struct space **out) {
     (*out)->ceiling = src->ceiling;
     memcpy((*out)->limits, src->limits, sizeof(src->limits));
     (*out)->room = src->room;
+    (*out)->limited = src->limited;
     space_resident_inherit(*out, src);
     (*out)->may_big = src->may_big;
     spin_lock(&src->pt_lock);
