@@ -9,6 +9,8 @@
  *                                                           copy
  *   present, shared           (spurious)                    W
  *
+ * A private page that is lent is as one of a shared mapping [M12].
+ *
  * (1) and its neighbours, if they are at hand and the mapping is not writable.
  *
  * A page that its object has to be brought first ends the fault with ABI_EAGAIN, before anything

@@ -170,7 +170,7 @@ enum abi_error loan_fetch(struct loan *l, uint64_t offset) {
 
 /* No leaf of [start, end) is marked any more. The tables are the space's own, so that this finds
  * memory, or none to change. */
-static enum abi_error marks_clear(struct space *s, uint64_t start, uint64_t end) {
+enum abi_error loans_marks_clear(struct space *s, uint64_t start, uint64_t end) {
   enum abi_error e = OK;
   struct ptree_gather gather;
   gather_begin(&gather, s);
@@ -234,7 +234,7 @@ static enum abi_error loans_end_some(struct space *s, uint64_t start, uint64_t e
   while (e == OK && (o = loan_find(s, start, end, private_only)) != NULL) {
     e = loan_end_unlocked(s, o);
   }
-  return e == OK ? marks_clear(s, start, end) : e;
+  return e == OK ? loans_marks_clear(s, start, end) : e;
 }
 
 enum abi_error loans_end_slow(struct space *s, uint64_t start, uint64_t end) {

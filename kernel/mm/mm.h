@@ -184,6 +184,7 @@ struct space {
   struct grants *grants;         /* [lock] perhaps shared with clones */
   bool may_big;                  /* [lock] there may be big leaves, or grants that want them */
   bool lends;                    /* [lock] something was lent: `loans` is a list; stays set */
+  bool limited;                  /* [lock] on mapped bytes, or on data */
   uint64_t lent_start, lent_end; /* [lock] marked leaves of private memory are in here [M12] */
   struct list loans;             /* [LOANS] */
   struct groom room;             /* [lock] below what grows */

@@ -85,8 +85,9 @@ static inline bool space_has_data_room(const struct space *s, uint64_t len) {
   return s->grants->tree.bytes[true] + len <= s->limits[SPACE_LIMIT_DATA].soft;
 }
 static inline bool space_has_room(const struct space *s, uint64_t len, bool data) {
-  return gtree_bytes(&s->grants->tree) + len <= s->limits[SPACE_LIMIT_MAPPED].soft &&
-         (!data || space_has_data_room(s, len));
+  return LIKELY(!s->limited) ||
+         (gtree_bytes(&s->grants->tree) + len <= s->limits[SPACE_LIMIT_MAPPED].soft &&
+          (!data || space_has_data_room(s, len)));
 }
 
 /* What grows (grow.c). */
@@ -185,6 +186,9 @@ bool space_lends_any(struct space *s, uint64_t start, uint64_t end);
 enum abi_error loans_end_slow(struct space *s, uint64_t start, uint64_t end) HOLDS(&s->lock);
 /* The same for what is lent of private memory alone. */
 enum abi_error loans_end_private(struct space *s, uint64_t start, uint64_t end) HOLDS(&s->lock);
+/* No leaf of [start, end) has the mark of what was lent [M12], if nothing is lent of it: for who
+ * had to let go of the lock since loans_end(). With the lock, exclusive. */
+enum abi_error loans_marks_clear(struct space *s, uint64_t start, uint64_t end);
 static inline enum abi_error loans_end(struct space *s, uint64_t start, uint64_t end)
     HOLDS(&s->lock) {
   return LIKELY(!s->lends) ? OK : loans_end_slow(s, start, end);

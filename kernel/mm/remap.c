@@ -172,7 +172,7 @@ static enum abi_error move_end_loans(struct space *s, uint64_t from, uint64_t le
     e = loans_end(s, from, from + len);
     e = e == OK ? loans_end(s, to, to + new_len) : e;
   } while (e == OK && space_lends_any(s, from, from + len)); /* lent again in between */
-  return e;
+  return e == OK ? loans_marks_clear(s, from, from + len) : e;
 }
 
 enum abi_error space_move(struct space *s, uint64_t from, uint64_t len, uint64_t to,
@@ -279,6 +279,7 @@ enum abi_error space_transfer(struct space *dst, uint64_t to, struct space *src,
     rw_lock_exclusive(&first->lock);
     rw_lock_exclusive_second(&second->lock);
     lent = space_lends_any(src, from, from + len); /* again, in between */
+    e = e == OK && !lent ? loans_marks_clear(src, from, from + len) : e;
     e = e == OK && !lent ? transfer_locked(dst, to, src, from, len, prot) : e;
     space_resident_look(dst);
     rw_unlock_exclusive(&second->lock);

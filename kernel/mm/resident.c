@@ -39,9 +39,12 @@ void space_resident_inherit(struct space *clone, struct space *src) {
 
 bool space_resident_over(struct space *s, uint64_t *n_pages) {
   uint64_t came = pages_came(s), next = atomic_load(&s->next_look);
+  if (LIKELY(came < next)) {
+    return false;
+  }
   uint64_t most = space_get_limit(s, SPACE_LIMIT_RESIDENT).soft / PAGE_SIZE;
   uint64_t slack = MAX(most >> SLACK_SHIFT, 1ul);
-  if (came < next || !atomic_compare_exchange_strong(&s->next_look, &next, came + slack)) {
+  if (!atomic_compare_exchange_strong(&s->next_look, &next, came + slack)) {
     return false;
   }
   struct space_stats st;

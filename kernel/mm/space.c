@@ -6,13 +6,13 @@
  * opened for reading, or is the boot image, is never written through any mapping. Locks: s->lock
  * exclusive for every change of grants and for what shares or frees tables; s->pt_lock for the
  * tables. Faults hold the first shared and a region's lock (fault.c). */
-#include "lib/string.h"
 #include "mm/mm_priv.h"
 #include "sched/sched.h"
 
-static struct kcache space_cache = KCACHE_OF(struct space, "space");
 #define LARGE_LEAST (512ul << 10) /* bytes: a mapping that fills much of a page table */
-bool mm_big_default;              /* [c] */
+
+static struct kcache space_cache = KCACHE_OF(struct space, "space");
+bool mm_big_default; /* [c] */
 static const struct space_limit limits_none[SPACE_LIMIT_KINDS] = {
     [SPACE_LIMIT_MAPPED] = {UINT64_MAX, UINT64_MAX},
     [SPACE_LIMIT_STACK] = {8ul << 20, UINT64_MAX},
@@ -22,8 +22,26 @@ static const struct space_limit limits_none[SPACE_LIMIT_KINDS] = {
 
 /* ---- life --------------------------------------------------------------------------------- */
 
+/* What is asked instead of the limits themselves. */
+static void limits_note(struct space *s) {
+  uint64_t least = MIN(s->limits[SPACE_LIMIT_MAPPED].soft, s->limits[SPACE_LIMIT_DATA].soft);
+  s->limited = least != UINT64_MAX;
+  s->watched = s->limits[SPACE_LIMIT_RESIDENT].soft != UINT64_MAX;
+  space_room_set(s);
+}
+
+static void limits_copy(struct space *dst, const struct space_limit *src) {
+  struct space_limit *to = dst->limits;
+  _Static_assert(SPACE_LIMIT_KINDS == 4, "all of them");
+  to[0] = src[0]; /* fewer instructions than a call of memcpy() */
+  to[1] = src[1];
+  to[2] = src[2];
+  to[3] = src[3];
+}
+
 /* An empty space that takes over a reference on grants. */
-static enum abi_error space_with(struct grants *grants, struct space **out) {
+static enum abi_error space_with(struct grants *grants, const struct space_limit *limits,
+                                 struct space **out) {
   paddr_t root;
   struct space *s = kcache_alloc_zeroed(&space_cache);
   if (s == NULL) {
@@ -38,8 +56,8 @@ static enum abi_error space_with(struct grants *grants, struct space **out) {
   spin_init(&s->pt_lock, RANK_PTREE);
   s->grants = grants;
   s->ceiling = ABI_NEAR_END;
-  memcpy(s->limits, limits_none, sizeof(s->limits));
-  space_room_set(s);
+  limits_copy(s, limits);
+  limits_note(s);
   s->may_big = mm_big_default;
   ptree_init(root.v);
   arch_space_init(&s->arch, root, direct_map(root));
@@ -54,7 +72,7 @@ enum abi_error space_create(struct space **out) {
   if (e != OK) {
     return e;
   }
-  e = space_with(grants, out);
+  e = space_with(grants, limits_none, out);
   if (e != OK) {
     grants_put(grants);
     return e;
@@ -319,8 +337,7 @@ enum abi_error space_set_limit(struct space *s, enum space_limit_kind kind,
   struct space_limit *now = &s->limits[kind];
   enum abi_error e = limit.hard <= now->hard || may_rise ? OK : ABI_EPERM;
   *now = e == OK ? limit : *now;
-  space_room_set(s);
-  s->watched = s->limits[SPACE_LIMIT_RESIDENT].soft != UINT64_MAX;
+  limits_note(s);
   space_resident_look(s);
   rw_unlock_exclusive(&s->lock);
   return e;
@@ -335,9 +352,8 @@ struct space_limit space_get_limit(struct space *s, enum space_limit_kind kind) 
 
 void space_copy_limits(struct space *dst, struct space *src) {
   rw_lock_shared(&src->lock);
-  memcpy(dst->limits, src->limits, sizeof(dst->limits));
-  dst->room = src->room;
-  dst->watched = src->watched;
+  limits_copy(dst, src->limits);
+  limits_note(dst);
   rw_unlock_shared(&src->lock);
 }
 
@@ -523,11 +539,9 @@ enum abi_error space_clone(struct space *src, struct space **out) {
   }
   src->lent_start = src->lent_end = 0;
   struct grants *grants = grants_share(src->grants);
-  e = space_with(grants, out);
+  e = space_with(grants, src->limits, out);
   if (e == OK) {
     (*out)->ceiling = src->ceiling;
-    memcpy((*out)->limits, src->limits, sizeof(src->limits));
-    (*out)->room = src->room;
     space_resident_inherit(*out, src);
     (*out)->may_big = src->may_big;
     spin_lock(&src->pt_lock);

@@ -82,17 +82,15 @@ static enum abi_error oom_resolve(struct context *c, const struct arch_fault *f)
 /* Somebody looks at each fault of a space with a limit on what is there (mm/resident.c). Process 1
  * is spared here, too. */
 bool memory_over(struct context *c) {
+  struct group *g = c->group;
   uint64_t n_pages;
-  if (c->group->dying || c->group->pid == 1 || !space_resident_over(c->space, &n_pages)) {
-    return c->group->dying;
-  }
-  if (c->group->dying) { /* another thread's look took less time */
-    return true;
+  if (g->pid == 1 || g->dying || !space_resident_over(c->space, &n_pages) || g->dying) {
+    return false; /* who dies anyway still has words to write, to robust mutexes for one */
   }
   uint64_t most = space_get_limit(c->space, SPACE_LIMIT_RESIDENT).soft;
-  log_printf("memory limit: process %u (%s), %lu KiB of %lu KiB, is killed\n", c->group->pid,
-             c->group->name, n_pages * (PAGE_SIZE / 1024), most / 1024);
-  group_kill(c->group, SIGNAL_KILL);
+  log_printf("memory limit: process %u (%s), %lu KiB of %lu KiB, is killed\n", g->pid, g->name,
+             n_pages * (PAGE_SIZE / 1024), most / 1024);
+  group_kill(g, SIGNAL_KILL);
   return true;
 }
 

@@ -208,8 +208,8 @@ void group_get(struct group *g);
 void group_put(struct group *g);
 /* All contexts die; the first status stays. */
 void group_kill(struct group *g, int32_t wstatus);
-/* True: the process, whose space is watched, has more memory there than it may, or ends anyway. It
- * is killed, with a message. Context: may be preempted; no lock is held. */
+/* True: the process, whose space is watched, was found to have more memory than it may, and is
+ * killed, with a message. Context: may be preempted; no lock is held. */
 bool memory_over(struct context *c);
 void group_status_read(struct group *g, struct proc_status *st);
 /* sender: a pid, 0 for the kernel. */

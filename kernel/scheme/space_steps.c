@@ -38,6 +38,15 @@ static int64_t map_object(struct filetable *files, const struct space_op *op,
   return result;
 }
 
+/* What was brought without a fault of the caller's counts as well. */
+static int64_t populated(const struct space *s, int64_t result) {
+  struct context *c = context_current();
+  if (s->watched && s == c->space) {
+    (void)memory_over(c);
+  }
+  return result;
+}
+
 static int64_t step_map(struct space *s, struct filetable *files, struct space_op *op) {
   if (op->len == 0 || op->len > ABI_USER_END || op->off % PAGE_SIZE != 0) {
     return op->len > ABI_USER_END ? -ABI_ENOMEM : -ABI_EINVAL;
@@ -52,7 +61,7 @@ static int64_t step_map(struct space *s, struct filetable *files, struct space_o
     memobj_put(r.obj); /* the grant has its own */
   }
   op->addr = r.addr;
-  return result;
+  return UNLIKELY(s->watched) ? populated(s, result) : result;
 }
 
 /* An object that is mapped already, once more: a program's segments cost its server one question.
@@ -197,21 +206,11 @@ static int64_t step_limit(struct space *s, const struct space_op *op) {
   return status(e);
 }
 
-/* What was brought without a fault of the caller's counts as well. */
-static int64_t populated(const struct space *s, int64_t result) {
-  struct context *c = context_current();
-  if (UNLIKELY(s->watched) && s == c->space) {
-    (void)memory_over(c);
-  }
-  return result;
-}
-
 int64_t space_step(struct space *s, struct filetable *files, struct space_op *op) {
   uint64_t addr = op->addr;
   switch (op->code) {
   case SPACE_MAP:
-    return op->flags & MAP_ABI_POPULATE ? populated(s, step_map(s, files, op))
-                                        : step_map(s, files, op);
+    return step_map(s, files, op);
   case SPACE_UNMAP:
     return status(space_unmap(s, addr, op->len));
   case SPACE_PROTECT:

@@ -306,6 +306,32 @@ static void test_no_memory(void) {
   close(fd);
 }
 
+/* A fork that finds no memory, while a page is lent and while a clone makes tables shared. */
+static void test_fork_without_memory(void) {
+  int fd = open("sys:/inject", O_WRONLY);
+  char *p = memory(1, RW, MAP_PRIVATE);
+  bool good = true;
+  int n_failed = 0;
+  for (int n = 1; n < INJECT_MOST && good; n++) {
+    char *q = (char *)borrow_as(own, p, PAGE, RW, APART, 0);
+    good = (int64_t)q > 0 && is_one(p, q);
+    *p = 'n';
+    inject(fd, "alloc", n);
+    pid_t pid = fork();
+    if (pid == 0) {
+      *p = 'c';
+      _exit(0);
+    }
+    inject(fd, "off", 0);
+    n_failed += pid < 0;
+    good = good && (pid < 0 ? errno == ENOMEM : waitpid(pid, NULL, 0) == pid) && *p == 'n';
+    munmap(q, PAGE);
+  }
+  ok(good && n_failed > 3 && fork_divides(p), "a fork that fails leaves a page its lender's");
+  munmap(p, PAGE);
+  close(fd);
+}
+
 /* ---- several processes ---- */
 
 static sigjmp_buf again;
@@ -378,23 +404,35 @@ static void *neighbour(void *arg) {
   return NULL;
 }
 
+static bool child_spoils(char *p) {
+  pid_t pid = fork();
+  if (pid == 0) {
+    memset(p, 0xee, 128);
+    _exit(0);
+  }
+  int status = -1;
+  return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+/* Away, where a child has it as well, and back. */
+static bool move_and_spoil(char *p, char *other) {
+  return mremap(p, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, other) == other &&
+         child_spoils(other) && mremap(other, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, p) == p;
+}
+
 /* The lender does to the page whatever it may; its own word in it, too, must be as it wrote it. */
 static bool lender_round(char *p, uint64_t random, uint64_t round) {
   volatile uint64_t *mine = (volatile uint64_t *)(p + 64);
   bool good = count_is_right(p) && *mine == round;
   *mine = round + 1;
-  if (random % 4 == 0) {
-    pid_t pid = fork();
-    if (pid == 0) {
-      memset(p, 0xee, 128);
-      _exit(0);
-    }
-    int status = -1;
-    good = good && waitpid(pid, &status, 0) == pid && status == 0;
-  } else if (random % 4 == 1) {
+  if (random % 5 == 0) {
+    good = good && child_spoils(p);
+  } else if (random % 5 == 4) {
+    good = good && move_and_spoil(p, p + 3 * PAGE);
+  } else if (random % 5 == 1) {
     good = good && mprotect(p, PAGE, PROT_READ) == 0 && count_is_right(p) &&
            mprotect(p, PAGE, RW) == 0;
-  } else if (random % 4 == 2) {
+  } else if (random % 5 == 2) {
     good = good && revoke(p, 1) == 0;
   } else {
     sleep_ms(1);
@@ -403,7 +441,7 @@ static bool lender_round(char *p, uint64_t random, uint64_t round) {
 }
 
 static bool storm(void) {
-  char *p = memory(3, RW, MAP_PRIVATE);
+  char *p = memory(4, RW, MAP_PRIVATE);
   pthread_t thread;
   void *value = NULL;
   uint64_t state = 7, round = 0;
@@ -431,7 +469,7 @@ static bool storm(void) {
   good = waitpid(pid, &status, 0) == pid && status == 0 && value == NULL && good;
   good = waitpid(second, &status, 0) == second && status == 0 && good;
   good = good && *(uint64_t *)p == board->written;
-  return munmap(p, 3 * PAGE) == 0 && good;
+  return munmap(p, 4 * PAGE) == 0 && good;
 }
 
 /* A borrower outlives its lender, and finds neither what it had nor what it has not touched yet. */
@@ -526,6 +564,7 @@ int main(void) {
   test_clone_first();
   test_big();
   test_no_memory();
+  test_fork_without_memory();
   ok(lender_exits(), "with its lender a borrower's pages go");
   test_leaks();
   return tap_done();
