@@ -231,7 +231,8 @@ bool group_may_control(const struct context *c, const struct group *g);
 bool group_session_has(const struct group *g, uint32_t pgid);
 
 /* ---- contexts ----------------------------------------------------------------------------- */
-struct context {
+/* Of cache lines of its own: its CPU writes to it at each switch. */
+struct __attribute__((aligned(64))) context {
   struct thread thread; /* first */
   struct refcount refs;
   uint32_t id;                  /* [c] */

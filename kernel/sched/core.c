@@ -213,7 +213,7 @@ static void schedule(enum schedule_why why) NO_LOCK_CHECK {
   if (next == prev) {
     if (why == WHY_PARK &&
         prev != cs->idle) { /* parked and woken at once: noted, though nobody else ran */
-      trace(TRACE_SWITCH, next->arch.id, why);
+      trace_at(now, TRACE_SWITCH, next->arch.id, why);
     }
     schedule_end(cs);
     return;
@@ -221,7 +221,7 @@ static void schedule(enum schedule_why why) NO_LOCK_CHECK {
   if (UNLIKELY(why == WHY_EXIT)) {
     cs->from_then = FROM_EXITS;
   }
-  trace(TRACE_SWITCH, next->arch.id, why);
+  trace_at(now, TRACE_SWITCH, next->arch.id, why);
   switch_to(cs, prev, next);
 }
 

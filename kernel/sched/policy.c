@@ -92,7 +92,8 @@ bool round_join(struct cpu_sched *cs, struct thread *t, uint64_t now) {
 }
 
 void thread_wake_credit(struct cpu_sched *cs, struct thread *t, uint64_t now) {
-  t->credit = share_credit_after_sleep(&sched_rules.share, t->credit, now - t->since);
+  uint64_t slept = now - MIN(t->since, now); /* another CPU's clock may be a little ahead */
+  t->credit = share_credit_after_sleep(&sched_rules.share, t->credit, slept);
   t->since = now;
   /* It slept into another round, or comes from another CPU; not: it had the next one's already. */
   if (t->round != cs->rq.round && t->round != cs->rq.round + 1) {

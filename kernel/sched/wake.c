@@ -144,14 +144,14 @@ static bool wake_is_busy(const struct thread *t, uint32_t *busy) {
   return *busy != cpu_id();
 }
 
-static inline void wake_here(struct thread *t, bool preempts) {
+static inline void wake_here(struct thread *t, bool preempts, uint64_t now) {
   struct cpu_sched *cs = sched_self();
   counter_add(COUNTER_WAKE_LOCAL, 1);
   lock_debug_narrow(true);
   atomic_store_explicit(&t->cpu, cs->id, memory_order_relaxed);
   spin_lock(&cs->lock); /* a full barrier [S4] */
   if (LIKELY(wake_may_stay(cs, t))) {
-    wake_push(cs, t, preempts, arch_tsc());
+    wake_push(cs, t, preempts, now);
   }
   spin_unlock(&cs->lock);
   lock_debug_narrow(false);
@@ -162,11 +162,12 @@ static inline void wake_place_as(struct thread *t, bool preempts) {
   if (LIKELY(!wake_is_busy(t, &cpu))) {
     cpu = wake_choose(t);
   }
-  trace(TRACE_WAKE, t->arch.id, cpu);
+  uint64_t now = arch_tsc();
+  trace_at(now, TRACE_WAKE, t->arch.id, cpu);
   if (cpu != cpu_id()) {
     wake_send(cpu, t);
   } else {
-    wake_here(t, preempts);
+    wake_here(t, preempts, now);
   }
 }
 
@@ -194,8 +195,7 @@ static uint64_t handoff_patience(const struct cpu_sched *cs, const struct thread
 }
 
 /* Until the hand-off ends the sender counts as alone: most wait for the answer at once. */
-static void handoff_put(struct cpu_sched *cs, struct thread *t) HOLDS(&cs->lock) {
-  uint64_t now = arch_tsc();
+static void handoff_put(struct cpu_sched *cs, struct thread *t, uint64_t now) HOLDS(&cs->lock) {
   thread_wake_credit(cs, t, now);
   if (UNLIKELY(!round_join(cs, t, now))) {
     push_late(cs, t, now);
@@ -217,12 +217,13 @@ static void wake_handoff(struct thread *t) {
     return;
   }
   counter_add(COUNTER_HANDOFFS, 1);
-  trace(TRACE_WAKE, t->arch.id, cs->id);
+  uint64_t now = arch_tsc();
+  trace_at(now, TRACE_WAKE, t->arch.id, cs->id);
   lock_debug_narrow(true);
   atomic_store_explicit(&t->cpu, cs->id, memory_order_relaxed);
   spin_lock(&cs->lock); /* a full barrier [S4] */
   if (LIKELY(wake_may_stay(cs, t))) {
-    handoff_put(cs, t);
+    handoff_put(cs, t, now);
   }
   spin_unlock(&cs->lock);
   lock_debug_narrow(false);
