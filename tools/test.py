@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""make test: every check, the guest's tests on this machine's Linux, then inside the guest at 1, 2
-and 4 CPUs, how late its sleeps and timers are and who gets how much of a CPU when the guest counts
-instructions as time, a short storm on its scheduler, and ordinary programs compiled with
-cathode-cc.
+"""make test: every check, the guest's tests on this machine's Linux, programs compiled with
+cathode-cc, a small sweep of parameters, starts without memory; then inside the guest at 1, 2 and 4
+CPUs, how late its sleeps and timers are and who gets how much of a CPU when the guest counts
+instructions as time, and a short storm on its scheduler.
 
 Each boot runs one command under emulation, which prints TAP on stdout: a plan, `ok` and `not ok`
 lines, `# SKIP reason` where a test cannot run. A boot fails as a whole when the runner says so
@@ -23,6 +23,7 @@ SUITES = (
     ("the guest's tests, shell and programs on this Linux", "user/tests/host.py"),
     ("C programs compiled with cathode-cc", "user/tests/c_samples/run.py"),
     ("a small sweep of scheduler parameters", "tools/tune_smoke.py"),
+    ("memory that runs out while the machine starts", "tools/boot_nomem.py"),
 )
 LINE = re.compile(r"^(not )?ok\b(?: (\d+))?(?: - )?(.*)$")
 PLAN = re.compile(r"^1\.\.(\d+)\b")

@@ -111,6 +111,16 @@ static void group_end(struct group *g, bool ran) {
   group_put(parent);
 }
 
+/* There is nobody to go on: the machine ends, with the status that it had. */
+static _Noreturn void first_ended(int32_t wstatus) {
+  if ((wstatus & 0x7f) != 0) {
+    panic("the first process was ended by signal %d", wstatus & 0x7f);
+  }
+  log_printf("the first process has ended, status %d\n", wstatus >> 8);
+  log_record("exit %d", wstatus >> 8);
+  arch_power_off(false);
+}
+
 void group_leave(struct context *c) {
   struct group *g = c->group;
   spin_lock(&g->lock);
@@ -127,7 +137,7 @@ void group_leave(struct context *c) {
   }
   spin_unlock(&g->lock);
   if (last && g->pid == 1) {
-    panic("the first process has ended, status 0x%x", (unsigned)g->wstatus);
+    first_ended(g->wstatus);
   }
   if (last) {
     group_end(g, ran);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Models: every kernel/*/model/*.pml, explored by spin to its end.
+"""Models: every FOLDER/*/model/*.pml, explored by spin to its end.
 
 A model must hold as it stands; each `BREAK name` of its opening comment, defined, breaks it on
 purpose, and must be found out: a claim that cannot fail says nothing. Without spin the check is
@@ -63,7 +63,7 @@ def main():
     if not shutil.which("spin"):
         print("models: skipped, since spin is not installed (Debian package spin)")
         return 0
-    models = sorted(glob.glob("kernel/*/model/*.pml"))
+    models = sorted(glob.glob("*/*/model/*.pml"))
     with tempfile.TemporaryDirectory() as scratch:
         n_bad = sum(model_check(model, scratch) for model in models)
     print(f"{len(models)} models, {n_bad} failed")

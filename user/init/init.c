@@ -41,7 +41,7 @@ static _Noreturn void power_off(int status) {
   if (fd < 0 || write(fd, text, (size_t)n) != n) {
     perror("init: cannot power off");
   }
-  _exit(status); /* the kernel panics when the first process ends: not silent either */
+  _exit(status); /* the end of the first process is the machine's, with its status */
 }
 
 __attribute__((format(printf, 1, 2))) static _Noreturn void fail(const char *format, ...) {
