@@ -168,8 +168,8 @@ uint32_t memobj_find_run(struct memobj *o, uint64_t offset, uint32_t wanted,
 
 /* ---- address spaces ------------------------------------------------------------------------- */
 struct grants;
-/* Faults are counted where few CPUs meet. */
-#define SPACE_FAULT_SHARDS 4u
+/* Faults are counted where fewer CPUs meet: neighbours do not. */
+#define SPACE_FAULT_SHARDS 2u
 struct space_faults {
   _Atomic uint64_t n[SPACE_FAULT_KINDS]; /* [a] */
 } __attribute__((aligned(64)));

@@ -32,9 +32,11 @@ void space_resident_look(struct space *s) {
 }
 
 void space_resident_inherit(struct space *clone, struct space *src) {
-  uint64_t next = atomic_load(&src->next_look), came = pages_came(src);
-  clone->next_look = next > came ? next - came : 0;
   clone->watched = src->watched;
+  if (UNLIKELY(src->watched)) {
+    uint64_t next = atomic_load(&src->next_look), came = pages_came(src);
+    clone->next_look = next > came ? next - came : 0;
+  }
 }
 
 bool space_resident_over(struct space *s, uint64_t *n_pages) {

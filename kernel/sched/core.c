@@ -4,7 +4,6 @@
  * finish_switch() on the next thread's stack: so a thief, which takes the same lock, never gets a
  * thread whose stack is still in use [S3]. Times here are TSC ticks. */
 #include "base/panic.h"
-#include "lib/string.h"
 #include "sched/sched_priv.h"
 
 #define SKIP_MOST 32u /* threads in debt that one look passes over: the look stays O(1) */
@@ -39,7 +38,6 @@ static void thread_first(void *arg) {
 }
 
 static void thread_prepare(struct thread *t) {
-  memset(t, 0, sizeof(*t));
   runq_node_init(&t->rq);
   timer_init(&t->timer, timer_unpark);
   t->affinity = UINT64_MAX;

@@ -75,8 +75,8 @@ struct thread {
   void (*reap)(struct thread *t); /* [c] after its last switch away, on another stack */
 };
 
-/* Make a thread that will run entry(arg) when first unparked. Its stack and FPU area are the
- * caller's. */
+/* Make a thread, of zeroed memory, that will run entry(arg) when first unparked. Its stack and FPU
+ * area are the caller's. */
 void thread_init(struct thread *t, uint64_t stack_top, void *fpu, void (*entry)(void *), void *arg);
 
 static inline struct thread *thread_current(void) {
