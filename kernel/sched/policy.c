@@ -4,6 +4,11 @@
 #include "sched/sched_priv.h"
 
 #define NS_PER_US 1000ul
+/* Interrupts that came as fast as they can be served would let no thread make a step: where they
+ * are emulated one takes some 20 us. So long are slices at least, and looks for threads to move
+ * that only the timer brings. */
+#define SLICE_FLOOR_US 20u
+#define LOOK_FLOOR_US 500u
 
 struct sched_rules sched_rules;
 
@@ -16,7 +21,8 @@ void sched_rules_update(void) {
   struct share_lengths lengths = {.slice = param_ticks(SCHED_PARAM_GET(slice_us)),
                                   .slice_min = param_ticks(SCHED_PARAM_GET(slice_min_us)),
                                   .round = param_ticks(SCHED_PARAM_GET(round_us)),
-                                  .sleep = param_ticks(SCHED_PARAM_GET(bonus_sleep_us))};
+                                  .sleep = param_ticks(SCHED_PARAM_GET(bonus_sleep_us)),
+                                  .floor = param_ticks(SLICE_FLOOR_US)};
   share_rules_set(&r->share, &lengths, SCHED_PARAM_GET(bonus), SCHED_PARAM_GET(bonus_decay));
   r->rr_quantum = (int64_t)param_ticks(SCHED_PARAM_GET(rr_slice_us));
   r->starve = param_ticks(SCHED_PARAM_GET(starve_us));
@@ -25,6 +31,7 @@ void sched_rules_update(void) {
       SCHED_PARAM_GET(rt_share) == 100 ? NEVER : r->rt_period / 100 * SCHED_PARAM_GET(rt_share);
   r->handoff = param_ticks(SCHED_PARAM_GET(handoff_us));
   r->balance = SCHED_PARAM_GET(balance_us) == 0 ? 0 : param_ticks(SCHED_PARAM_GET(balance_us));
+  r->look_floor = param_ticks(LOOK_FLOOR_US);
   r->idle_poll =
       SCHED_PARAM_GET(idle_poll_us) == 0 ? 0 : param_ticks(SCHED_PARAM_GET(idle_poll_us));
 }
@@ -142,9 +149,9 @@ static uint64_t rt_budget_end(const struct cpu_sched *cs, const struct thread *t
 
 /* Who waits behind real-time threads may be better off elsewhere, and only the end of a slice looks
  * for that: it comes when no other thread has run here for as long as between two looks. */
-static uint64_t rt_look_end(const struct cpu_sched *cs) {
-  uint64_t every = sched_rules.balance;
-  return every == 0 ? NEVER : MAX(cs->rt.since + every, cs->balance_at);
+static uint64_t rt_look_end(const struct cpu_sched *cs, const struct thread *t) {
+  uint64_t every = sched_rules.balance, end = MAX(cs->rt.since + every, cs->balance_at);
+  return every == 0 ? NEVER : MAX(end, t->since + sched_rules.look_floor);
 }
 
 /* The end of a slice when real-time threads run or wait. */
@@ -156,7 +163,7 @@ uint64_t rt_slice_end(const struct cpu_sched *cs, const struct thread *t) {
   if (t->prio >= RUNQ_FIRST_TIMESHARE) { /* it runs while they are throttled */
     return MIN(end, cs->rt.start + sched_rules.rt_period);
   }
-  end = MIN(end, rt_look_end(cs));
+  end = MIN(end, rt_look_end(cs, t));
   return runq_has_timeshare(&cs->rq) ? MIN(end, rt_budget_end(cs, t)) : end;
 }
 

@@ -69,6 +69,7 @@ struct sched_rules {
   _Atomic uint64_t starve, handoff;
   _Atomic uint64_t rt_period, rt_budget; /* budget NEVER: no throttle */
   _Atomic uint64_t balance, idle_poll;   /* 0: never */
+  _Atomic uint64_t look_floor;           /* [a] between two looks behind real-time threads */
 };
 extern struct sched_rules sched_rules;
 void sched_rules_update(void); /* after a change of parameters; serialised by param.c */

@@ -25,7 +25,8 @@ void share_rules_set(struct share_rules *r, const struct share_lengths *l, uint6
   }
   r->round = l->round;
   r->slice_min = l->slice_min;
-  r->slice_least = (int64_t)MAX(l->slice_min / 10, 1ul);
+  uint64_t tenth = MAX(l->slice_min / 10, 1ul);
+  r->slice_least = (int64_t)MAX(tenth, l->floor);
   r->credit_most = l->sleep;
   r->levels_per_credit = (bonus << 32) / l->sleep;
   r->decay = (decay << 8) / 100;

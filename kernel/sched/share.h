@@ -10,8 +10,8 @@
  * seconds among many unequal threads as among two.
  *
  * Debt. What a thread has left may be negative: kernel work and late interrupts run over the end,
- * and no slice is cut shorter than a tenth of slice_min. It is paid from the next quanta [H1]; a
- * thread in debt sits out a round. More debt than DEBT_QUANTA is forgiven.
+ * and no slice is cut shorter than a tenth of slice_min, or `floor`. It is paid from the next
+ * quanta [H1]; a thread in debt sits out a round. More debt than DEBT_QUANTA is forgiven.
  *
  * Credit. Sleeping earns credit, running spends it `decay` times as fast; full credit lifts a
  * thread by `bonus` priority levels, less by the proportion. It changes who goes first, never how
@@ -52,6 +52,7 @@ struct share_round {
 
 struct share_lengths {
   uint64_t slice, slice_min, round, sleep; /* ticks, each at least 1 */
+  uint64_t floor;                          /* ticks: no slice is shorter, whatever slice_min is */
 };
 
 /* bonus in levels, 0 to SHARE_BONUS_MOST; decay in per cent. */

@@ -144,12 +144,41 @@ static void test_woken(void) {
   stop_all(&thread, 1, realtime);
 }
 
+static unsigned long timer_interrupts(void) {
+  static char text[4096];
+  int fd = open("sys:/cpu/0/stat", O_RDONLY);
+  ssize_t n = read(fd, text, sizeof text - 1);
+  close(fd);
+  text[n > 0 ? n : 0] = '\0';
+  const char *at = strcasestr(text, "timer_irqs ");
+  return at ? strtoul(at + strlen("timer_irqs "), NULL, 10) : 0;
+}
+
+/* However often a look is wanted: interrupts leave threads time to run. */
+static void test_storm(void) {
+  pthread_t waiting = thread_start(0, waiter, (void *)&turns[0]);
+  cpus_set(waiting, 0, 0);
+  watch(true);
+  pthread_t realtime = hog_start(HOG, 0);
+  ok(param_set("sys:/sched/balance_us", "1"), "looks all the time");
+  unsigned long before = timer_interrupts();
+  int64_t from = now_ns(CLOCK_MONOTONIC);
+  sleep_ms(200);
+  unsigned long came = timer_interrupts() - before;
+  int64_t us = (now_ns(CLOCK_MONOTONIC) - from) / 1000;
+  diag("%lu interrupts in %lld us", came, (long long)us);
+  ok(came > 0 && came <= (unsigned long)us / 400, "not more than a few interrupts a millisecond");
+  ok(param_set("sys:/sched/balance_us", "20000"), "looks again");
+  stop_all(&waiting, 1, realtime);
+}
+
 static void tests(void) {
   pthread_t other = hog_start(0, 1);
   thread_pin(1);
   test_waiters(1, WAITER, "a real-time thread that waits behind a better one goes elsewhere");
   test_woken();
   test_waiters(WAITERS, 0, "who waits behind a real-time thread that never sleeps goes elsewhere");
+  test_storm();
   hog_end(other, 1);
 }
 
