@@ -58,9 +58,17 @@ static struct reader all_read(const char *path) {
   return sum;
 }
 
-int main(void) {
+static void tests(void) {
   struct reader together = all_read("sys:/bench/int"), alone = all_read("sys:/bench/zero4k");
   is(together.whole, READERS * READS, "interrupts are measured by all at once");
   ok(alone.whole > 0 && alone.other == 0, "zeroing: measured, or somebody else does");
+}
+
+int main(void) {
+  if (open("sys:/bench/int", O_RDONLY) < 0) {
+    skip("sys:/bench on several CPUs", "this kernel does not measure itself");
+  } else {
+    tests();
+  }
   return tap_done();
 }
