@@ -247,7 +247,8 @@ static void storm_of_growth(void) {
   uint64_t state = seed + 5;
   int failed = 0;
   char *room = mmap(NULL, 64 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  char *at = (char *)(((uintptr_t)room + (32 << 20)) & ~4095ul);
+  /* Growth comes in steps of 64 KiB: what is cut off leaves no piece below, which would end it. */
+  char *at = (char *)(((uintptr_t)room + (32 << 20)) & ~65535ul);
   stop = room == MAP_FAILED;
   munmap(room, 64 << 20);
   failed += mmap(at, 4096, PROT_READ | PROT_WRITE,
