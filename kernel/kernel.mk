@@ -22,7 +22,7 @@ $(1)/obj/kernel/%.o: kernel/%.c
 
 $(1)/obj/kernel/%.o: kernel/%.asm kernel/arch/x86_64/offsets.inc
 	@mkdir -p $$(@D)
-	$$(call run,NASM,$$<)$$(NASM) -f elf64 -g -F dwarf -o $$@ $$<
+	$$(call run,NASM,$$<)$$(NASM) -f elf64 -g -F dwarf -DCATHODE_DEBUG=$(2) -o $$@ $$<
 
 $(1)/nosymbols.c: tools/symbols.py
 	@mkdir -p $$(@D)

@@ -63,7 +63,9 @@ def abi_document():
            "files.\n",
            "## System calls\n",
            "`rax` holds the number, `rdi rsi rdx r10 r8 r9` the arguments. The result in `rax` is\n"
-           "not negative, or a negated error. `rcx`, `r11` and the argument registers are lost.\n",
+           "not negative, or a negated error. As in a function of the System V ABI, `rbx rbp rsp\n"
+           "r12 r13 r14 r15`, MXCSR and the x87 control word are kept; `rcx`, `r11`, the argument\n"
+           "registers and the vector registers are lost, and the x87 stack is to be empty.\n",
            table(("number", "call", "may sleep", "what it does"), calls)]
     for title, name, prefix in plain:
         body = [[words[0], f"`{prefix}{words[1]}`", words[-1]] for words in rows(name)]

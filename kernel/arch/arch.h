@@ -81,6 +81,7 @@ struct arch_trace {
   uint8_t *records;      /* [c] never NULL: one that nobody reads, until there is a ring */
   uint64_t offset_mask;  /* [c] bytes of the ring - 1 */
   _Atomic uint64_t head; /* [o/r] bytes written since boot; the last record is before it */
+  uint64_t latest;       /* [o] TSC at the last record that read it */
 };
 
 /* At gs:0 of every CPU; offsets are known to entry.asm (asserted in cpu.c). */
@@ -91,7 +92,6 @@ struct arch_cpu {
   struct arch_thread *current;
   uint32_t id, apic_id;
   void *sched;              /* the scheduler's */
-  const void *fpu_owner;    /* whose registers the FPU holds, when they are also in memory */
   struct arch_space *space; /* whose tables CR3 holds */
   struct arch_trace trace;
   _Atomic bool rests; /* [o/r] runs no thread of `space` and touches no user memory */
@@ -147,21 +147,25 @@ void arch_irq_window(void); /* let pending interrupts in, once */
 /* First member of struct thread; offsets known to entry.asm. */
 struct arch_thread {
   _Atomic uint32_t work; /* [a] ARCH_WORK_*: what to do before going back to ring 3 */
-  uint32_t fpu_cpu;      /* [o] CPU whose FPU may still hold this thread's registers */
+  uint32_t mxcsr;        /* [o] while switched out inside a system call */
   uint64_t sp;           /* [o] saved stack pointer while switched out */
   uint64_t stack_top;    /* [c] */
   void *fpu;             /* [c] XSAVE area, NULL for kernel threads */
   uint64_t fs_base, gs_base;
-  uint32_t id; /* [c] context id in trace records, 0 for idle threads */
+  uint32_t id;  /* [c] context id in trace records, 0 for idle threads */
+  uint16_t fcw; /* [o] the x87 control word, as mxcsr */
 };
 
 /* ---- trace records: base/trace.h puts these together ---------------------------------------- */
-/* As two halves: joining them first is three instructions more, for each event traced. */
-static inline void arch_tsc_store(uint64_t *at) {
-  uint32_t *half = (uint32_t *)at, lo, hi;
-  __asm__ volatile("rdtsc" : "=a"(lo), "=d"(hi));
-  half[0] = lo;
-  half[1] = hi;
+/* When the calling CPU last read the clock for a record. */
+static inline uint64_t arch_trace_latest(void) {
+  uint64_t tsc;
+  __asm__ volatile("movq %%gs:%c1, %0" : "=r"(tsc) : "i"(offsetof(struct arch_cpu, trace.latest)));
+  return tsc;
+}
+
+static inline void arch_trace_latest_set(uint64_t tsc) {
+  __asm__ volatile("movq %0, %%gs:%c1" ::"r"(tsc), "i"(offsetof(struct arch_cpu, trace.latest)));
 }
 
 /* Who runs on the calling CPU, as trace records name it. */
@@ -204,8 +208,10 @@ struct arch_user_regs {
 size_t arch_fpu_size(void);
 void arch_fpu_init_area(void *area);
 
-/* Prepare a thread so that its first switch-in calls entry(arg). */
+/* Prepare a thread so that its first switch-in calls entry(arg); t->fpu is set. */
 void arch_thread_init(struct arch_thread *t, uint64_t stack_top, void (*entry)(void *), void *arg);
+/* Prepare one that runs already, on a stack that ring 3 never needs. */
+void arch_thread_init_idle(struct arch_thread *t);
 /* Save prev, load next; goes on when somebody switches back. */
 static inline void arch_thread_switch(struct arch_thread *prev, struct arch_thread *next) {
   __asm__ volatile("call thread_switch"

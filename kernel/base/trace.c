@@ -20,8 +20,6 @@ const struct trace_event_info trace_event_info[] = {
 };
 const size_t n_trace_events = ARRAY_LEN(trace_event_info);
 
-_Static_assert(sizeof(struct arch_trace) == 24, "known to arch_trace_slot()");
-
 /* ---- the mask ----------------------------------------------------------------------------- */
 
 /* Whoever stores last also tells last: each looks again after telling. */

@@ -13,6 +13,9 @@
  *
  * [T2] An event costs a test of its bit and some dozen instructions; one that is masked, the test.
  *
+ * [T3] What is as frequent as system calls does not look at the clock: the record has the time of
+ * the one before it, and happened between that and the next. Order is exact in each ring.
+ *
  * Events and their arguments are in abi/trace_events.def. Times are TSC values, in order in each
  * ring; between CPUs they agree as far as the TSCs do. */
 #ifndef CATHODE_BASE_TRACE_H
@@ -25,14 +28,11 @@
  * trace_mask_set() only. */
 extern uint32_t trace_mask;
 
-/* Context: interrupts disabled, after arch_cpu_init() has run here. */
-static inline void trace_put(enum trace_event event, uint64_t a, uint64_t b) {
+/* Context of all: interrupts disabled, after arch_cpu_init() has run here. */
+static inline void trace_put(uint64_t tsc, enum trace_event event, uint64_t a, uint64_t b) {
   struct trace_record *r = arch_trace_slot();
-  arch_tsc_store(&r->tsc);
-  r->event = event;
-  r->thread = arch_trace_thread();
-  r->a = a;
-  r->b = b;
+  *r = (struct trace_record){
+      .tsc = tsc, .event = event, .thread = arch_trace_thread(), .a = a, .b = b};
   arch_trace_publish();
 }
 
@@ -40,18 +40,21 @@ static inline void trace_put(enum trace_event event, uint64_t a, uint64_t b) {
  * it once for all that happens at a time is not only shorter: emulators keep it under a lock. */
 static inline void trace_at(uint64_t now, enum trace_event event, uint64_t a, uint64_t b) {
   if (LIKELY(trace_mask & 1u << event)) {
-    struct trace_record *r = arch_trace_slot();
-    *r = (struct trace_record){
-        .tsc = now, .event = event, .thread = arch_trace_thread(), .a = a, .b = b};
-    arch_trace_publish();
+    arch_trace_latest_set(now);
+    trace_put(now, event, a, b);
   }
 }
 
 /* Note an event of the calling CPU, if it is in the mask. */
 static inline void trace(enum trace_event event, uint64_t a, uint64_t b) {
   if (LIKELY(trace_mask & 1u << event)) {
-    trace_put(event, a, b);
+    trace_at(arch_tsc(), event, a, b);
   }
+}
+
+/* Note an event, whatever the mask, without a look at the clock [T3]. */
+static inline void trace_undated(enum trace_event event, uint64_t a, uint64_t b) {
+  trace_put(arch_trace_latest(), event, a, b);
 }
 
 /* A process has this name (n bytes, zero-padded to a multiple of 8): as many records as it takes.

@@ -341,8 +341,9 @@ void sched_init(void) {
 
 void sched_cpu_init(void) {
   struct cpu_sched *cs = &cpu_scheds[cpu_id()];
-  struct thread *idle = cs->idle; /* it has a stack already: this one; ring 0 alone needs no more */
+  struct thread *idle = cs->idle;
   thread_prepare(idle);
+  arch_thread_init_idle(&idle->arch);
   idle->prio = RUNQ_NONE;
   idle->affinity = 1ul << cs->id;
   atomic_store(&idle->cpu, cs->id);

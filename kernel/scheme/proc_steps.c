@@ -95,7 +95,6 @@ _Noreturn static void space_enter(struct context *self, struct space *s, int32_t
   }
   self->cleartid = 0;
   context_set_space(self, s);
-  arch_fpu_init_area(self->thread.arch.fpu);
   arch_user_enter(&self->regs);
 }
 

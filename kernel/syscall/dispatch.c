@@ -2,8 +2,9 @@
  * thin function here gives them their types, and the compiler turns most of them into a jump.
  *
  * There are three forms of each, and a table of each form: handle_* only calls; begin_* also notes
- * in the trace that the call begins, and is still a jump; watch_* notes its end too. A change of
- * the trace mask changes the table, so that a call never tests for what it does not trace. */
+ * in the trace that the call begins, and is still a jump; watch_* notes its end too, and the time
+ * of both. A change of the trace mask changes the table, so that a call never tests for what it
+ * does not trace. */
 #include "arch/upcall.h"
 #include "base/panic.h"
 #include "base/trace.h"
@@ -38,7 +39,7 @@ static void trace_print(const char *name, uint64_t r0, uint64_t r1, uint64_t r2,
   }                                                                                                \
   static int64_t begin_##name(uint64_t r0, uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4,     \
                               uint64_t r5) {                                                       \
-    trace_put(TRACE_SYSCALL, nr, r0);                                                              \
+    trace_undated(TRACE_SYSCALL, nr, r0);                                                          \
     return handle_##name(r0, r1, r2, r3, r4, r5);                                                  \
   }                                                                                                \
   static int64_t watch_##name(uint64_t r0, uint64_t r1, uint64_t r2, uint64_t r3, uint64_t r4,     \

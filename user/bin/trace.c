@@ -1,5 +1,6 @@
 /* trace [-o FILE] [-m MASK] [-l MIB] COMMAND [ARG...]: run a command and keep what the kernel's
- * flight recorder (sys:/trace) notes meanwhile, of every CPU and every process.
+ * flight recorder (sys:/trace) notes meanwhile, of every CPU and every process. Unless told it
+ * notes everything, also the ends of system calls, and with them the times of both.
  *
  * The stream goes to FILE, or to stdout, when that is "-" or not given; then the command's own
  * stdout is our stderr. While the command runs the rings are emptied into memory every few
@@ -172,9 +173,9 @@ static int command_wait(pid_t pid) {
 
 /* The command's status; 127 when there is no such program, as a shell says. */
 static int command_run(char **argv, bool stdout_is_ours) {
-  if (mask_wanted) {
-    mask_set(mask_wanted);
-  }
+  char all[16];
+  snprintf(all, sizeof all, "0x%x", TRACE_MASK_ALL);
+  mask_set(mask_wanted ? mask_wanted : all);
   rings_forget();
   pid_t pid = command_start(argv, stdout_is_ours);
   int failed = pid < 0 ? errno : 0;

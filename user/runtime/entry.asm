@@ -58,10 +58,14 @@ rt_fork_enter:
   xor eax, eax
   ret
 
-; First instruction of a thread: rdi = argument, [rsp] = function, which must not return.
+; First instruction of a thread: rdi = argument, [rsp] = struct thread_start, whose function must
+; not return.
 global rt_thread_enter:function
 rt_thread_enter:
   xor ebp, ebp
+  ldmxcsr [rsp]
+  fldcw [rsp + 4]
+  add rsp, 8
   pop rax
   call rax
   ud2

@@ -130,18 +130,30 @@ int rt_fork(void) {
 
 /* ---- threads ------------------------------------------------------------------------------ */
 
+/* What rt_thread_enter takes from the stack, which is then aligned. */
+struct thread_start {
+  uint32_t mxcsr, fcw;
+  uint64_t function;
+};
+_Static_assert(sizeof(struct thread_start) == 16, "rt_thread_enter");
+
+/* A thread inherits the floating-point environment (POSIX, pthread_create). */
+static uint64_t thread_stack(void *stack, void (*function)(void *)) {
+  struct thread_start *start = (struct thread_start *)((uint64_t)stack & ~15ull) - 1;
+  *start = (struct thread_start){.function = (uint64_t)function};
+  __asm__ volatile("stmxcsr %0\n\tfnstcw %1" : "=m"(start->mxcsr), "+m"(start->fcw));
+  return (uint64_t)start;
+}
+
 int rt_thread_create(const struct rt_context *context, void (*function)(void *), void *argument,
                      void *stack, uint32_t *tid) {
-  uint64_t *sp =
-      (uint64_t *)((uint64_t)stack & ~15ull) - 1; /* aligned when rt_thread_enter calls */
-  *sp = (uint64_t)function;
   struct proc_op ops[9] = {
       {.code = PROC_SPACE_SHARE, .fd = FD_SELF},
       {.code = PROC_FILES_SHARE, .fd = FD_SELF},
       {.code = PROC_ACTIONS_SHARE, .fd = FD_SELF},
       {.code = PROC_REGS,
        .a = (uint64_t)rt_thread_enter,
-       .b = (uint64_t)sp,
+       .b = thread_stack(stack, function),
        .c = (uint64_t)argument,
        .d = context->fs_base},
       {.code = PROC_PID, .b = (uint64_t)tid},

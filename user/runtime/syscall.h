@@ -2,14 +2,23 @@
  * abi/syscalls.def, and rt_block() for calls that a signal handler must be able to interrupt.
  *
  * A result is >= 0 or a negated error; there is no errno here. Arguments are widened to 64 bits,
- * int with its sign. The kernel keeps rbx, rbp, r12-r15, rsp and the vector state; the six argument
- * registers, rcx and r11 are lost. */
+ * int with its sign. The kernel keeps what a function keeps under the System V ABI (x86-64, 3.2.3):
+ * rbx, rbp, r12-r15, rsp, MXCSR and the x87 control word. The six argument registers, rcx, r11 and
+ * the vector registers are lost; the x87 stack is to be empty. */
 #ifndef CATHODE_RUNTIME_SYSCALL_H
 #define CATHODE_RUNTIME_SYSCALL_H
 
 #include "abi/abi.h"
 
-#define RT_LOST "rcx", "r11", "memory"
+#ifdef __SSE__
+#define RT_LOST_VECTORS                                                                            \
+  "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10",         \
+      "xmm11", "xmm12", "xmm13", "xmm14", "xmm15", "st", "st(1)", "st(2)", "st(3)", "st(4)",       \
+      "st(5)", "st(6)", "st(7)",
+#else
+#define RT_LOST_VECTORS
+#endif
+#define RT_LOST RT_LOST_VECTORS "rcx", "r11", "memory"
 
 static inline int64_t rt_enter0(uint64_t nr) {
   int64_t result;

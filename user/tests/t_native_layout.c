@@ -9,6 +9,10 @@
 
 enum { RUNS = 8 };
 
+/* Mappings have 13 bits of chance (runtime/load.c): of the 28 pairs of eight runs one has them in
+ * common in one of 300 tests, three or more in one of 10^8. Without chance it is all 28. */
+enum { PAIRS_ALIKE = 2 };
+
 struct layout {
   uint64_t seed, stack, mapping;
 };
@@ -58,16 +62,18 @@ static void test_random(const char *program) {
   static char none[] = "EMPTY=1";
   struct layout runs[RUNS];
   bool told = true, apart = true;
+  int mappings_alike = 0;
   for (int i = 0; i < RUNS; i++) {
     runs[i] = layout_run(program, "inner", none);
     told = told && runs[i].seed != 0 && runs[i].stack != 0;
     for (int j = 0; j < i; j++) {
-      apart = apart && runs[i].seed != runs[j].seed && runs[i].stack != runs[j].stack &&
-              runs[i].mapping != runs[j].mapping;
+      apart = apart && runs[i].seed != runs[j].seed && runs[i].stack != runs[j].stack;
+      mappings_alike += runs[i].mapping == runs[j].mapping;
     }
   }
   ok(told, "a program knows its seed");
-  ok(apart, "eight runs have eight layouts");
+  ok(apart, "eight runs have eight seeds and stacks");
+  ok(mappings_alike <= PAIRS_ALIKE, "and mappings that differ but by chance");
 }
 
 static void test_given(const char *program) {

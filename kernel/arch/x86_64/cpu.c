@@ -44,14 +44,18 @@ _Static_assert(offsetof(struct arch_cpu, current) == 24, "CPU_CURRENT");
 _Static_assert(offsetof(struct arch_cpu, id) == 32, "cpu_id()");
 _Static_assert(offsetof(struct arch_cpu, sched) == 40, "sched_self()");
 _Static_assert(offsetof(struct cpu_area, tss.rsp) == 228, "CPU_RSP0");
-_Static_assert(offsetof(struct arch_cpu, fpu_owner) == 48, "CPU_FPU_OWNER");
 _Static_assert(offsetof(struct arch_thread, work) == 0, "THREAD_WORK");
-_Static_assert(offsetof(struct arch_thread, fpu_cpu) == 4, "THREAD_FPU_CPU");
+_Static_assert(offsetof(struct arch_thread, mxcsr) == 4, "THREAD_MXCSR");
 _Static_assert(offsetof(struct arch_thread, sp) == 8, "THREAD_SP");
 _Static_assert(offsetof(struct arch_thread, stack_top) == 16, "THREAD_STACK_TOP");
 _Static_assert(offsetof(struct arch_thread, fpu) == 24, "THREAD_FPU");
 _Static_assert(offsetof(struct arch_thread, fs_base) == 32, "THREAD_FS");
 _Static_assert(offsetof(struct arch_thread, gs_base) == 40, "THREAD_GS");
+_Static_assert(offsetof(struct arch_thread, fcw) == 52, "THREAD_FCW");
+_Static_assert(offsetof(struct arch_user_frame, cs) == 8, "FRAME_CS");
+_Static_assert(sizeof(struct arch_user_frame) == 40, "FRAME_SIZE");
+_Static_assert(SEL_USER_CS_CALL == 0x10023 && SEL_NONE == 0, "USER_CS_CALL, NO_CS");
+_Static_assert(FPU_X87_FLAGS == 0x3f, "X87_FLAGS");
 _Static_assert(offsetof(struct arch_trap_frame, rbp) == 80, "TRAP_RBP");
 _Static_assert(offsetof(struct arch_trap_frame, rip) == 136, "TRAP_RIP");
 _Static_assert(offsetof(struct arch_trap_frame, cs) == 144, "TRAP_CS");
@@ -159,14 +163,11 @@ void cpu_features_read(void) {
     f->smap = l7.ebx >> 20 & 1;
     f->umip = l7.ecx >> 2 & 1;
   }
-  if (most >= 0xd && f->xsave) {
-    f->xsaveopt = cpuid(0xd, 1).eax & 1;
-  }
   struct cpuid e1 = cpuid(0x80000001, 0);
   f->nx = e1.edx >> 20 & 1;
   f->page_1g = e1.edx >> 26 & 1;
   cpu_has_smap = f->smap;
-  cpu_fast_switch = f->xsaveopt && f->fsgsbase;
+  cpu_fast_switch = f->xsave && f->avx && f->fsgsbase;
 }
 
 /* CR4 bits: MCE 6, PGE 7, OSFXSR 9, OSXMMEXCPT 10, UMIP 11, FSGSBASE 16, PCIDE 17, OSXSAVE 18,
@@ -234,7 +235,6 @@ void arch_cpu_features(char *out, size_t cap) {
                {"pge", f->pge},
                {"pcid", f->pcid},
                {"xsave", f->xsave},
-               {"xsaveopt", f->xsaveopt},
                {"avx", f->avx},
                {"x2apic", f->x2apic},
                {"tsc-deadline", f->tsc_deadline},

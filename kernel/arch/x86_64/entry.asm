@@ -7,7 +7,11 @@
 ;       NMI, #DF and #MC may come between swapgs and iret, so they set gs from their IST stack's
 ;       top.
 ;  [A2] Interrupts are disabled in ring 0 but in arch_idle and arch_irq_window, which hold no state.
-;  [A3] The top of a thread's kernel stack is its struct arch_user_frame (rip cs rflags rsp ss).
+;  [A3] The top of a thread's kernel stack is its struct arch_user_frame (rip cs rflags rsp ss). Its
+;  cs
+;       is USER_CS where ring 3 was interrupted (the CPU pushes it zero-extended, AMD64 vol. 2
+;       8.9.3), USER_CS_CALL in a system call, NO_CS in threads that never see ring 3. IRET takes
+;       the low 16 bits (SDM vol. 2), SYSRET none.
 ;  [A4] rcx of SYSRET is canonical: the last user page is never mapped (ABI_USER_END), and rip
 ;  values set
 ;       by others are checked (SDM vol. 2, SYSRET; "SYSRET #GP in ring 0 with the user's stack").
@@ -57,7 +61,7 @@ syscall_entry:
   push USER_SS
   push qword [gs:CPU_USER_SP]
   push r11
-  push USER_CS
+  push USER_CS_CALL
   push rcx
   cmp rax, SYS_NR_COUNT
   jae .unknown
@@ -72,6 +76,13 @@ syscall_entry:
   cmp dword [rdx + THREAD_WORK], 0
   jne .work
 .sysret:
+%if CATHODE_DEBUG               ; who counts on what a call does not keep is to notice [F1]
+  %assign reg 0
+  %rep 16
+  pcmpeqd xmm%[reg], xmm%[reg]
+  %assign reg reg + 1
+  %endrep
+%endif
   pop rcx
   add rsp, 8
   pop r11
@@ -224,31 +235,42 @@ trap_paranoid_common:
 ; ---- threads --------------------------------------------------------------------------------
 ; thread_switch: rdi = struct arch_thread to leave, rsi = the one to go on with. Called by
 ; arch_thread_switch(), which tells the compiler that every register but rsp and rbp is lost: so
-; each is saved once, by whoever uses it, and none here. The FPU is saved always and restored unless
-; this CPU still holds the thread's (see fpu.c); kernel threads have none, and no segment bases.
+; each is saved once, by whoever uses it, and none here. Whether a thread is in a system call, was
+; interrupted, or never sees ring 3 is what its frame's cs says [A3]; what that means for the FPU,
+; fpu.c [F1].
+%macro FPU_LEAVE_CALL 0         ; of rdi: the control words are what a call keeps
+  stmxcsr [rdi + THREAD_MXCSR]
+  fnstcw [rdi + THREAD_FCW]
+  fnstsw ax
+  test ax, ax
+  jnz .x87_used
+.x87_clean:
+  emms
+  vzeroall
+%endmacro
+%macro FPU_ENTER_CALL 0         ; of rsi
+  ldmxcsr [rsi + THREAD_MXCSR]
+  fldcw [rsi + THREAD_FCW]
+%endmacro
+
 align 64
 thread_switch:
   push rbp
   mov rcx, [gs:CPU_SELF]
   cmp byte [cpu_fast_switch], 0
   je .slow
-  mov r8, [rdi + THREAD_FPU]
-  mov r9, [rsi + THREAD_FPU]
-  test r8, r8
-  jz .leave_kernel
-  mov eax, [fpu_xcr0]
-  xor edx, edx
-  xsaveopt64 [r8]
-  mov edx, [rcx + CPU_ID]
-  mov [rdi + THREAD_FPU_CPU], edx
+  mov rdx, [rdi + THREAD_STACK_TOP]
+  mov r8, [rsi + THREAD_STACK_TOP]
+  cmp dword [rdx - FRAME_SIZE + FRAME_CS], USER_CS_CALL
+  jne .leave_other
+  FPU_LEAVE_CALL
+.leave_user:
   rdfsbase rax
   mov [rdi + THREAD_FS], rax
-  test r9, r9
-  jz .enter_kernel
-  mov eax, [fpu_xcr0]           ; from user thread to user thread
-  xor edx, edx
-  xrstor64 [r9]
-  mov [rcx + CPU_FPU_OWNER], r9
+  cmp dword [r8 - FRAME_SIZE + FRAME_CS], USER_CS_CALL
+  jne .enter_other
+  FPU_ENTER_CALL
+.user_to_user:
   mov rax, [rsi + THREAD_FS]
   wrfsbase rax
   mov rdx, [rsi + THREAD_GS]
@@ -259,38 +281,59 @@ thread_switch:
   mov [rdi + THREAD_GS], rax
 .stack:
   mov [rcx + CPU_CURRENT], rsi
-  mov rax, [rsi + THREAD_STACK_TOP]
-  mov [rcx + CPU_RSP0], rax
+  mov [rcx + CPU_RSP0], r8
   mov [rdi + THREAD_SP], rsp
   mov rsp, [rsi + THREAD_SP]
   pop rbp
   ret
-.enter_kernel:                  ; the FPU keeps the registers that were saved
-  mov [rcx + CPU_FPU_OWNER], r8
+.x87_used:                      ; flags that were raised stay raised: in MXCSR, at the same bits
+  and eax, X87_FLAGS
+  or [rdi + THREAD_MXCSR], eax
+  fninit
+  jmp .x87_clean
+.leave_other:
+  cmp dword [rdx - FRAME_SIZE + FRAME_CS], NO_CS
+  je .leave_kernel
+  mov r9, [rdi + THREAD_FPU]
+  mov eax, [fpu_xcr0]
+  xor edx, edx
+  xsave64 [r9]
+  fninit
+  vzeroall
+  jmp .leave_user
+.enter_other:
+  cmp dword [r8 - FRAME_SIZE + FRAME_CS], NO_CS
+  je .enter_kernel
+  mov r9, [rsi + THREAD_FPU]
+  mov eax, [fpu_xcr0]
+  xor edx, edx
+  xrstor64 [r9]
+  jmp .user_to_user
+.enter_kernel:
   swapgs
   rdgsbase rax
   swapgs
   mov [rdi + THREAD_GS], rax
   jmp .stack
 .leave_kernel:
-  test r9, r9
-  jz .stack
+  mov edx, [r8 - FRAME_SIZE + FRAME_CS]
+  cmp edx, NO_CS
+  je .stack
   mov rax, [rsi + THREAD_FS]
   wrfsbase rax
   mov rax, [rsi + THREAD_GS]
   swapgs
   wrgsbase rax
   swapgs
-  mov edx, [rcx + CPU_ID]
-  cmp [rcx + CPU_FPU_OWNER], r9
-  jne .restore
-  cmp [rsi + THREAD_FPU_CPU], edx
-  je .stack
-.restore:
+  cmp edx, USER_CS_CALL
+  jne .enter_interrupted
+  FPU_ENTER_CALL
+  jmp .stack
+.enter_interrupted:
+  mov r9, [rsi + THREAD_FPU]
   mov eax, [fpu_xcr0]
   xor edx, edx
   xrstor64 [r9]
-  mov [rcx + CPU_FPU_OWNER], r9
   jmp .stack
 .slow:
   mov rbx, rdi
@@ -299,6 +342,7 @@ thread_switch:
   mov rdi, rbx
   mov rsi, r12
   mov rcx, [gs:CPU_SELF]
+  mov r8, [rsi + THREAD_STACK_TOP]
   jmp .stack
 
 ; First switch-in of a thread: its stack holds the entry and the argument (arch_thread_init).

@@ -1,19 +1,35 @@
-/* The floating point and vector registers of ring 3. Saved at each switch away from a user thread;
- * not restored when the CPU still holds them. XSAVE with x87, SSE and AVX (SDM vol. 1, chapter 13);
- * AVX-512 stays off, which keeps a thread's area under 1 KiB. FXSAVE on CPUs without XSAVE. */
+/* The floating point and vector registers of ring 3: x87, SSE and AVX. AVX-512 stays off.
+ *
+ * [F1] A system call is a call. Under the System V ABI (x86-64, 3.2.3) a function keeps the control
+ * words, and no vector register; so does the kernel, and the stubs that enter it tell the compiler.
+ * A thread that waits in a call has 6 bytes of such state instead of some 800, and a switch between
+ * two that wait, as nearly all do, saves and loads no more. XSAVE and XRSTOR would cost hundreds of
+ * cycles, more than all else in a switch. The exceptions that were raised stay raised, as C wants
+ * it (C11 F.8.6): those of x87 are moved to MXCSR, where fetestexcept() looks as well.
+ *
+ * [F2] A thread that was interrupted in ring 3 keeps everything: XSAVE when it is left, XRSTOR when
+ * it goes on. Its frame's cs tells the two apart (entry.asm [A3]). Not XSAVEOPT, which may leave
+ * out what has not changed since an XRSTOR from the same address (SDM vol. 1, 13.9): between the
+ * two, another CPU may have written there.
+ *
+ * [F3] Who is left leaves nothing behind: the vector registers are zero, x87 is empty and without
+ * flags. So nobody sees another's values, no EMMS or FNINIT of ours meets a pending exception, and
+ * what starts finds clean registers. */
 #include "arch/x86_64/x86.h"
 #include "lib/string.h"
 
 #define XCR0_X87 1u
 #define XCR0_SSE 2u
 #define XCR0_AVX 4u
-#define FCW_DEFAULT 0x37fu
-#define MXCSR_DEFAULT 0x1f80u
+#define XSAVE_HEADER 512u /* behind the FXSAVE image (SDM vol. 1, 13.4) */
+#define XSAVE_HEADER_SIZE 64u
 
-static size_t area_size = 512;
+static const uint32_t mxcsr_default = FPU_MXCSR_DEFAULT;
+static size_t area_size = XSAVE_HEADER;
 uint32_t fpu_xcr0;
 
 void fpu_cpu_init(void) {
+  __asm__ volatile("fninit"); /* RESET leaves x87 with exceptions enabled (SDM vol. 3A 9.1.1) */
   if (!cpu_features.xsave) {
     return;
   }
@@ -26,13 +42,53 @@ size_t arch_fpu_size(void) {
   return (area_size + 63) & ~63ul;
 }
 
+/* XRSTOR wants zeros in the header where XSAVE writes none. */
 void arch_fpu_init_area(void *area) {
-  memset(area, 0, area_size);
-  *(uint16_t *)area = FCW_DEFAULT;
-  *(uint32_t *)((uint8_t *)area + 24) = MXCSR_DEFAULT;
+  if (cpu_features.xsave) {
+    memset((uint8_t *)area + XSAVE_HEADER, 0, XSAVE_HEADER_SIZE);
+  }
 }
 
-void fpu_save_slow(void *area) {
+static void vectors_zero(void) {
+  if (cpu_features.avx) {
+    __asm__ volatile("vzeroall");
+  } else {
+    __asm__ volatile("xorps %xmm0, %xmm0\n\txorps %xmm1, %xmm1\n\t"
+                     "xorps %xmm2, %xmm2\n\txorps %xmm3, %xmm3\n\t"
+                     "xorps %xmm4, %xmm4\n\txorps %xmm5, %xmm5\n\t"
+                     "xorps %xmm6, %xmm6\n\txorps %xmm7, %xmm7\n\t"
+                     "xorps %xmm8, %xmm8\n\txorps %xmm9, %xmm9\n\t"
+                     "xorps %xmm10, %xmm10\n\txorps %xmm11, %xmm11\n\t"
+                     "xorps %xmm12, %xmm12\n\txorps %xmm13, %xmm13\n\t"
+                     "xorps %xmm14, %xmm14\n\txorps %xmm15, %xmm15");
+  }
+}
+
+static void registers_clear(void) { /* [F3] */
+  __asm__ volatile("fninit");
+  vectors_zero();
+}
+
+void fpu_start(void) {
+  registers_clear();
+  __asm__ volatile("ldmxcsr %0" ::"m"(mxcsr_default));
+}
+
+/* ---- the switch, for CPUs without all that thread_switch (entry.asm) counts on ----------------
+ */
+
+static void call_leave(struct arch_thread *t) {
+  uint16_t status;
+  __asm__ volatile("stmxcsr %0\n\tfnstcw %1\n\tfnstsw %2"
+                   : "=m"(t->mxcsr), "=m"(t->fcw), "=a"(status));
+  t->mxcsr |= status & FPU_X87_FLAGS;
+}
+
+static void call_enter(const struct arch_thread *t) {
+  __asm__ volatile("ldmxcsr %0\n\tfldcw %1" ::"m"(t->mxcsr), "m"(t->fcw));
+}
+
+static void area_save(void *area) {
   if (cpu_features.xsave) {
     __asm__ volatile("xsave64 (%0)" ::"r"(area), "a"(fpu_xcr0), "d"(0) : "memory");
   } else {
@@ -40,6 +96,27 @@ void fpu_save_slow(void *area) {
   }
 }
 
-void fpu_restore_slow(const void *area) {
-  __asm__ volatile("fxrstor64 (%0)" ::"r"(area) : "memory");
+static void area_load(const void *area) {
+  if (cpu_features.xsave) {
+    __asm__ volatile("xrstor64 (%0)" ::"r"(area), "a"(fpu_xcr0), "d"(0) : "memory");
+  } else {
+    __asm__ volatile("fxrstor64 (%0)" ::"r"(area) : "memory");
+  }
+}
+
+void fpu_leave(struct arch_thread *t) {
+  if (arch_user_frame(t)->cs == SEL_USER_CS_CALL) {
+    call_leave(t);
+  } else {
+    area_save(t->fpu);
+  }
+  registers_clear();
+}
+
+void fpu_enter(const struct arch_thread *t) {
+  if (arch_user_frame((struct arch_thread *)t)->cs == SEL_USER_CS_CALL) {
+    call_enter(t);
+  } else {
+    area_load(t->fpu);
+  }
 }

@@ -2,8 +2,6 @@
  * segment bases; and the way to ring 3. */
 #include "arch/x86_64/x86.h"
 
-#define FPU_NOWHERE UINT32_MAX
-
 void arch_thread_init(struct arch_thread *t, uint64_t stack_top, void (*entry)(void *), void *arg) {
   /* What thread_switch pops, then what thread_start does; then sp is aligned to 16. */
   uint64_t *sp = (uint64_t *)(stack_top - 64) - 5;
@@ -13,8 +11,17 @@ void arch_thread_init(struct arch_thread *t, uint64_t stack_top, void (*entry)(v
   sp[3] = (uint64_t)arg;
   t->sp = (uint64_t)sp;
   t->stack_top = stack_top;
-  t->fpu_cpu = FPU_NOWHERE;
   t->fs_base = t->gs_base = 0;
+  t->mxcsr = FPU_MXCSR_DEFAULT;
+  t->fcw = FPU_FCW_DEFAULT;
+  arch_user_frame(t)->cs = t->fpu != NULL ? SEL_USER_CS_CALL : SEL_NONE;
+}
+
+/* What the top of an idle thread's stack looks like to a switch. */
+static struct arch_user_frame no_frame = {.cs = SEL_NONE};
+
+void arch_thread_init_idle(struct arch_thread *t) {
+  t->stack_top = (uint64_t)(&no_frame + 1);
 }
 
 static void bases_save(struct arch_thread *t) {
@@ -34,21 +41,15 @@ static void bases_load(const struct arch_thread *t) {
   }
 }
 
-/* The part of a switch that differs from CPU to CPU, for those without XSAVEOPT or FSGSBASE: others
- * do the same in thread_switch (entry.asm). */
+/* The part of a switch that differs from CPU to CPU, for those without AVX or FSGSBASE: others do
+ * the same in thread_switch (entry.asm). */
 void thread_state_switch(struct arch_thread *prev, struct arch_thread *next) {
-  struct arch_cpu *cpu = arch_cpu_self();
-  if (prev->fpu != NULL) {
-    fpu_save(prev->fpu);
-    prev->fpu_cpu = cpu->id;
-    cpu->fpu_owner = prev->fpu;
+  if (arch_user_frame(prev)->cs != SEL_NONE) {
+    fpu_leave(prev);
     bases_save(prev);
   }
-  if (next->fpu != NULL) {
-    if (cpu->fpu_owner != next->fpu || next->fpu_cpu != cpu->id) {
-      fpu_restore(next->fpu);
-      cpu->fpu_owner = next->fpu;
-    }
+  if (arch_user_frame(next)->cs != SEL_NONE) {
+    fpu_enter(next);
     bases_load(next);
   }
 }
@@ -78,7 +79,7 @@ _Noreturn void arch_user_enter(const struct arch_user_regs *r) {
   t->fs_base = r->fs_base;
   t->gs_base = r->gs_base;
   bases_load(t);
-  fpu_restore(t->fpu);
+  fpu_start();
   if (atomic_load_explicit(&t->work, memory_order_relaxed) != 0) {
     upcall_return_to_user(frame, false);
   }

@@ -14,6 +14,8 @@
 #define SEL_KERNEL_SS 0x10
 #define SEL_USER_SS 0x1b
 #define SEL_USER_CS 0x23
+#define SEL_USER_CS_CALL 0x10023 /* in the frame of a system call: entry.asm [A3] */
+#define SEL_NONE 0               /* in that of a thread that never sees ring 3 */
 #define SEL_TSS 0x28
 
 #define MSR_APIC_BASE 0x1bu
@@ -53,8 +55,7 @@ struct arch_trap_frame {
 
 /* The features that this kernel uses when the CPU has them. */
 struct cpu_features {
-  bool nx, smep, smap, umip, fsgsbase, pge, pcid, xsave, xsaveopt, avx, x2apic, tsc_deadline,
-      page_1g, erms;
+  bool nx, smep, smap, umip, fsgsbase, pge, pcid, xsave, avx, x2apic, tsc_deadline, page_1g, erms;
 };
 extern struct cpu_features cpu_features; /* [c] after the first CPU's arch_cpu_init() */
 extern bool cpu_has_smap;
@@ -200,26 +201,17 @@ void apic_timer_calibrate_end(uint64_t tsc_cycles);
 void cpu_set_tables(uint32_t cpu);
 void cpu_features_read(void);
 struct arch_cpu *cpu_of(uint32_t cpu);
-/* fpu.c */
-void fpu_cpu_init(void);
+/* thread.c */
 void thread_state_switch(struct arch_thread *prev, struct arch_thread *next);
-extern uint32_t fpu_xcr0; /* what XSAVE saves */
-void fpu_save_slow(void *area);
-void fpu_restore_slow(const void *area);
-static inline void fpu_save(void *area) {
-  if (LIKELY(cpu_features.xsaveopt)) {
-    __asm__ volatile("xsaveopt64 (%0)" ::"r"(area), "a"(fpu_xcr0), "d"(0) : "memory");
-  } else {
-    fpu_save_slow(area);
-  }
-}
-static inline void fpu_restore(const void *area) {
-  if (LIKELY(cpu_features.xsave)) {
-    __asm__ volatile("xrstor64 (%0)" ::"r"(area), "a"(fpu_xcr0), "d"(0) : "memory");
-  } else {
-    fpu_restore_slow(area);
-  }
-}
+/* fpu.c */
+#define FPU_MXCSR_DEFAULT 0x1f80u /* all exceptions masked (SDM vol. 1, 10.2.3) */
+#define FPU_FCW_DEFAULT 0x37fu    /* what FNINIT sets (SDM vol. 2A, FINIT) */
+#define FPU_X87_FLAGS 0x3fu       /* raised exceptions: the same bits in FSW and in MXCSR */
+extern uint32_t fpu_xcr0;         /* what XSAVE saves */
+void fpu_cpu_init(void);
+void fpu_start(void); /* as a program finds the registers (System V ABI, x86-64, 3.4.1) */
+void fpu_leave(struct arch_thread *t);
+void fpu_enter(const struct arch_thread *t);
 /* tsc.c */
 void tsc_delay_us(uint64_t us);
 /* uart.c */
