@@ -1,10 +1,12 @@
 /* The clock's constants: mult = 2^32 * 10^9 / hz, and its inverse for arming timers. */
 #include "base/clock.h"
 
+#include "lib/bits.h"
+
 #define NS_PER_S 1000000000ul
 
-struct abi_clock clock_abi;
-uint64_t clock_ticks_per_ns; /* 2^32 * hz / 10^9 */
+READ_MOSTLY struct abi_clock clock_abi;
+READ_MOSTLY uint64_t clock_ticks_per_ns; /* 2^32 * hz / 10^9 */
 
 void clock_init(void) {
   uint64_t hz = arch_tsc_hz();

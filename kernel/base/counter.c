@@ -1,7 +1,7 @@
 /* Storage and names of the counters. */
 #include "base/counter.h"
 
-struct counters counters[MAX_CPUS];
+OF_EACH_CPU struct counters counters[MAX_CPUS];
 const char *const counter_names[COUNTER_COUNT] = {
 #define COUNTER(name, text) #name,
 #include "base/counters.def"

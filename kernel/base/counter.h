@@ -3,6 +3,7 @@
 #define CATHODE_BASE_COUNTER_H
 
 #include "arch/arch.h"
+#include "lib/bits.h"
 
 enum counter {
 #define COUNTER(name, text) COUNTER_##name,
@@ -13,7 +14,7 @@ enum counter {
 
 struct counters {
   uint64_t n[COUNTER_COUNT]; /* [o/r] */
-} __attribute__((aligned(64)));
+} __attribute__((aligned(CACHE_PAIR)));
 
 extern struct counters counters[MAX_CPUS];
 extern const char *const counter_names[COUNTER_COUNT];

@@ -31,7 +31,7 @@ void spin_lock_slow(struct spinlock *l, uint16_t ticket) {
   }
 }
 
-struct rw_slot rw_slots[MAX_CPUS];
+OF_EACH_CPU struct rw_slot rw_slots[MAX_CPUS];
 
 /* A reader without a slot counts itself; it steps back while a writer holds or waits. */
 void rw_lock_shared_slow(struct rwlock *l) {

@@ -73,7 +73,7 @@ struct CAPABILITY rwlock {
 /* [a] written by its CPU alone. */
 struct rw_slot {
   _Atomic(struct rwlock *) lock;
-} __attribute__((aligned(64)));
+} __attribute__((aligned(CACHE_PAIR)));
 extern struct rw_slot rw_slots[MAX_CPUS];
 
 void lock_debug_acquire(const void *lock, uint32_t rank, bool second, const void *site);

@@ -7,7 +7,7 @@
 #define PRINTED_LAST 16u /* records of each CPU that a panic shows */
 #define PRINTED_CHUNK 4u
 
-uint32_t trace_mask;
+READ_MOSTLY uint32_t trace_mask;
 void (*trace_mask_changed)(uint32_t mask);
 static uint32_t mask_wanted = TRACE_MASK_DEFAULT;          /* until there is a ring */
 static _Atomic(const struct arch_trace *) rings[MAX_CPUS]; /* [a] NULL: that CPU has none */

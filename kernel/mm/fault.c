@@ -26,7 +26,8 @@
 
 _Static_assert(AROUND <= MEMOBJ_RUN, "one run");
 
-static paddr_t zero_frame; /* [c] mapped read-only wherever anonymous memory was only read */
+/* [c] mapped read-only wherever anonymous memory was only read */
+static READ_MOSTLY paddr_t zero_frame;
 
 /* Locks of regions, shared by all spaces by hash: two faults meet when they are in one region, and
  * else once in N_REGION_LOCKS. */

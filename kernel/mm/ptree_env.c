@@ -2,7 +2,8 @@
 #include "mm/ptree_env.h"
 #include "mm/mm_priv.h"
 
-struct ptree_env ptree_env = {.memory = (uint8_t *)DIRECT_MAP_BASE}; /* frames: frame_init() */
+/* frames: frame_init() */
+READ_MOSTLY struct ptree_env ptree_env = {.memory = (uint8_t *)DIRECT_MAP_BASE};
 
 bool ptree_env_table_alloc(uint64_t *paddr) {
   paddr_t pa;

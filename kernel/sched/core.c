@@ -15,8 +15,8 @@ enum schedule_why {
   WHY_EXIT = TRACE_WHY_EXIT
 };
 
-struct cpu_sched cpu_scheds[MAX_CPUS];
-_Atomic uint64_t sched_online;
+OF_EACH_CPU struct cpu_sched cpu_scheds[MAX_CPUS];
+READ_MOSTLY _Atomic uint64_t sched_online;
 
 uint32_t sched_n_runnable(uint32_t cpu) {
   return cpu_waiting(&cpu_scheds[cpu]);
@@ -53,6 +53,7 @@ void thread_init(struct thread *t, uint64_t stack_top, void *fpu, void (*entry)(
   t->entry = entry;
   t->arg = arg;
   t->left = share_quantum(&sched_rules.share, 0);
+  t->least = share_least(&sched_rules.share, t->left);
   thread_prio_update(t);
   atomic_store_explicit(&t->cpu, cpu_id(), memory_order_relaxed);
   atomic_store_explicit(&t->park, THREAD_PARKED, memory_order_relaxed);
@@ -223,15 +224,6 @@ static void schedule(enum schedule_why why) NO_LOCK_CHECK {
   switch_to(cs, prev, next);
 }
 
-/* What a thread may run, however little it has left: that is looked at once in a slice. */
-static __attribute__((noinline)) uint64_t slice_refill(struct cpu_sched *cs, struct thread *t)
-    HOLDS(&cs->lock) {
-  if (t->left <= 0) {
-    thread_grant(cs, t);
-  }
-  return (uint64_t)share_slice(&sched_rules.share, t->left);
-}
-
 /* The commonest yield, to an equal: a thread that has nothing special about it, on a CPU where
  * nothing special waits, in a fraction of schedule()'s instructions. False, with nothing done, when
  * it is not so. */
@@ -254,11 +246,10 @@ static bool yield_to_equal(void) NO_LOCK_CHECK {
   prev->left -= (int64_t)ran; /* somebody waited: the time counts */
   prev->run += ran;
   prev->since = next->since = now;
-  uint64_t slice = (uint64_t)next->left;
-  if (UNLIKELY(next->left < sched_rules.share.slice_least)) {
-    slice = slice_refill(cs, next);
+  if (UNLIKELY(next->left <= 0)) {
+    thread_grant(cs, next);
   }
-  cs->slice_end = now + slice;
+  cs->slice_end = now + (uint64_t)MAX(next->left, next->least);
   timer_program(cs, cs->slice_end);
   trace_at(now, TRACE_SWITCH, next->arch.id, WHY_YIELD);
   switch_to(cs, prev, next);

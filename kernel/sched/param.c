@@ -8,7 +8,7 @@ const struct sched_param_info sched_param_info[SCHED_PARAM_COUNT] = {
 #undef SCHED_PARAM
 };
 
-_Atomic uint64_t sched_params[SCHED_PARAM_COUNT] = {
+READ_MOSTLY _Atomic uint64_t sched_params[SCHED_PARAM_COUNT] = {
 #define SCHED_PARAM(name, unit, initial, least, most, text) initial,
 #include "abi/sched_params.def"
 #undef SCHED_PARAM

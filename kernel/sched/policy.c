@@ -10,7 +10,7 @@
 #define SLICE_FLOOR_US 20u
 #define LOOK_FLOOR_US 500u
 
-struct sched_rules sched_rules;
+READ_MOSTLY struct sched_rules sched_rules;
 
 static uint64_t param_ticks(uint64_t us) {
   return MAX(clock_ns_to_ticks(us * NS_PER_US), 1ul);
@@ -64,12 +64,18 @@ static int64_t quantum_of(struct cpu_sched *cs, const struct thread *t) HOLDS(&c
                                    : share_scaled(&sched_rules.share, round_of(cs), t->nice);
 }
 
+static void quantum_add(struct cpu_sched *cs, struct thread *t) HOLDS(&cs->lock) {
+  int64_t quantum = quantum_of(cs, t);
+  t->left = share_grant(t->left, quantum);
+  t->least = share_least(&sched_rules.share, quantum);
+}
+
 void thread_grant(struct cpu_sched *cs, struct thread *t) {
   if (t->policy == SCHED_ABI_RR) {
     t->left = sched_rules.rr_quantum; /* it knows no rounds and no debts */
   } else if (t->round != cs->rq.round) {
     t->round = cs->rq.round;
-    t->left = share_grant(t->left, quantum_of(cs, t));
+    quantum_add(cs, t);
   }
 }
 
@@ -92,7 +98,7 @@ bool round_join(struct cpu_sched *cs, struct thread *t, uint64_t now) {
     if (!open || t->round == next || t->credit <= sched_rules.share.credit_most / 2) {
       return false;
     }
-    t->left = share_grant(t->left, quantum_of(cs, t));
+    quantum_add(cs, t);
     t->round = next;
   }
   return open && t->left > 0;
@@ -105,8 +111,8 @@ void thread_wake_credit(struct cpu_sched *cs, struct thread *t, uint64_t now) {
   /* It slept into another round, or comes from another CPU; not: it had the next one's already. */
   if (t->round != cs->rq.round && t->round != cs->rq.round + 1) {
     t->round = cs->rq.round;
-    int64_t quantum = quantum_of(cs, t);
-    t->left = MIN(share_grant(t->left, quantum), quantum);
+    t->left = MIN(t->left, (int64_t)0);
+    quantum_add(cs, t);
   }
   thread_prio_update(t);
 }
@@ -119,6 +125,7 @@ void sched_inherit(struct thread *t) {
   t->nice = from->nice;
   t->left = from->left / 2;
   from->left -= t->left;
+  t->least = from->least;
   t->round = sched_self()->rq.round;
   thread_prio_update(t);
 }
@@ -136,7 +143,7 @@ struct thread *rt_pick(struct cpu_sched *cs, uint64_t now) {
   }
   struct thread *t = CONTAINER_OF(runq_pop(&cs->rq), struct thread, rq);
   if (t->left <= 0) { /* a timeshare one, that is boosted: here it knows no rounds */
-    t->left = share_grant(t->left, quantum_of(cs, t));
+    quantum_add(cs, t);
   }
   return t;
 }
@@ -158,7 +165,7 @@ static uint64_t rt_look_end(const struct cpu_sched *cs, const struct thread *t) 
 uint64_t rt_slice_end(const struct cpu_sched *cs, const struct thread *t) {
   uint64_t end = NEVER;
   if (t->policy != SCHED_ABI_FIFO) {
-    end = t->since + (uint64_t)share_slice(&sched_rules.share, t->left);
+    end = t->since + (uint64_t)MAX(t->left, (int64_t)sched_rules.share.slice_least);
   }
   if (t->prio >= RUNQ_FIRST_TIMESHARE) { /* it runs while they are throttled */
     return MIN(end, cs->rt.start + sched_rules.rt_period);
@@ -181,8 +188,9 @@ static void change_fields(struct thread *t, const struct change *c) {
     t->policy = c->policy;
     t->rt_priority = c->rt_priority;
     t->nice = c->nice;
-    t->left = MIN(t->left, c->policy == SCHED_ABI_RR ? (int64_t)sched_rules.rr_quantum
-                                                     : share_quantum(&sched_rules.share, c->nice));
+    int64_t quantum = share_quantum(&sched_rules.share, c->nice);
+    t->left = MIN(t->left, c->policy == SCHED_ABI_RR ? (int64_t)sched_rules.rr_quantum : quantum);
+    t->least = share_least(&sched_rules.share, quantum);
   }
   t->boost = c->set_boost ? c->boost : t->boost;
   t->affinity = c->set_affinity ? c->affinity : t->affinity;

@@ -47,7 +47,7 @@ struct cpu_sched {
   struct spinlock wheel_lock __attribute__((aligned(64)));         /* WHEEL: wheel */
   struct wheel wheel;
   struct thread idle_thread;
-} __attribute__((aligned(64)));
+} __attribute__((aligned(CACHE_PAIR)));
 
 extern struct cpu_sched cpu_scheds[MAX_CPUS];
 
@@ -126,7 +126,7 @@ static inline void slice_begin(struct cpu_sched *cs, struct thread *t) HOLDS(&cs
     return;
   }
   if (LIKELY(t->prio >= RUNQ_FIRST_TIMESHARE && !runq_has_realtime(&cs->rq))) {
-    cs->slice_end = t->since + (uint64_t)share_slice(&sched_rules.share, t->left);
+    cs->slice_end = t->since + (uint64_t)MAX(t->left, t->least);
   } else {
     cs->slice_end = rt_slice_end(cs, t);
   }

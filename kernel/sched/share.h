@@ -10,8 +10,10 @@
  * seconds among many unequal threads as among two.
  *
  * Debt. What a thread has left may be negative: kernel work and late interrupts run over the end,
- * and no slice is cut shorter than a tenth of slice_min, or `floor`. It is paid from the next
- * quanta [H1]; a thread in debt sits out a round. More debt than DEBT_QUANTA is forgiven.
+ * and no slice is cut shorter than half of the quantum [H4]: threads that wait for each other, each
+ * with a little less left every time, would else set the timer ever sooner, mostly for nothing. It
+ * is paid from the next quanta [H1]; a thread in debt sits out a round. More debt than DEBT_QUANTA
+ * is forgiven.
  *
  * Credit. Sleeping earns credit, running spends it `decay` times as fast; full credit lifts a
  * thread by `bonus` priority levels, less by the proportion. It changes who goes first, never how
@@ -86,10 +88,11 @@ static inline int64_t share_grant(int64_t left, int64_t quantum) {
   return MAX(left, -DEBT_QUANTA * quantum) + quantum;
 }
 
-/* How long a thread with this much left runs before its slice is over. */
-static inline int64_t share_slice(const struct share_rules *r, int64_t left) {
+/* How long a thread with this quantum runs at least before somebody else has its turn, however
+ * little it has left [H4]. */
+static inline int64_t share_least(const struct share_rules *r, int64_t quantum) {
   int64_t least = r->slice_least;
-  return MAX(left, least);
+  return MAX(quantum / 2, least);
 }
 
 static inline uint64_t share_credit_after_run(const struct share_rules *r, uint64_t credit,

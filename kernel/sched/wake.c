@@ -9,7 +9,7 @@
 
 enum wake_policy { WAKE_LAST, WAKE_IDLE, WAKE_HERE };
 
-_Atomic uint64_t sched_idle_mask;
+OF_EACH_CPU _Atomic uint64_t sched_idle_mask __attribute__((aligned(CACHE_PAIR)));
 
 /* The current thread of cs is to look for a better one. */
 void cpu_resched(struct cpu_sched *cs) {
@@ -190,8 +190,7 @@ static bool handoff_suits(const struct cpu_sched *cs, const struct thread *t) {
 static uint64_t handoff_patience(const struct cpu_sched *cs, const struct thread *t)
     HOLDS(&cs->lock) {
   bool elsewhere = t->affinity & sched_online_mask() & ~(1ul << cs->id);
-  return elsewhere ? sched_rules.handoff
-                   : (uint64_t)share_slice(&sched_rules.share, cs->current->left);
+  return elsewhere ? sched_rules.handoff : (uint64_t)MAX(cs->current->left, cs->current->least);
 }
 
 /* Until the hand-off ends the sender counts as alone: most wait for the answer at once. */

@@ -10,7 +10,7 @@
 #include "base/trace.h"
 #include "syscall/syscall.h"
 
-bool trace_syscalls;
+READ_MOSTLY bool trace_syscalls;
 
 static void trace_print(const char *name, uint64_t r0, uint64_t r1, uint64_t r2, uint64_t r3,
                         int64_t result) {
@@ -93,7 +93,7 @@ static handler *const watch_table[SYS_NR_COUNT] = {
 #include "abi/syscalls.def"
 };
 
-handler *const *upcall_syscall_table = handle_table;
+READ_MOSTLY handler *const *upcall_syscall_table = handle_table;
 
 static void table_choose(uint32_t mask) {
   handler *const *table = mask & TRACE_BIT(SYSCALL_EXIT) ? watch_table

@@ -1,7 +1,7 @@
 /* One CPU: its descriptor tables, its features, its registers.
  *
- * Every CPU has a struct cpu_area, found through gs:0: the kernel's per-CPU words, a GDT, a TSS and
- * the interrupt stacks of the vectors that may come at any instruction (NMI, #DF, #MC; SDM vol. 3A
+ * Every CPU has a struct cpu_area, found through gs:0: the kernel's per-CPU words, a GDT and a TSS;
+ * and interrupt stacks for the vectors that may come at any instruction (NMI, #DF, #MC; SDM vol. 3A
  * 6.14.5). The word at the top of each of these stacks points at the area, so that their entry code
  * needs no trust in gs [A1]. Ring 0 never uses SSE but in page.c, which keeps what it touches. */
 #include "arch/x86_64/x86.h"
@@ -23,8 +23,7 @@ struct cpu_area {
   struct arch_cpu cpu; /* first: gs:0 */
   struct tss tss __attribute__((aligned(16)));
   uint64_t gdt[7];
-  uint8_t ist_stacks[N_IST][IST_STACK_SIZE] __attribute__((aligned(16)));
-} __attribute__((aligned(64)));
+} __attribute__((aligned(CACHE_PAIR)));
 
 struct idt_gate {
   uint16_t offset_lo, selector;
@@ -62,11 +61,12 @@ _Static_assert(offsetof(struct arch_trap_frame, cs) == 144, "TRAP_CS");
 _Static_assert(sizeof(struct arch_trap_frame) == 176, "TRAP_SIZE");
 _Static_assert(SYS_NR_COUNT == 21, "SYS_NR_COUNT of offsets.inc");
 
-static struct cpu_area cpu_areas[MAX_CPUS];
+static OF_EACH_CPU struct cpu_area cpu_areas[MAX_CPUS];
+static uint8_t ist_stacks[MAX_CPUS][N_IST][IST_STACK_SIZE] __attribute__((aligned(16)));
 static struct idt_gate idt[256];
-struct cpu_features cpu_features;
-bool cpu_has_smap;
-bool cpu_fast_switch;
+READ_MOSTLY struct cpu_features cpu_features;
+READ_MOSTLY bool cpu_has_smap;
+READ_MOSTLY bool cpu_fast_switch;
 static uint8_t trace_unread[sizeof(struct trace_record)]; /* where CPUs without a ring write */
 
 static void idt_set(uint32_t vector, const void *handler, uint8_t ist, uint8_t dpl) {
@@ -103,9 +103,9 @@ static void gdt_fill(struct cpu_area *a) {
   a->gdt[6] = tss >> 32;
 }
 
-static void ist_fill(struct cpu_area *a) {
+static void ist_fill(uint32_t cpu, struct cpu_area *a) {
   for (uint32_t i = 0; i < N_IST; i++) {
-    uint64_t *top = (uint64_t *)(a->ist_stacks[i] + IST_STACK_SIZE - 16);
+    uint64_t *top = (uint64_t *)(ist_stacks[cpu][i] + IST_STACK_SIZE - 16);
     top[0] = (uint64_t)a;
     a->tss.ist[i] = (uint64_t)top;
   }
@@ -131,7 +131,7 @@ void cpu_set_tables(uint32_t cpu) {
     idt_fill();
   }
   gdt_fill(a);
-  ist_fill(a);
+  ist_fill(cpu, a);
   load_tables(a);
   a->cpu = (struct arch_cpu){
       .self = &a->cpu, .id = cpu, .space = &arch_kernel_space, .trace = {.records = trace_unread}};

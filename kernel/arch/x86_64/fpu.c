@@ -26,7 +26,7 @@
 
 static const uint32_t mxcsr_default = FPU_MXCSR_DEFAULT;
 static size_t area_size = XSAVE_HEADER;
-uint32_t fpu_xcr0;
+READ_MOSTLY uint32_t fpu_xcr0;
 
 void fpu_cpu_init(void) {
   __asm__ volatile("fninit"); /* RESET leaves x87 with exceptions enabled (SDM vol. 3A 9.1.1) */

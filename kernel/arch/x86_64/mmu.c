@@ -8,7 +8,8 @@
 #define PAGE_2M (2ul << 20)
 #define PAGE_1G (1ul << 30)
 
-extern const uint8_t kernel_text_start[], kernel_text_end[], kernel_rodata_end[], kernel_end[];
+extern const uint8_t kernel_data_start[], kernel_text_start[], kernel_text_end[];
+extern const uint8_t kernel_rodata_end[], kernel_end[];
 
 static uint64_t kernel_root[ENTRIES] __attribute__((aligned(4096)));
 struct arch_space arch_kernel_space;
@@ -75,6 +76,7 @@ void arch_kernel_map_page(uint64_t va, paddr_t pa, paddr_t (*alloc_page)(void)) 
 
 void arch_boot_map(const struct boot_info *info, paddr_t (*alloc_page)(void)) {
   uint64_t nx = arch_pte_noexec();
+  map_image(kernel_data_start, kernel_text_start, PTE_WRITE | nx, alloc_page);
   map_image(kernel_text_start, kernel_text_end, 0, alloc_page);
   map_image(kernel_text_end, kernel_rodata_end, nx, alloc_page);
   map_image(kernel_rodata_end, kernel_end, PTE_WRITE | nx, alloc_page);

@@ -125,8 +125,8 @@ static struct page_routine routines[] = {
 };
 #define N_ROUTINES (sizeof(routines) / sizeof(routines[0]))
 
-void (*arch_page_zero)(void *page) = zero_mov;
-void (*arch_page_copy)(void *dst, const void *src) = copy_mov;
+READ_MOSTLY void (*arch_page_zero)(void *page) = zero_mov;
+READ_MOSTLY void (*arch_page_copy)(void *dst, const void *src) = copy_mov;
 static const char *zero_name = "mov", *copy_name = "mov";
 static char report[256];
 

@@ -11,7 +11,7 @@
   10000000u /* port reads, each about 1 us: enough for any device that is there */
 #define CALIBRATE_PIT_TICKS 23864u /* 20 ms */
 
-static uint64_t tsc_hz;
+static READ_MOSTLY uint64_t tsc_hz;
 static const char *tsc_source;
 
 static uint64_t hz_from_hypervisor(void) {
