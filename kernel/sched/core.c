@@ -52,8 +52,8 @@ void thread_init(struct thread *t, uint64_t stack_top, void *fpu, void (*entry)(
   arch_thread_init(&t->arch, stack_top, thread_first, t);
   t->entry = entry;
   t->arg = arg;
-  t->left = share_quantum(&sched_rules.share, 0);
-  t->least = share_least(&sched_rules.share, t->left);
+  t->left = t->quantum = share_quantum(&sched_rules.share, 0);
+  t->least = sched_rules.share.slice_least;
   thread_prio_update(t);
   atomic_store_explicit(&t->cpu, cpu_id(), memory_order_relaxed);
   atomic_store_explicit(&t->park, THREAD_PARKED, memory_order_relaxed);
@@ -205,6 +205,8 @@ static void schedule(enum schedule_why why) NO_LOCK_CHECK {
   }
   uint64_t now = arch_tsc();
   account(cs, prev, now);
+  prev->least =
+      why == WHY_PREEMPT ? (int64_t)sched_rules.share.slice_least : prev->quantum; /* [H4] */
   struct thread *next = why <= WHY_YIELD ? pick_with(cs, prev, why, now) : pick(cs, now);
   next->since = now;
   prio_publish(cs, next, now);
@@ -244,6 +246,7 @@ static bool yield_to_equal(void) NO_LOCK_CHECK {
     return false;
   }
   prev->left -= (int64_t)ran; /* somebody waited: the time counts */
+  prev->least = prev->quantum;
   prev->run += ran;
   prev->since = next->since = now;
   if (UNLIKELY(next->left <= 0)) {

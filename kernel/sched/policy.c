@@ -65,9 +65,9 @@ static int64_t quantum_of(struct cpu_sched *cs, const struct thread *t) HOLDS(&c
 }
 
 static void quantum_add(struct cpu_sched *cs, struct thread *t) HOLDS(&cs->lock) {
-  int64_t quantum = quantum_of(cs, t);
-  t->left = share_grant(t->left, quantum);
-  t->least = share_least(&sched_rules.share, quantum);
+  t->quantum = quantum_of(cs, t);
+  t->left = share_grant(t->left, t->quantum);
+  t->turn = t->run;
 }
 
 void thread_grant(struct cpu_sched *cs, struct thread *t) {
@@ -91,8 +91,24 @@ void push_late(struct cpu_sched *cs, struct thread *t, uint64_t now) {
   runq_push_expired(&cs->rq, &t->rq, t->prio);
 }
 
+/* Whether the current thread alone has yet to use up its quantum in this round, and has run for as
+ * long since the last time that this was asked: most of that for free, since nobody waited. */
+static bool turn_is_had(struct cpu_sched *cs, uint64_t now) HOLDS(&cs->lock) {
+  struct thread *c = cs->current;
+  if (c == cs->idle || c->prio < RUNQ_FIRST_TIMESHARE || cs->rq.words[runq_active(&cs->rq)] != 0) {
+    return false;
+  }
+  uint64_t run = c->run + (now - MIN(c->since, now));
+  bool had = run - c->turn >= (uint64_t)c->quantum;
+  c->turn = had ? run : c->turn;
+  return had;
+}
+
 bool round_join(struct cpu_sched *cs, struct thread *t, uint64_t now) {
   bool open = !cpu_starves(cs, now);
+  if (UNLIKELY(t->left <= 0) && open && t != cs->current && turn_is_had(cs, now)) {
+    quantum_add(cs, t); /* both have had a turn, as if a round had passed */
+  }
   if (UNLIKELY(t->left <= 0)) {
     uint32_t next = cs->rq.round + 1;
     if (!open || t->round == next || t->credit <= sched_rules.share.credit_most / 2) {
@@ -125,7 +141,8 @@ void sched_inherit(struct thread *t) {
   t->nice = from->nice;
   t->left = from->left / 2;
   from->left -= t->left;
-  t->least = from->least;
+  t->quantum = from->quantum;
+  t->least = sched_rules.share.slice_least;
   t->round = sched_self()->rq.round;
   thread_prio_update(t);
 }
@@ -188,9 +205,10 @@ static void change_fields(struct thread *t, const struct change *c) {
     t->policy = c->policy;
     t->rt_priority = c->rt_priority;
     t->nice = c->nice;
-    int64_t quantum = share_quantum(&sched_rules.share, c->nice);
-    t->left = MIN(t->left, c->policy == SCHED_ABI_RR ? (int64_t)sched_rules.rr_quantum : quantum);
-    t->least = share_least(&sched_rules.share, quantum);
+    t->quantum = c->policy == SCHED_ABI_RR ? (int64_t)sched_rules.rr_quantum
+                                           : share_quantum(&sched_rules.share, c->nice);
+    t->left = MIN(t->left, t->quantum);
+    t->least = sched_rules.share.slice_least;
   }
   t->boost = c->set_boost ? c->boost : t->boost;
   t->affinity = c->set_affinity ? c->affinity : t->affinity;

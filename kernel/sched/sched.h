@@ -65,7 +65,9 @@ struct thread {
   struct thread *wake_next; /* [a] link of a wake list */
   uint64_t affinity;        /* [RUNQ/r] CPUs it may use, never 0 */
   int64_t left;             /* [RUNQ] ticks of its quantum, share.h */
-  int64_t least;            /* [RUNQ] ticks that its slices are long at least, share.h */
+  int64_t quantum;          /* [RUNQ] ticks, as last granted */
+  uint64_t turn;            /* [RUNQ] `run` when that was, or when its turn was counted as over */
+  int64_t least;            /* [RUNQ] ticks that its next slice is long at least [H4] */
   uint64_t credit;          /* [RUNQ] ticks of sleep credit */
   uint64_t since;           /* [RUNQ] TSC: when it last got the CPU, or left it */
   uint64_t run;             /* [o/r] ticks run before that */

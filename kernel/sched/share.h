@@ -88,13 +88,6 @@ static inline int64_t share_grant(int64_t left, int64_t quantum) {
   return MAX(left, -DEBT_QUANTA * quantum) + quantum;
 }
 
-/* How long a thread with this quantum runs at least before somebody else has its turn, however
- * little it has left [H4]. */
-static inline int64_t share_least(const struct share_rules *r, int64_t quantum) {
-  int64_t least = r->slice_least;
-  return MAX(quantum / 2, least);
-}
-
 static inline uint64_t share_credit_after_run(const struct share_rules *r, uint64_t credit,
                                               uint64_t ran) {
   uint64_t spent = (ran * r->decay) >> 8;

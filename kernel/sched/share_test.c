@@ -48,10 +48,10 @@ static double round_run(struct share_round *round, unsigned n, uint32_t late) {
   share_round_begin(&rules, round);
   for (unsigned i = 0; i < n; i++) {
     struct hog *h = &hogs[i];
-    int64_t quantum = share_scaled(&rules, round, h->nice);
-    h->left = share_grant(h->left, quantum);
+    h->left = share_grant(h->left, share_scaled(&rules, round, h->nice));
     if (h->left > 0) {
-      int64_t ran = MAX(h->left, share_least(&rules, quantum)) + rng_below(&rng, late + 1);
+      int64_t least = rules.slice_least;
+      int64_t ran = MAX(h->left, least) + rng_below(&rng, late + 1);
       h->left -= ran;
       h->ran += (double)ran;
       total += (double)ran;

@@ -335,8 +335,8 @@ static int64_t longest_wait(struct seen *s, int64_t ns) {
 }
 
 /* Nice 19 beside hogs of nice -20 and threads that wake all the time: it saves up for a turn of a
- * tenth of slice_min_us over some rounds, and a round lasts no longer than round_us, half of it
- * again for slices that go on to half a quantum, and starve_us. */
+ * tenth of slice_min_us over some rounds, and a round lasts no longer than round_us and starve_us,
+ * and round_us again: who wakes may run over its quantum by another. */
 static void test_starvation(void) {
   enum { HOGS = 2, WAKERS = 4, ALL = HOGS + WAKERS + 1 };
   struct load loads[ALL] = {{.nice = 19}, {.nice = -20}, {.nice = -20}};
@@ -348,7 +348,7 @@ static void test_starvation(void) {
   double slice = (double)param_get("slice_min_us") / 1e7,
          length = (double)param_get("round_us") / 1e6;
   double due = length * weight_of(19) / ((HOGS + WAKERS) * weight_of(-20));
-  double rounds = slice / due + 2, round = 1.5 * length + (double)param_get("starve_us") / 1e6;
+  double rounds = slice / due + 2, round = 2 * length + (double)param_get("starve_us") / 1e6;
   int64_t bound = (int64_t)(rounds * round * 1e9), longest = longest_wait(&seen[0], 20 * SECOND);
   diag("nice 19 waited for at most %lld ms, bound %lld ms", (long long)longest / MS,
        (long long)bound / MS);
