@@ -12,8 +12,10 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include "tap.h"
 
@@ -24,6 +26,7 @@ struct load {
   int policy, priority, nice;
   int64_t sleep_ns; /* of each turn of a sleeper; 0: a hog */
   bool meddles;     /* a hog that sets another's affinity all the time, to what it is */
+  bool plays;       /* throws a ball to and fro with the next load */
   pid_t pid;
 };
 
@@ -32,6 +35,7 @@ struct seen {
   volatile int64_t late_most_ns;        /* of a sleeper */
   volatile uint64_t late_n;             /* by more than LATE_MOST_NS */
   volatile pid_t other;                 /* whom it meddles with, once that is known */
+  _Atomic uint32_t ball;                /* of the first load: which of two players has it */
 };
 
 static struct seen *seen; /* one a load, shared */
@@ -80,6 +84,21 @@ static _Noreturn void sleeper_run(struct seen *s, int64_t sleep_ns) {
   }
 }
 
+/* Takes the ball when it comes, counts, and throws it to the other: one of the two always waits. */
+static _Noreturn void player_run(struct seen *s) {
+  enum { WAIT = 0, WAKE = 1 }; /* futex(2), between processes */
+  uint32_t me = (uint32_t)(s - seen);
+  _Atomic uint32_t *ball = &seen[0].ball;
+  for (;;) {
+    while (atomic_load(ball) != me) {
+      syscall(SYS_futex, ball, WAIT, 1 - me, NULL, NULL, 0);
+    }
+    s->count++;
+    atomic_store(ball, 1 - me);
+    syscall(SYS_futex, ball, WAKE, 1, NULL, NULL, 0);
+  }
+}
+
 static void load_start(struct load *load, struct seen *s) {
   struct sched_param param = {.sched_priority = load->priority};
   *s = (struct seen){0};
@@ -99,6 +118,9 @@ static void load_start(struct load *load, struct seen *s) {
   }
   if (load->meddles) {
     meddler_run(s);
+  }
+  if (load->plays) {
+    player_run(s);
   }
   hog_run(s);
 }
@@ -483,6 +505,20 @@ static void test_tickless(void) {
   ok(busy >= 1 && busy <= 3, "nor does a CPU with one runnable thread");
 }
 
+/* Each stops long before the end of its slice, for which the timer is set all the same: somebody
+ * waits. It comes a slice later, and is set again with the next wake-up [H4]. */
+static void test_players(void) {
+  struct load loads[2] = {{.plays = true}, {.plays = true}};
+  loads_start(loads, 2);
+  uint64_t most = 3 * (uint64_t)(SECOND / (1000 * (int64_t)param_get("slice_us")));
+  uint64_t irqs = irqs_napping(), played = seen[0].count;
+  loads_end(loads, 2);
+  diag("two that wait for each other: %llu timer interrupts in 3 s, at most %llu slices",
+       (unsigned long long)irqs, (unsigned long long)most);
+  ok(played > 1000 && irqs <= most + most / 20,
+     "nor more than one a slice where threads take turns");
+}
+
 /* ---- changes while running ---------------------------------------------------------------- */
 
 /* Two hogs take turns of the new length at once. */
@@ -518,6 +554,7 @@ int main(void) {
     bail_out("real-time priority and a shared page");
   }
   test_tickless();
+  test_players();
   TEST_SHARES("shares: two of nice 0", 0, 0);
   TEST_SHARES("shares: nice 0 and 5", 0, 5);
   TEST_SHARES("shares: nice 0 and 19", 0, 19);
