@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <fenv.h>
 #include <stdatomic.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 
 #include "abi/abi.h"
@@ -369,7 +370,7 @@ static void test_starts(const char *program) {
 }
 
 int main(int argc, char **argv) {
-  if (argc > 1) {
+  if (argc > 1 && strcmp(argv[1], "start") == 0) {
     return start_tell();
   }
   has_avx = __builtin_cpu_supports("avx");
@@ -380,6 +381,6 @@ int main(int argc, char **argv) {
   test_faults();
   test_faults_that_wait();
   test_secrets();
-  test_starts(argv[0]);
+  test_starts((const char *)getauxval(AT_EXECFN));
   return tap_done();
 }
