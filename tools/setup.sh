@@ -2,6 +2,8 @@
 # Installs what the build, the tests and the benchmarks need and this host lacks. With nothing
 # missing it takes a few milliseconds and calls no package manager. Without apt, or without root,
 # it prints the one line that a person can paste, and fails.
+#
+#   setup.sh [--build] [--list]   --build: what `make run` needs, no more; --list: only say it
 set -eu
 
 # command or file that proves a package : the package
@@ -10,16 +12,22 @@ gcc:gcc
 ld:binutils
 /usr/include/stdio.h:libc6-dev
 nasm:nasm
+qemu-system-x86_64:qemu-system-x86
+python3:python3
+xz:xz-utils
+'
+if [ "${1:-}" = --build ]; then
+  shift
+else
+  needs="$needs
 clang:clang
 clang-format:clang-format
-qemu-system-x86_64:qemu-system-x86
 gnuplot:gnuplot-nox
 xorriso:xorriso
 grub-mkrescue:grub-common
 /usr/lib/grub/i386-pc:grub-pc-bin
-python3:python3
-xz:xz-utils
-'
+"
+fi
 # What some checks are skipped without: installed with the rest on a fresh machine, if apt knows it.
 extras='spin libclang-rt-14-dev'
 

@@ -111,6 +111,16 @@ $(B)/cathode.iso: $(B)/kernel.elf $(B)/initfs.img tools/iso/grub.cfg
 setup: ## install what is missing (apt), or say in one line what to install
 	@tools/setup.sh
 
+# Whatever builds needs the compilers: the outermost make asks for them before it begins.
+ifeq ($(MAKELEVEL)$(findstring n,$(filter-out --%,$(firstword $(MAKEFLAGS)))),0)
+ifneq ($(filter-out help clean distclean setup doctor,$(or $(MAKECMDGOALS),all)),)
+$(shell tools/setup.sh --build >&2)
+ifneq ($(.SHELLSTATUS),0)
+$(error set-up failed, see above)
+endif
+endif
+endif
+
 doctor: ## say what is missing or broken on this host, and the fix
 	@$(MAKE) $(B)/kvmtest.elf >/dev/null 2>&1 || true
 	@tools/doctor.py
