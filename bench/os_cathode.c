@@ -26,12 +26,7 @@ long os_null_call(void) {
 }
 
 long os_unknown_call(void) {
-  long result = SYS_NR_COUNT;
-  __asm__ volatile("syscall"
-                   : "+a"(result)
-                   :
-                   : "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory");
-  return result;
+  return rt_enter0(SYS_NR_COUNT);
 }
 
 long os_poll_one(void *entry) {

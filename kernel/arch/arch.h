@@ -90,7 +90,8 @@ struct arch_cpu {
   void *counters;   /* base/counter.h's */
   uint64_t user_sp; /* scratch of the system call entry */
   struct arch_thread *current;
-  uint32_t id, apic_id;
+  uint32_t id;
+  bool x87_foreign;         /* x87 may hold data of a space that was loaded before `space` */
   void *sched;              /* the scheduler's */
   struct arch_space *space; /* whose tables CR3 holds */
   struct arch_trace trace;

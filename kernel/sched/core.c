@@ -199,12 +199,12 @@ static inline void schedule_end(struct cpu_sched *cs) NO_LOCK_CHECK {
 static void schedule(enum schedule_why why) NO_LOCK_CHECK {
   struct cpu_sched *cs = schedule_begin();
   struct thread *prev = cs->current;
+  uint64_t now = arch_tsc();
+  account(cs, prev, now); /* first: prev itself may be on the list */
   wake_list_drain(cs);
   if (atomic_load_explicit(&prev->arch.work, memory_order_relaxed) & ARCH_WORK_RESCHED) {
     atomic_fetch_and_explicit(&prev->arch.work, ~ARCH_WORK_RESCHED, memory_order_relaxed);
   }
-  uint64_t now = arch_tsc();
-  account(cs, prev, now);
   prev->least =
       why == WHY_PREEMPT ? (int64_t)sched_rules.share.slice_least : prev->quantum; /* [H4] */
   struct thread *next = why <= WHY_YIELD ? pick_with(cs, prev, why, now) : pick(cs, now);

@@ -68,6 +68,9 @@ static void quantum_add(struct cpu_sched *cs, struct thread *t) HOLDS(&cs->lock)
   t->quantum = quantum_of(cs, t);
   t->left = share_grant(t->left, t->quantum);
   t->turn = t->run;
+  if (t->least > sched_rules.share.slice_least) {
+    t->least = t->quantum; /* it is trusted, with as much as it has now */
+  }
 }
 
 void thread_grant(struct cpu_sched *cs, struct thread *t) {
@@ -91,15 +94,15 @@ void push_late(struct cpu_sched *cs, struct thread *t, uint64_t now) {
   runq_push_expired(&cs->rq, &t->rq, t->prio);
 }
 
-/* Whether the current thread alone has yet to use up its quantum in this round, and has run for as
- * long since the last time that this was asked: most of that for free, since nobody waited. */
+/* Whether the current thread, beside which nobody waits, has run for its quantum since the last
+ * time that this was asked: most of that for free. */
 static bool turn_is_had(struct cpu_sched *cs, uint64_t now) HOLDS(&cs->lock) {
   struct thread *c = cs->current;
-  if (c == cs->idle || c->prio < RUNQ_FIRST_TIMESHARE || cs->rq.words[runq_active(&cs->rq)] != 0) {
+  if (c == cs->idle || c->prio < RUNQ_FIRST_TIMESHARE || cpu_waiting(cs) != 0) {
     return false;
   }
   uint64_t run = c->run + (now - MIN(c->since, now));
-  bool had = run - c->turn >= (uint64_t)c->quantum;
+  bool had = (int64_t)(run - c->turn) >= c->quantum;
   c->turn = had ? run : c->turn;
   return had;
 }
@@ -200,13 +203,13 @@ struct change {
   uint64_t affinity;
 };
 
-static void change_fields(struct thread *t, const struct change *c) {
+static void change_fields(struct cpu_sched *cs, struct thread *t, const struct change *c)
+    HOLDS(&cs->lock) {
   if (c->set_policy) {
     t->policy = c->policy;
     t->rt_priority = c->rt_priority;
     t->nice = c->nice;
-    t->quantum = c->policy == SCHED_ABI_RR ? (int64_t)sched_rules.rr_quantum
-                                           : share_quantum(&sched_rules.share, c->nice);
+    t->quantum = quantum_of(cs, t);
     t->left = MIN(t->left, t->quantum);
     t->least = sched_rules.share.slice_least;
   }
@@ -247,7 +250,7 @@ static bool change_apply(struct cpu_sched *cs, struct thread *t, const struct ch
     HOLDS(&cs->lock) {
   bool late = runq_is_queued(&t->rq) && t->rq.queue >> 6 == runq_expired(&cs->rq);
   bool queued = thread_unqueue(cs, t);
-  change_fields(t, c);
+  change_fields(cs, t, c);
   if (cs->current == t) {
     prio_publish(cs, t, arch_tsc());
   }

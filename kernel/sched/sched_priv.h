@@ -90,7 +90,8 @@ void thread_grant(struct cpu_sched *cs, struct thread *t) HOLDS(&cs->lock);
 /* t joins the next round, with what it has left or with a new quantum. */
 void push_late(struct cpu_sched *cs, struct thread *t, uint64_t now) HOLDS(&cs->lock);
 /* Whether t may run in this round: nobody who waits for the next starves, and t has some of its
- * quantum left, or has slept so much that it gets the next one's now. */
+ * quantum left, or gets a new one: the thread that runs alone here has had its turn meanwhile; or t
+ * has slept so much that it gets the next round's now. */
 bool round_join(struct cpu_sched *cs, struct thread *t, uint64_t now) HOLDS(&cs->lock);
 /* Of a thread that woke up: what its sleep earned, and the quantum of a round it has not seen. */
 void thread_wake_credit(struct cpu_sched *cs, struct thread *t, uint64_t now) HOLDS(&cs->lock);

@@ -10,10 +10,13 @@
  * seconds among many unequal threads as among two.
  *
  * Debt. What a thread has left may be negative: kernel work and late interrupts run over the end,
- * and no slice is cut shorter than half of the quantum [H4]: threads that wait for each other, each
- * with a little less left every time, would else set the timer ever sooner, mostly for nothing. It
- * is paid from the next quanta [H1]; a thread in debt sits out a round. More debt than DEBT_QUANTA
- * is forgiven.
+ * and no slice is cut shorter than a tenth of slice_min, or `floor`. It is paid from the next
+ * quanta [H1]; a thread in debt sits out a round. More debt than DEBT_QUANTA is forgiven.
+ *
+ * Trust. Threads that wait for each other, each with a little less left every time, would set the
+ * timer for the end of their slices ever sooner, and always for nothing. So the slice of a thread
+ * that last gave the CPU up by itself is a whole quantum, whatever it has left [H4]. Who abuses
+ * that does so once, in debt: a slice that was ended, or a better thread, ends the trust.
  *
  * Credit. Sleeping earns credit, running spends it `decay` times as fast; full credit lifts a
  * thread by `bonus` priority levels, less by the proportion. It changes who goes first, never how

@@ -95,10 +95,12 @@ static handler *const watch_table[SYS_NR_COUNT] = {
 
 READ_MOSTLY handler *const *upcall_syscall_table = handle_table;
 
+/* Records without a time of their own need others that have one [T3]. */
 static void table_choose(uint32_t mask) {
-  handler *const *table = mask & TRACE_BIT(SYSCALL_EXIT) ? watch_table
-                          : mask & TRACE_BIT(SYSCALL)    ? begin_table
-                                                         : handle_table;
+  bool begins = mask & TRACE_BIT(SYSCALL), dated = mask & TRACE_BIT(SWITCH);
+  handler *const *table = mask & TRACE_BIT(SYSCALL_EXIT) || (begins && !dated) ? watch_table
+                          : begins                                             ? begin_table
+                                                                               : handle_table;
   __atomic_store_n(&upcall_syscall_table, table, __ATOMIC_RELEASE);
 }
 

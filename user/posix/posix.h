@@ -81,7 +81,7 @@ static inline int64_t posix_wait(uint64_t nr, uint64_t a, uint64_t b, uint64_t c
   __asm__ volatile("call rt_block_begin"
                    : "=a"(result), "+D"(a), "+S"(b), "+d"(c), "+r"(r10), "+r"(stop)
                    : "0"(nr)
-                   : "r8", "r9", "rcx", "cc", "memory");
+                   : RT_LOST_VECTORS "r8", "r9", "rcx", "cc", "memory");
   return result;
 }
 

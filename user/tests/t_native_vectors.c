@@ -308,18 +308,38 @@ static bool is_secret(const struct vectors *v) {
   return found;
 }
 
+/* MMX registers are the mantissas of x87's, and stay when those are empty. */
+#define MMX_EACH(insn) insn(0) insn(1) insn(2) insn(3) insn(4) insn(5) insn(6) insn(7)
+#define MMX_LOAD(n) "movq (%0), %%mm" #n "\n\t"
+#define MMX_STORE(n) "movq %%mm" #n ", 8*" #n "(%0)\n\t"
+
+static void mmx_fill(uint64_t value) {
+  __asm__ volatile(MMX_EACH(MMX_LOAD) "emms" ::"r"(&value) : "memory");
+}
+
+static bool mmx_is_secret(void) {
+  uint64_t seen[8];
+  bool found = false;
+  __asm__ volatile(MMX_EACH(MMX_STORE) "emms" ::"r"(seen) : "memory");
+  for (int i = 0; i < 8; i++) {
+    found = found || (seen[i] & SECRET_MASK) == SECRET;
+  }
+  return found;
+}
+
 /* Has the secret in its registers at each call until it is ended. */
 _Noreturn static void secret_keep(void) {
   struct vectors secret, seen;
   vectors_fill(&secret, SECRET);
   for (;;) {
+    mmx_fill(SECRET);
     vectors_after_yield(&secret, &seen);
   }
 }
 
 static void test_secrets(void) {
   struct vectors nothing = {0}, seen = {0};
-  bool found = false;
+  bool found = false, found_mmx = false;
   thread_pin(0);
   pid_t child = fork();
   if (child == 0) {
@@ -328,10 +348,25 @@ static void test_secrets(void) {
   for (int i = 0; i < 10 * ROUNDS; i++) {
     vectors_after_yield(&nothing, &seen);
     found = found || is_secret(&seen);
+    found_mmx = found_mmx || mmx_is_secret();
   }
   kill(child, SIGKILL);
   waitpid(child, NULL, 0);
   ok(!found, "no process sees what another had in its registers");
+  ok(!found_mmx, "nor in those of MMX");
+}
+
+/* What a program leaves in its registers when it starts another. */
+static void test_secrets_exec(const char *program) {
+  pid_t child = fork();
+  if (child == 0) {
+    mmx_fill(SECRET);
+    execl(program, program, "look", NULL);
+    _exit(2);
+  }
+  int status = -1;
+  waitpid(child, &status, 0);
+  is(status, 0, "nor does the program that it starts");
 }
 
 /* ---- what starts ---------------------------------------------------------------------------- */
@@ -370,7 +405,10 @@ static void test_starts(const char *program) {
 }
 
 int main(int argc, char **argv) {
-  if (argc > 1 && strcmp(argv[1], "start") == 0) {
+  if (argc > 1 && strcmp(argv[1], "look") == 0) {
+    return mmx_is_secret();
+  }
+  if (argc > 1) {
     return start_tell();
   }
   has_avx = __builtin_cpu_supports("avx");
@@ -381,6 +419,7 @@ int main(int argc, char **argv) {
   test_faults();
   test_faults_that_wait();
   test_secrets();
+  test_secrets_exec((const char *)getauxval(AT_EXECFN));
   test_starts((const char *)getauxval(AT_EXECFN));
   return tap_done();
 }

@@ -125,9 +125,9 @@ void apic_timer_calibrate_start(void) {
   calibrate_start = reg_read(REG_TIMER_NOW);
 }
 
-void apic_timer_calibrate_end(uint64_t tsc_cycles) {
+void apic_timer_calibrate_end(uint64_t tsc_cycles, bool keep) {
   uint64_t ticks = calibrate_start - reg_read(REG_TIMER_NOW);
-  timer_ticks_mult = (ticks << 32) / tsc_cycles;
+  timer_ticks_mult = keep ? (ticks << 32) / tsc_cycles : timer_ticks_mult;
   reg_write(REG_TIMER_COUNT, 0);
   timer_mode_set();
 }

@@ -3,7 +3,8 @@
  * Every CPU has a struct cpu_area, found through gs:0: the kernel's per-CPU words, a GDT and a TSS;
  * and interrupt stacks for the vectors that may come at any instruction (NMI, #DF, #MC; SDM vol. 3A
  * 6.14.5). The word at the top of each of these stacks points at the area, so that their entry code
- * needs no trust in gs [A1]. Ring 0 never uses SSE but in page.c, which keeps what it touches. */
+ * needs no trust in gs [A1]. Ring 0 uses vector registers in page.c alone, which keeps what it
+ * touches. */
 #include "arch/x86_64/x86.h"
 #include "lib/string.h"
 
@@ -41,6 +42,7 @@ _Static_assert(offsetof(struct arch_cpu, counters) == 8, "counter_add()");
 _Static_assert(offsetof(struct arch_cpu, user_sp) == 16, "CPU_USER_SP");
 _Static_assert(offsetof(struct arch_cpu, current) == 24, "CPU_CURRENT");
 _Static_assert(offsetof(struct arch_cpu, id) == 32, "cpu_id()");
+_Static_assert(offsetof(struct arch_cpu, x87_foreign) == 36, "CPU_X87_FOREIGN");
 _Static_assert(offsetof(struct arch_cpu, sched) == 40, "sched_self()");
 _Static_assert(offsetof(struct cpu_area, tss.rsp) == 228, "CPU_RSP0");
 _Static_assert(offsetof(struct arch_thread, work) == 0, "THREAD_WORK");
@@ -199,7 +201,6 @@ void arch_cpu_init(uint32_t cpu) {
   syscall_registers_set();
   fpu_cpu_init();
   apic_cpu_init();
-  arch_cpu_self()->apic_id = apic_id();
 }
 
 bool arch_user_has_fsgsbase(void) {

@@ -21,6 +21,7 @@ default rel
 
 extern cpu_fast_switch
 extern cpu_has_smap
+extern fpu_clean
 extern fpu_xcr0
 extern thread_state_switch
 extern trap_dispatch
@@ -248,6 +249,12 @@ trap_paranoid_common:
   emms
   vzeroall
 %endmacro
+%macro FPU_X87_INIT 0
+  mov byte [rcx + CPU_X87_FOREIGN], 0
+  mov eax, XCR0_X87
+  xor edx, edx
+  xrstor64 [fpu_clean]
+%endmacro
 %macro FPU_ENTER_CALL 0         ; of rsi
   ldmxcsr [rsi + THREAD_MXCSR]
   fldcw [rsi + THREAD_FCW]
@@ -265,6 +272,9 @@ thread_switch:
   jne .leave_other
   FPU_LEAVE_CALL
 .leave_user:
+  cmp byte [rcx + CPU_X87_FOREIGN], 0
+  jne .x87_foreign
+.x87_own:
   rdfsbase rax
   mov [rdi + THREAD_FS], rax
   cmp dword [r8 - FRAME_SIZE + FRAME_CS], USER_CS_CALL
@@ -291,6 +301,9 @@ thread_switch:
   or [rdi + THREAD_MXCSR], eax
   fninit
   jmp .x87_clean
+.x87_foreign:                   ; other page tables: not even data stays [F3]
+  FPU_X87_INIT
+  jmp .x87_own
 .leave_other:
   cmp dword [rdx - FRAME_SIZE + FRAME_CS], NO_CS
   je .leave_kernel
@@ -327,6 +340,10 @@ thread_switch:
   swapgs
   cmp edx, USER_CS_CALL
   jne .enter_interrupted
+  cmp byte [rcx + CPU_X87_FOREIGN], 0
+  je .enter_call
+  FPU_X87_INIT
+.enter_call:
   FPU_ENTER_CALL
   jmp .stack
 .enter_interrupted:

@@ -12,9 +12,10 @@
  * out what has not changed since an XRSTOR from the same address (SDM vol. 1, 13.9): between the
  * two, another CPU may have written there.
  *
- * [F3] Who is left leaves nothing behind: the vector registers are zero, x87 is empty and without
- * flags. So nobody sees another's values, no EMMS or FNINIT of ours meets a pending exception, and
- * what starts finds clean registers. */
+ * [F3] Who is left leaves nothing behind that works on: x87 is empty and without flags, so that no
+ * EMMS or FLDCW of ours meets a pending exception, and the vector registers are zero. What stays is
+ * data in empty x87 registers, which MMX can read, and x87's pointers. Threads of one process may
+ * see that; at the first switch with other page tables loaded, x87 is set to its first state. */
 #include "arch/x86_64/x86.h"
 #include "lib/string.h"
 
@@ -24,7 +25,9 @@
 #define XSAVE_HEADER 512u /* behind the FXSAVE image (SDM vol. 1, 13.4) */
 #define XSAVE_HEADER_SIZE 64u
 
-static const uint32_t mxcsr_default = FPU_MXCSR_DEFAULT;
+/* Of XSAVE or FXSAVE: registers as a program finds them. XSTATE_BV is 0, so that XRSTOR initializes
+ * all but MXCSR, which it reads (SDM vol. 1, 13.8.1). */
+const struct fpu_image fpu_clean = {.fcw = FPU_FCW_DEFAULT, .mxcsr = FPU_MXCSR_DEFAULT};
 static size_t area_size = XSAVE_HEADER;
 READ_MOSTLY uint32_t fpu_xcr0;
 
@@ -49,45 +52,6 @@ void arch_fpu_init_area(void *area) {
   }
 }
 
-static void vectors_zero(void) {
-  if (cpu_features.avx) {
-    __asm__ volatile("vzeroall");
-  } else {
-    __asm__ volatile("xorps %xmm0, %xmm0\n\txorps %xmm1, %xmm1\n\t"
-                     "xorps %xmm2, %xmm2\n\txorps %xmm3, %xmm3\n\t"
-                     "xorps %xmm4, %xmm4\n\txorps %xmm5, %xmm5\n\t"
-                     "xorps %xmm6, %xmm6\n\txorps %xmm7, %xmm7\n\t"
-                     "xorps %xmm8, %xmm8\n\txorps %xmm9, %xmm9\n\t"
-                     "xorps %xmm10, %xmm10\n\txorps %xmm11, %xmm11\n\t"
-                     "xorps %xmm12, %xmm12\n\txorps %xmm13, %xmm13\n\t"
-                     "xorps %xmm14, %xmm14\n\txorps %xmm15, %xmm15");
-  }
-}
-
-static void registers_clear(void) { /* [F3] */
-  __asm__ volatile("fninit");
-  vectors_zero();
-}
-
-void fpu_start(void) {
-  registers_clear();
-  __asm__ volatile("ldmxcsr %0" ::"m"(mxcsr_default));
-}
-
-/* ---- the switch, for CPUs without all that thread_switch (entry.asm) counts on ----------------
- */
-
-static void call_leave(struct arch_thread *t) {
-  uint16_t status;
-  __asm__ volatile("stmxcsr %0\n\tfnstcw %1\n\tfnstsw %2"
-                   : "=m"(t->mxcsr), "=m"(t->fcw), "=a"(status));
-  t->mxcsr |= status & FPU_X87_FLAGS;
-}
-
-static void call_enter(const struct arch_thread *t) {
-  __asm__ volatile("ldmxcsr %0\n\tfldcw %1" ::"m"(t->mxcsr), "m"(t->fcw));
-}
-
 static void area_save(void *area) {
   if (cpu_features.xsave) {
     __asm__ volatile("xsave64 (%0)" ::"r"(area), "a"(fpu_xcr0), "d"(0) : "memory");
@@ -104,13 +68,32 @@ static void area_load(const void *area) {
   }
 }
 
+void fpu_start(void) {
+  __asm__ volatile("fnclex"); /* FXRSTOR leaves the pointers of exceptions that are not pending */
+  area_load(&fpu_clean);
+}
+
+/* ---- the switch, for CPUs without all that thread_switch (entry.asm) counts on ----------------
+ */
+
+static void call_leave(struct arch_thread *t) {
+  uint16_t status;
+  __asm__ volatile("stmxcsr %0\n\tfnstcw %1\n\tfnstsw %2"
+                   : "=m"(t->mxcsr), "=m"(t->fcw), "=a"(status));
+  t->mxcsr |= status & FPU_X87_FLAGS;
+}
+
+static void call_enter(const struct arch_thread *t) {
+  __asm__ volatile("ldmxcsr %0\n\tfldcw %1" ::"m"(t->mxcsr), "m"(t->fcw));
+}
+
 void fpu_leave(struct arch_thread *t) {
   if (arch_user_frame(t)->cs == SEL_USER_CS_CALL) {
     call_leave(t);
   } else {
     area_save(t->fpu);
   }
-  registers_clear();
+  fpu_start(); /* [F3], and more */
 }
 
 void fpu_enter(const struct arch_thread *t) {

@@ -177,6 +177,7 @@ void arch_space_enter(struct arch_space *s) {
   atomic_fetch_or(&s->cpus, bit); /* before the generation is read [M1] */
   bool keep = s->id == 0 || !asid_choose(&cpu->asids, s->id, atomic_load(&s->generation));
   cpu->space = s;
+  cpu->x87_foreign = true;
   write_cr3(cr3_of(cpu, s, keep));
   atomic_fetch_and(&old->cpus, ~bit);
 }

@@ -195,7 +195,7 @@ bool apic_isa_nmi(uint32_t isa, bool on);
 void apic_nmi_relay(void);
 void apic_send_startup(uint32_t dest, uint8_t page);
 void apic_timer_calibrate_start(void);
-void apic_timer_calibrate_end(uint64_t tsc_cycles);
+void apic_timer_calibrate_end(uint64_t tsc_cycles, bool keep);
 
 /* cpu.c */
 void cpu_set_tables(uint32_t cpu);
@@ -207,7 +207,14 @@ void thread_state_switch(struct arch_thread *prev, struct arch_thread *next);
 #define FPU_MXCSR_DEFAULT 0x1f80u /* all exceptions masked (SDM vol. 1, 10.2.3) */
 #define FPU_FCW_DEFAULT 0x37fu    /* what FNINIT sets (SDM vol. 2A, FINIT) */
 #define FPU_X87_FLAGS 0x3fu       /* raised exceptions: the same bits in FSW and in MXCSR */
-extern uint32_t fpu_xcr0;         /* what XSAVE saves */
+struct fpu_image {
+  uint16_t fcw, fsw, ftw, fop;
+  uint64_t fip, fdp;
+  uint32_t mxcsr, mxcsr_mask;
+  uint8_t registers[480], header[64], avx[256];
+} __attribute__((aligned(64))); /* SDM vol. 1, 13.4 */
+extern const struct fpu_image fpu_clean;
+extern uint32_t fpu_xcr0; /* what XSAVE saves */
 void fpu_cpu_init(void);
 void fpu_start(void); /* as a program finds the registers (System V ABI, x86-64, 3.4.1) */
 void fpu_leave(struct arch_thread *t);
