@@ -32,7 +32,8 @@ RUNS = {
     EXACT: (("ICOUNT=1", "SMP=1", "MEM=2048"),
             ("ratio", "fork-rss", "switch-runnable", "timer-armed")),
     TIMED: (("SMP=2", "MEM=1024", "ROUNDS=5", "SAMPLES=15", "SECONDS=20",
-             "ONLY=cal.*,*.scale.*,pairs.*,timer.wake"), ("fault-cpus", "syscall-cpus", "wake-cdf"))}
+             "ONLY=cal.*,*.scale.*,pairs.*,timer.wake"),
+            ("fault-cpus", "syscall-cpus", "wake-cdf"))}
 TABLES = ("machine.txt", "compare.txt", "ratios.tsv", "summary.tsv", "cathode-*.tsv", "linux-*.tsv",
           "profile-*.txt")
 
