@@ -226,15 +226,6 @@ static void schedule(enum schedule_why why) NO_LOCK_CHECK {
   switch_to(cs, prev, next);
 }
 
-/* While it yields to its equals a thread keeps the priority that its credit has brought it, until
- * all of that is spent. */
-static inline void credit_spend(struct thread *t, uint64_t ran) {
-  t->credit = share_credit_after_run(&sched_rules.share, t->credit, ran);
-  if (t->credit == 0) {
-    thread_prio_update(t);
-  }
-}
-
 /* The commonest yield, to an equal: a thread that has nothing special about it, on a CPU where
  * nothing special waits, in a fraction of schedule()'s instructions. False, with nothing done, when
  * it is not so. */
@@ -243,7 +234,7 @@ static bool yield_to_equal(void) NO_LOCK_CHECK {
   struct thread *prev = cs->current;
   uint64_t now = arch_tsc(), ran = now - prev->since;
   uint64_t special = (uint64_t)atomic_load_explicit(&cs->wake_list, memory_order_relaxed) |
-                     (uint64_t)cs->handoff | cs->rq.words[0] | cs->rq.words[1] |
+                     (uint64_t)cs->handoff | cs->rq.words[0] | cs->rq.words[1] | prev->credit |
                      atomic_load_explicit(&prev->arch.work, memory_order_relaxed);
   struct runq_node *node = NULL;
   if (special == 0 && prev->prio >= RUNQ_FIRST_TIMESHARE && prev->left > (int64_t)ran) {
@@ -255,11 +246,9 @@ static bool yield_to_equal(void) NO_LOCK_CHECK {
     return false;
   }
   prev->left -= (int64_t)ran; /* somebody waited: the time counts */
+  prev->least = prev->quantum;
   prev->run += ran;
   prev->since = next->since = now;
-  if (UNLIKELY(prev->credit != 0)) {
-    credit_spend(prev, ran);
-  }
   if (UNLIKELY(next->left <= 0)) {
     thread_grant(cs, next);
   }
