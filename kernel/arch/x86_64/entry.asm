@@ -255,6 +255,12 @@ trap_paranoid_common:
   xor edx, edx
   xrstor64 [fpu_clean]
 %endmacro
+%macro FPU_ENTER_INTERRUPTED 0  ; of rsi
+  mov r9, [rsi + THREAD_FPU]
+  mov eax, [fpu_xcr0]
+  xor edx, edx
+  xrstor64 [r9]
+%endmacro
 %macro FPU_ENTER_CALL 0         ; of rsi
   ldmxcsr [rsi + THREAD_MXCSR]
   fldcw [rsi + THREAD_FCW]
@@ -317,10 +323,7 @@ thread_switch:
 .enter_other:
   cmp dword [r8 - FRAME_SIZE + FRAME_CS], NO_CS
   je .enter_kernel
-  mov r9, [rsi + THREAD_FPU]
-  mov eax, [fpu_xcr0]
-  xor edx, edx
-  xrstor64 [r9]
+  FPU_ENTER_INTERRUPTED
   jmp .user_to_user
 .enter_kernel:
   swapgs
@@ -347,10 +350,7 @@ thread_switch:
   FPU_ENTER_CALL
   jmp .stack
 .enter_interrupted:
-  mov r9, [rsi + THREAD_FPU]
-  mov eax, [fpu_xcr0]
-  xor edx, edx
-  xrstor64 [r9]
+  FPU_ENTER_INTERRUPTED
   jmp .stack
 .slow:
   mov rbx, rdi
