@@ -8,8 +8,10 @@
  * the crowd, instructions must not.
  *
  * All wait at a gate until the last has been made: else each new one would let all before it run.
- * The gate is the end of a pipe, which all see at once. Where a scheduler owes time to those who
- * have slept, they forgo most of it: what 10,000 are owed would take minutes before all have turns
+ * The gate is the end of a pipe, which all see at once. Nobody should have to sleep there, for a
+ * scheduler owes time to those who have slept, and a switch that pays such a debt can be another
+ * one: who makes them is a real-time thread meanwhile, where it may be, and keeps the CPU. What is
+ * owed to new threads they forgo: what 10,000 are owed would take minutes before all have turns
  * alike.
  */
 #include <errno.h>
@@ -23,7 +25,7 @@
 #include "../cases.h"
 #include "../os.h"
 
-enum { STACK_BYTES = 16384, TURNS_SAMPLE = 30000, TURNS_FIRST = 200000 };
+enum { STACK_BYTES = 16384, MAKER_PRIORITY = 1, TURNS_SAMPLE = 30000, TURNS_FIRST = 200000 };
 /* Yields in a row to nobody: more than a scheduler owes to anybody at the beginning. The control,
  * in which nobody yields, need not be as patient: it would see a turn with each slice. */
 enum { VAIN_MOST = RUN_WORK(1000000, 2000) };
@@ -98,9 +100,36 @@ static bool crowd_end(struct run *run) {
   return good || run_fail(run, "pthread_join failed");
 }
 
-static bool crowd_start(struct run *run) {
+/* The policy of the calling thread. Who may not be a real-time thread stays what it is. */
+static int policy_set(int policy, int priority) {
+  int error = pthread_setschedparam(pthread_self(), policy,
+                                    &(struct sched_param){.sched_priority = priority});
+  return error == EPERM ? 0 : error;
+}
+
+/* Threads that are not real-time ones, whoever makes them. */
+static int attr_set(pthread_attr_t *attr) {
+  int error = pthread_attr_setstacksize(attr, STACK_BYTES);
+  error = error != 0 ? error : pthread_attr_setinheritsched(attr, PTHREAD_EXPLICIT_SCHED);
+  return error != 0 ? error : pthread_attr_setschedpolicy(attr, SCHED_OTHER);
+}
+
+static int members_make(uint64_t n) {
   pthread_attr_t attr;
   int error = pthread_attr_init(&attr);
+  error = error != 0 ? error : attr_set(&attr);
+  error = error != 0 ? error : policy_set(SCHED_FIFO, MAKER_PRIORITY);
+  for (; error == 0 && crowd.n < n; crowd.n += error == 0) {
+    error =
+        pthread_create(&crowd.threads[crowd.n], &attr, member, (void *)(uintptr_t)(crowd.n + 1));
+  }
+  pthread_attr_destroy(&attr);
+  close(crowd.gate_fds[1]);
+  int back = policy_set(SCHED_OTHER, 0);
+  return error != 0 ? error : back;
+}
+
+static bool crowd_start(struct run *run) {
   crowd.n = 0;
   crowd.threads = calloc(run->param, sizeof(crowd.threads[0]));
   atomic_store(&crowd.stop, false);
@@ -110,14 +139,8 @@ static bool crowd_start(struct run *run) {
   if (pipe(crowd.gate_fds) != 0 || pipe(crowd.bell_fds) != 0) {
     return run_fail(run, "pipe: %s", strerror(errno));
   }
-  error = error != 0 ? error : pthread_attr_setstacksize(&attr, STACK_BYTES);
-  for (; error == 0 && crowd.threads != NULL && crowd.n < run->param; crowd.n += error == 0) {
-    error =
-        pthread_create(&crowd.threads[crowd.n], &attr, member, (void *)(uintptr_t)(crowd.n + 1));
-  }
-  pthread_attr_destroy(&attr);
-  close(crowd.gate_fds[1]);
-  if (crowd.n < run->param) {
+  int error = crowd.threads == NULL ? ENOMEM : members_make(run->param);
+  if (error != 0) {
     if (error == EAGAIN) {
       run_absent(run, "this system makes no more than %llu threads", (unsigned long long)crowd.n);
     } else {
