@@ -20,6 +20,8 @@
  * throw it away or share it (a clone of the lender, a move, MADV_DONTNEED) ends the loan first, and
  * then takes the marks away; they may stay when a borrower has gone by itself, and do no harm
  * before that. All of them are in [lent_start, lent_end).
+ * Who ends loans lets go of the lender's lock for each. The space lends nothing anew until that is
+ * done (ABI_EAGAIN): borrowers that come again and again could hold it up for ever.
  *
  * Locks: the lender's SPACE, exclusive, to lend, and shared to bring a private page; LOANS for the
  * lists and the lender of each; none while pages are taken back. Who only finds a loan to end holds
@@ -91,6 +93,9 @@ static void lent_widen(struct space *s, uint64_t start, uint64_t end) {
 static enum abi_error lend_locked(struct space *s, uint64_t addr, uint64_t end, uint32_t prot,
                                   struct object_ref *out) {
   struct loan *l;
+  if (s->n_takers != 0) {
+    return ABI_EAGAIN;
+  }
   struct gnode *n = gtree_find(&s->grants->tree, addr);
   const struct grant *g = n != NULL ? grant_of(n) : NULL;
   if (n == NULL || end > n->end || (!g->shared && g->obj != NULL)) {
@@ -170,7 +175,7 @@ enum abi_error loan_fetch(struct loan *l, uint64_t offset) {
 
 /* No leaf of [start, end) is marked any more. The tables are the space's own, so that this finds
  * memory, or none to change. */
-enum abi_error loans_marks_clear(struct space *s, uint64_t start, uint64_t end) {
+static enum abi_error marks_clear(struct space *s, uint64_t start, uint64_t end) {
   enum abi_error e = OK;
   struct ptree_gather gather;
   gather_begin(&gather, s);
@@ -231,10 +236,12 @@ static enum abi_error loans_end_some(struct space *s, uint64_t start, uint64_t e
                                      bool private_only) HOLDS(&s->lock) {
   struct memobj *o;
   enum abi_error e = OK;
+  lending_stop(s);
   while (e == OK && (o = loan_find(s, start, end, private_only)) != NULL) {
     e = loan_end_unlocked(s, o);
   }
-  return e == OK ? loans_marks_clear(s, start, end) : e;
+  lending_resume(s);
+  return e == OK ? marks_clear(s, start, end) : e;
 }
 
 enum abi_error loans_end_slow(struct space *s, uint64_t start, uint64_t end) {
@@ -243,14 +250,6 @@ enum abi_error loans_end_slow(struct space *s, uint64_t start, uint64_t end) {
 
 enum abi_error loans_end_private(struct space *s, uint64_t start, uint64_t end) {
   return s->lent_start == s->lent_end ? OK : loans_end_some(s, start, end, true);
-}
-
-bool space_lends_any(struct space *s, uint64_t start, uint64_t end) {
-  struct memobj *o = s->lends ? loan_find(s, start, end, false) : NULL;
-  if (o != NULL) {
-    memobj_put(o);
-  }
-  return o != NULL;
 }
 
 enum abi_error space_revoke(struct space *s, uint64_t addr, uint64_t len) {

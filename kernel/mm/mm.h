@@ -185,6 +185,7 @@ struct space {
   bool may_big;                  /* [lock] there may be big leaves, or grants that want them */
   bool lends;                    /* [lock] something was lent: `loans` is a list; stays set */
   bool limited;                  /* [lock] on mapped bytes, or on data */
+  uint32_t n_takers;             /* [lock] calls that take back what was lent: none is lent anew */
   uint64_t lent_start, lent_end; /* [lock] marked leaves of private memory are in here [M12] */
   struct list loans;             /* [LOANS] */
   struct groom room;             /* [lock] below what grows */
@@ -249,7 +250,8 @@ void space_copy_limits(struct space *dst, struct space *src);
                                             uint64_t from, uint64_t len, uint32_t prot);
 /* [addr, addr + len), which one shared grant has, as an object that ends with that grant or with
  * the space; a reference for the caller. Fails: ABI_EINVAL: not such a grant, borrowed itself, or
- * registers; ABI_EACCES: the grant has not these rights, or cannot be read; ABI_ENOMEM. */
+ * registers; ABI_EACCES: the grant has not these rights, or cannot be read; ABI_EAGAIN: the space
+ * takes something back at the moment; ABI_ENOMEM. */
 [[nodiscard]] enum abi_error space_lend(struct space *s, uint64_t addr, uint64_t len, uint32_t prot,
                                         struct object_ref *out);
 /* Nothing of [addr, addr + len) is lent when it answers OK, and no borrower has a page of it.

@@ -179,19 +179,23 @@ enum abi_error loan_fetch(struct loan *l, uint64_t offset);
 enum abi_error memobj_keep_lent(struct memobj *o, uint64_t offset, paddr_t pa);
 void loan_forget(struct loan *l);   /* nobody has its object any more */
 void loans_orphan(struct space *s); /* the lender goes */
-/* Whether something of [start, end) is lent. With the lock, exclusive. */
-bool space_lends_any(struct space *s, uint64_t start, uint64_t end);
-/* Nothing of [start, end) is lent when it answers OK: what was has ended [M10]. With the lock,
- * exclusive, of which it lets go in between. Fails as memobj_end_loan(). */
+/* Nothing of [start, end) is lent when it answers OK: what was has ended [M10], and private pages
+ * have no marks of it [M12]. With the lock, exclusive, of which it lets go in between. Fails as
+ * memobj_end_loan(). */
 enum abi_error loans_end_slow(struct space *s, uint64_t start, uint64_t end) HOLDS(&s->lock);
 /* The same for what is lent of private memory alone. */
 enum abi_error loans_end_private(struct space *s, uint64_t start, uint64_t end) HOLDS(&s->lock);
-/* No leaf of [start, end) has the mark of what was lent [M12], if nothing is lent of it: for who
- * had to let go of the lock since loans_end(). With the lock, exclusive. */
-enum abi_error loans_marks_clear(struct space *s, uint64_t start, uint64_t end);
 static inline enum abi_error loans_end(struct space *s, uint64_t start, uint64_t end)
     HOLDS(&s->lock) {
   return LIKELY(!s->lends) ? OK : loans_end_slow(s, start, end);
+}
+/* Nothing is lent anew in between, so that it stays as loans_end() has left it also when the lock is
+ * let go of. With the lock, exclusive. */
+static inline void lending_stop(struct space *s) HOLDS(&s->lock) {
+  s->n_takers++;
+}
+static inline void lending_resume(struct space *s) HOLDS(&s->lock) {
+  s->n_takers--;
 }
 
 /* A fault where there is no page table yet, in a space that may have big leaves: true when it is

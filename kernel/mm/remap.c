@@ -167,12 +167,11 @@ static enum abi_error move_to_locked(struct space *s, uint64_t from, uint64_t le
 /* Nothing of either range is lent when it answers OK. */
 static enum abi_error move_end_loans(struct space *s, uint64_t from, uint64_t len, uint64_t to,
                                      uint64_t new_len) HOLDS(&s->lock) {
-  enum abi_error e;
-  do {
-    e = loans_end(s, from, from + len);
-    e = e == OK ? loans_end(s, to, to + new_len) : e;
-  } while (e == OK && space_lends_any(s, from, from + len)); /* lent again in between */
-  return e == OK ? loans_marks_clear(s, from, from + len) : e;
+  lending_stop(s);
+  enum abi_error e = loans_end(s, from, from + len);
+  e = e == OK ? loans_end(s, to, to + new_len) : e;
+  lending_resume(s);
+  return e;
 }
 
 enum abi_error space_move(struct space *s, uint64_t from, uint64_t len, uint64_t to,
@@ -257,8 +256,10 @@ static enum abi_error transfer_locked(struct space *dst, uint64_t to, struct spa
   return e;
 }
 
+/* The caller lets `src` lend again, in any case. */
 static enum abi_error transfer_end_loans(struct space *src, uint64_t from, uint64_t len) {
   rw_lock_exclusive(&src->lock);
+  lending_stop(src);
   enum abi_error e = loans_end(src, from, from + len);
   rw_unlock_exclusive(&src->lock);
   return e;
@@ -272,18 +273,13 @@ enum abi_error space_transfer(struct space *dst, uint64_t to, struct space *src,
     return ABI_EINVAL;
   }
   struct space *first = dst < src ? dst : src, *second = dst < src ? src : dst;
-  enum abi_error e;
-  bool lent;
-  do {
-    e = transfer_end_loans(src, from, len);
-    rw_lock_exclusive(&first->lock);
-    rw_lock_exclusive_second(&second->lock);
-    lent = space_lends_any(src, from, from + len); /* again, in between */
-    e = e == OK && !lent ? loans_marks_clear(src, from, from + len) : e;
-    e = e == OK && !lent ? transfer_locked(dst, to, src, from, len, prot) : e;
-    space_resident_look(dst);
-    rw_unlock_exclusive(&second->lock);
-    rw_unlock_exclusive(&first->lock);
-  } while (e == OK && lent);
+  enum abi_error e = transfer_end_loans(src, from, len);
+  rw_lock_exclusive(&first->lock);
+  rw_lock_exclusive_second(&second->lock);
+  e = e == OK ? transfer_locked(dst, to, src, from, len, prot) : e;
+  lending_resume(src);
+  space_resident_look(dst);
+  rw_unlock_exclusive(&second->lock);
+  rw_unlock_exclusive(&first->lock);
   return e;
 }

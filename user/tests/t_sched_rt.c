@@ -161,8 +161,8 @@ static void test_storm(void) {
   watch(true);
   pthread_t realtime = hog_start(HOG, 0);
   ok(param_set("sys:/sched/balance_us", "1"), "looks all the time");
-  unsigned long before = timer_interrupts();
   int64_t from = now_ns(CLOCK_MONOTONIC);
+  unsigned long before = timer_interrupts();
   sleep_ms(200);
   unsigned long came = timer_interrupts() - before;
   int64_t us = (now_ns(CLOCK_MONOTONIC) - from) / 1000;

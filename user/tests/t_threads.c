@@ -100,11 +100,11 @@ static void *try_lock(void *arg) {
 static void *lock_timed(void *arg) {
   struct timespec limit;
   (void)arg;
+  int64_t from = now_ns(CLOCK_MONOTONIC); /* first: a stall behind it makes the wait longer */
   clock_gettime(CLOCK_REALTIME, &limit);
   limit.tv_nsec += 20000000;
   limit.tv_sec += limit.tv_nsec / 1000000000;
   limit.tv_nsec %= 1000000000;
-  int64_t from = now_ns(CLOCK_MONOTONIC);
   int error = pthread_mutex_timedlock(&mutex, &limit);
   bool early = now_ns(CLOCK_MONOTONIC) - from < 15000000; /* two clocks: leave room for rounding */
   return (void *)(intptr_t)(early ? -1 : error);
