@@ -92,6 +92,13 @@ void rw_lock_shared_slow(struct rwlock *l);
 void rw_lock_exclusive_slow(struct rwlock *l);
 void rw_readers_wait(struct rwlock *l);
 
+/* Debug builds, under stress: others come in between. */
+static inline void given_back(void) {
+  if (CATHODE_DEBUG && UNLIKELY(stress_armed)) {
+    stress_unlocked();
+  }
+}
+
 static inline void spin_init(struct spinlock *l, enum lock_rank rank) {
   atomic_init(&l->word, 0);
   l->rank = (uint8_t)rank;
@@ -123,9 +130,7 @@ static inline void spin_unlock(struct spinlock *l) RELEASES(l) NO_LOCK_CHECK {
     lock_debug_release(l);
   }
   arch_next_u16(&l->serving);
-  if (CATHODE_DEBUG && UNLIKELY(stress_armed)) {
-    stress_unlocked();
-  }
+  given_back();
 }
 
 static inline void rw_init(struct rwlock *l, enum lock_rank rank) {
@@ -166,6 +171,7 @@ static inline void rw_unlock_shared(struct rwlock *l) RELEASES_SHARED(l) NO_LOCK
   } else {
     atomic_fetch_sub_explicit(&l->word, 1, memory_order_release);
   }
+  given_back();
 }
 
 /* The writer's bit is set: those who read still go first. */
@@ -199,6 +205,7 @@ static inline void rw_unlock_exclusive(struct rwlock *l) RELEASES(l) NO_LOCK_CHE
     lock_debug_release(l);
   }
   atomic_fetch_and_explicit(&l->word, ~RW_WRITER, memory_order_release);
+  given_back();
 }
 
 #endif

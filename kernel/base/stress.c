@@ -10,13 +10,15 @@
 #define DELAY_LONG_ONE_IN 64u  /* delays */
 #define DELAY_LOOPS 16u        /* at most, each arch_relax() */
 #define DELAY_LONG_LOOPS 1000u /* long enough for another CPU to take an interrupt and a fault */
-#define PREEMPT_ONE_IN 6u      /* unlocks */
+#define PREEMPT_ONE_IN 6u      /* unlocks, and all of them in every other spell */
+#define SPELL 4096u            /* unlocks */
 
 uint64_t stress_seed;
 bool stress_armed;
 
 static struct {
   struct rng rng;
+  uint32_t n_unlocks;
 } __attribute__((aligned(64))) stress_cpus[MAX_CPUS]; /* [o] each CPU its own */
 
 void stress_arm(void) {
@@ -42,11 +44,13 @@ static void stress_delay(struct rng *rng) {
 }
 
 void stress_unlocked(void) {
-  struct rng *rng = &stress_cpus[cpu_id()].rng;
+  uint32_t cpu = cpu_id();
+  struct rng *rng = &stress_cpus[cpu].rng;
+  bool always = stress_cpus[cpu].n_unlocks++ / SPELL % 2 == 1;
   if (rng_one_in(rng, DELAY_ONE_IN)) {
     stress_delay(rng);
   }
-  if (rng_one_in(rng, PREEMPT_ONE_IN)) {
+  if (always || rng_one_in(rng, PREEMPT_ONE_IN)) {
     atomic_fetch_or_explicit(&arch_cpu_self()->current->work, ARCH_WORK_RESCHED,
                              memory_order_relaxed);
   }
