@@ -64,17 +64,6 @@ static bool all_run(int n) {
   return all_have_run(n);
 }
 
-static void cpus_set(pthread_t thread, int first, int last) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  for (int cpu = first; cpu <= last; cpu++) {
-    CPU_SET(cpu, &set);
-  }
-  if (pthread_setaffinity_np(thread, sizeof set, &set) != 0) {
-    bail_out("pthread_setaffinity_np");
-  }
-}
-
 /* This thread, which is above the hogs or as others are. */
 static void watch(bool above) {
   struct sched_param param = {.sched_priority = above ? WATCHER : 0};

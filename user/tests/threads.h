@@ -17,6 +17,17 @@ static inline void thread_pin(int cpu) {
   }
 }
 
+static inline void cpus_set(pthread_t thread, int first, int last) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (int cpu = first; cpu <= last; cpu++) {
+    CPU_SET(cpu, &set);
+  }
+  if (pthread_setaffinity_np(thread, sizeof set, &set) != 0) {
+    bail_out("pthread_setaffinity_np");
+  }
+}
+
 /* Real-time, FIFO, with this priority; as its creator with 0. */
 static inline pthread_t thread_start(int priority, void *(*run)(void *), void *arg) {
   pthread_attr_t attributes;
