@@ -162,8 +162,7 @@ WEIGHT :=
 RESUME :=
 REPORT :=
 TUNE_OPTIONS = $(if $(QUICK),--quick) $(PARAMS:%=--param '%') \
-  $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) \
-  $(if $(WEIGHT),--weight $(WEIGHT)) \
+  $(MINUTES:%=--minutes=%) $(SEED:%=--seed=%) $(WEIGHT:%=--weight=%) \
   $(if $(RESUME),--resume '$(RESUME)') $(if $(REPORT),--report '$(REPORT)')
 
 ROUNDS :=

@@ -152,13 +152,11 @@ test: ## install what is missing, then every test; closes with "N passed, N fail
 	@$(MAKE) all $(B)/debug/kernel.elf $(CHECK_NEEDS)
 	@tools/test.py
 
-# SMP counts only when it was given: its default is that of `make run`.
-SEED := 1
-MINUTES := 1
-
+# SMP counts only when it was given: its default is that of `make run`. SEED and MINUTES belong to
+# `make tune`, too, which has other defaults (bench/bench.mk).
 stress: ## storms on the scheduler at 1, 2, 4, 8 and 64 CPUs under forced preemption
 	@$(MAKE) -s all $(B)/debug/kernel.elf
-	@tools/stress.py --seed $(SEED) --minutes $(MINUTES) \
+	@tools/stress.py --seed $(or $(SEED),1) --minutes $(or $(MINUTES),1) \
 	  $(if $(filter file,$(origin SMP)),,--smp $(SMP))
 
 models: ## check the models of the kernel's lock-free hand-overs (spin)

@@ -356,6 +356,29 @@ class DriverTest(unittest.TestCase):
         self.assertIn("no such parameter", said)
 
 
+class MakeTest(unittest.TestCase):
+    """What make hands on: `make tune` and `make stress` share names, not defaults."""
+
+    def commands(self, *words):
+        """What `make words` would run; targets that it makes by another make are left out."""
+        environment = {key: value for key, value in os.environ.items()
+                       if not key.startswith(("MAKE", "MFLAGS"))}
+        return subprocess.run(["make", "-n", "MAKE=true", *words], text=True, env=environment,
+                              capture_output=True, timeout=60).stdout
+
+    def test_defaults(self):
+        words = self.commands("tune")
+        self.assertIn("tools/tune.py", words)
+        self.assertNotRegex(words, "--(minutes|seed|weight)")
+        self.assertIn("--seed 1 --minutes 1 ", self.commands("stress"))
+
+    def test_given(self):
+        given = "MINUTES=7", "SEED=3"
+        self.assertIn("--minutes=7 --seed=3 --weight=-1 ",
+                      self.commands("tune", *given, "WEIGHT=-1"))
+        self.assertIn("--seed 3 --minutes 7 ", self.commands("stress", *given))
+
+
 class WorkloadTest(unittest.TestCase):
     """The guest's program on this host: every workload does what it should."""
 
