@@ -20,6 +20,7 @@ kept and --resume goes on.
 import argparse
 import ast
 import hashlib
+import math
 import os
 import selectors
 import shutil
@@ -48,6 +49,7 @@ PROGRAM = os.path.join(TREE, "build", "user", "bin", "tune")
 PLAN_IN_GUEST = "etc/tune.plan"
 STALL_S = 60           # without a line, besides twenty times a sample's length
 BOOT_S, OVERHEAD_S = 5, 0.07  # of a boot; of a sample beside its length, for the first estimate
+MS_MOST, SEED_MOST = 600000, 2 ** 63 - 1  # the guest's limit of a sample's length; 64 bits
 SAME = ("accel", "icount", "smp", "mem", "guest_cpu", "host_cpu", "sched", "kernel_id",
         "program_id")  # stamps that must not change within a sweep
 
@@ -56,7 +58,21 @@ class TuneError(Exception):
     """The sweep cannot be made or cannot go on; .args are the words and the exit status."""
 
 
-def arguments():
+def ranged(kind, least, most):
+    """Reads an option's number, which is within `least` to `most`; nan never is."""
+    def read(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not least <= value <= most:
+            what = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {what} from {least} to {most}")
+        return value
+    return read
+
+
+def arguments(words=None):
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
@@ -64,16 +80,21 @@ def arguments():
     add("--param", action="append", default=[], metavar="NAME=V,V",
         help="cross these instead of the parameters of bench/tune/sweep.conf")
     add("--workload", action="append", default=[], help="only these")
-    add("--minutes", type=float, default=None, help="about how long (10; 0.7 with --quick)")
-    add("--blocks", type=int, default=0, help="repetitions of everything, instead of --minutes")
-    add("--ms", type=int, default=None, help="length of a sample (300; 150 with --quick)")
-    add("--seed", type=int, default=None, help="of the random order (the time)")
-    add("--weight", type=float, default=0.5, help="of throughput in the score, 0 to 1 (0.5)")
+    add("--minutes", type=ranged(float, 0.1, 1440), default=None,
+        help="about how long, 0.1 to 1440 (10; 0.7 with --quick)")
+    add("--blocks", type=ranged(int, 1, 1000), default=None,
+        help="repetitions of everything, instead of --minutes")
+    add("--ms", type=ranged(int, 1, MS_MOST), default=None,
+        help="length of a sample (300; 150 with --quick)")
+    add("--seed", type=ranged(int, 0, SEED_MOST), default=None,
+        help="of the random order (the time)")
+    add("--weight", type=ranged(float, 0, 1), default=0.5,
+        help="of throughput in the score, 0 to 1 (0.5)")
     add("--results", default=os.path.join(TREE, "results"))
     add("--resume", default="", metavar="DIR")
     add("--report", default="", metavar="DIR")
     add("runner", nargs="*", help="options of tools/run.py, after --")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def say(text):

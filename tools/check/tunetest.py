@@ -274,19 +274,41 @@ class SamplesTest(unittest.TestCase):
                 tune_samples.parse(self.TEXT + line)
 
 
+class OptionsTest(unittest.TestCase):
+    """An option out of its range is refused before anything is done, and the range is told."""
+
+    def test_good(self):
+        args = tune.arguments(["--weight=0", "--minutes=0.5", "--seed=0", "--", "--smp", "2"])
+        self.assertEqual((args.weight, args.minutes, args.seed), (0, 0.5, 0))
+        self.assertEqual(args.runner, ["--smp", "2"])
+
+    def test_refused(self):
+        tries = {"weight": ("5", "-1", "nan", "inf", "-inf", "x", ""), "ms": ("0", "1e3", "-5"),
+                 "minutes": ("inf", "nan", "-inf", "0", "-3", "99999"), "blocks": ("0", "2.5"),
+                 "seed": ("-1", "x", "9" * 30)}
+        for name, texts in tries.items():
+            for text in texts:
+                said = io.StringIO()
+                with contextlib.redirect_stderr(said), self.assertRaises(SystemExit) as refusal:
+                    tune.arguments([f"--{name}={text}"])
+                self.assertEqual(refusal.exception.code, 2)
+                self.assertRegex(said.getvalue(), rf"--{name}: '{text}' is not .* from [\d.]+ to")
+
+
 class DriverTest(unittest.TestCase):
     """tune.py with a runner that answers as a guest would, dies, or falls silent."""
 
     def setUp(self):
         scratch = tempfile.TemporaryDirectory()
         self.addCleanup(scratch.cleanup)
-        self.folder, self.was = scratch.name, (tune.PROGRAM, tune.bench.RUNNER, tune.STALL_S)
+        self.folder, self.was = scratch.name, (tune.PROGRAM, tune.bench.RUNNER, tune.STALL_S,
+                                               tune.arguments)
         self.addCleanup(self.restore)
         tune.PROGRAM = tune.bench.RUNNER = os.path.join(self.folder, "runner")
         tune.kernel_of = lambda runner: __file__
 
     def restore(self):
-        tune.PROGRAM, tune.bench.RUNNER, tune.STALL_S = self.was
+        tune.PROGRAM, tune.bench.RUNNER, tune.STALL_S, tune.arguments = self.was
         for number in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
 
