@@ -18,7 +18,6 @@ kept and --resume goes on.
 """
 
 import argparse
-import ast
 import hashlib
 import math
 import os
@@ -34,6 +33,7 @@ import abidoc
 import tune_analysis
 import tune_conf
 import tune_design
+import tune_plan
 import tune_plot
 import tune_report
 import tune_samples
@@ -137,7 +137,6 @@ def design_of(args, facts, seed):
 
 
 def plan_make(args, facts):
-    """(head: {key: value}, lines of the plan)."""
     seed = args.seed if args.seed is not None else int(time.time())
     design, workloads = design_of(args, facts, seed)
     ms = args.ms or (150 if args.quick else 300)
@@ -147,38 +146,11 @@ def plan_make(args, facts):
     order = tune_design.order_make(len(design.points), workloads, n_blocks, seed)
     head = {"seed": seed, "ms": ms, "blocks": n_blocks, "levels": design.levels,
             "crossed": design.crossed, "points": design.points}
-    return head, tune_design.plan_lines(design, order)
+    return tune_plan.Plan(head, tune_design.plan_lines(design, order))
 
 
 def sample_seconds(ms):
     return ms / 1000 + OVERHEAD_S
-
-
-def plan_write(folder, head, lines):
-    with open(os.path.join(folder, "plan.txt"), "w", encoding="utf-8") as file:
-        file.writelines(f"# {key}: {value!r}\n" for key, value in head.items())
-        file.writelines(lines)
-
-
-def plan_read(folder):
-    head, lines = {}, []
-    path = os.path.join(folder, "plan.txt")
-    with open(path, encoding="utf-8") as file:
-        for line in file:
-            if line.startswith("# "):
-                key, _, value = line[2:].partition(": ")
-                head[key] = ast.literal_eval(value)
-            else:
-                lines.append(line)
-    missing = {"ms", "levels", "points"} - set(head)
-    if missing:
-        raise TuneError(f"{path}: does not say {', '.join(sorted(missing))}")
-    return head, lines
-
-
-def key_of(line):
-    point, workload, block = line.split()[:3]
-    return point, workload, int(block)
 
 
 # ---- where it runs ------------------------------------------------------------------------------
@@ -267,8 +239,8 @@ class Progress:
 class Collector:
     """Takes the guest's lines: samples into the file, the rest into the head or the progress."""
 
-    def __init__(self, path, progress, stamped):
-        self.path, self.progress, self.stamped = path, progress, stamped
+    def __init__(self, path, plan, progress, stamped):
+        self.path, self.plan, self.progress, self.stamped = path, plan, progress, stamped
         self.current, self.ended = "booting", False
 
     def line(self, text):
@@ -289,8 +261,8 @@ class Collector:
     def keep(self, text):
         """Only what can be read again goes into the file."""
         try:
-            tune_samples.line_take(tune_samples.Sweep(), text)
-        except (ValueError, IndexError) as error:
+            tune_samples.line_take(tune_samples.Sweep(), text, self.plan.settings)
+        except ValueError as error:
             raise TuneError(f"{text!r} is no record ({error})") from error
         with open(self.path, "a", encoding="utf-8") as file:
             file.write(text + "\n")
@@ -339,27 +311,26 @@ def guest_run(argv, collector, stall_s):
         process.stdout.close()
 
 
-def samples_take(args, folder, head, lines):
+def samples_take(args, folder, plan):
     """Takes what is missing; the status, 0 also when nothing was."""
-    path = os.path.join(folder, "samples.tsv")
-    sweep = tune_samples.load(path)
-    left = [line for line in lines if key_of(line) not in sweep.done()]
+    path, ms = os.path.join(folder, "samples.tsv"), plan.head["ms"]
+    sweep = tune_samples.load(path, plan.settings)
+    left = [line for key, line in zip(plan.settings, plan.lines) if key not in sweep.done()]
     if not left:
         say("every sample of this sweep is there already")
         return 0
-    guess_s = sample_seconds(head["ms"])
-    say(f"{len(left)} of {len(lines)} samples to take, {len(head['points'])} settings, about "
-        f"{(BOOT_S + guess_s * len(left)) / 60:.1f} minutes; seed {head['seed']}")
-    collector = Collector(path, Progress(len(lines) - len(left), len(lines), guess_s),
-                          bool(sweep.workloads))
+    guess_s = sample_seconds(ms)
+    say(f"{len(left)} of {len(plan.lines)} samples to take, {len(plan.head['points'])} settings, "
+        f"about {(BOOT_S + guess_s * len(left)) / 60:.1f} minutes; seed {plan.head['seed']}")
+    progress = Progress(len(plan.lines) - len(left), len(plan.lines), guess_s)
+    collector = Collector(path, plan, progress, bool(sweep.workloads))
     with tempfile.TemporaryDirectory(prefix="cathode-tune-") as scratch:
-        plan = os.path.join(scratch, PLAN_IN_GUEST)
-        os.makedirs(os.path.dirname(plan))
-        with open(plan, "w", encoding="utf-8") as file:
+        in_guest = os.path.join(scratch, PLAN_IN_GUEST)
+        os.makedirs(os.path.dirname(in_guest))
+        with open(in_guest, "w", encoding="utf-8") as file:
             file.writelines(left)
-        argv = command(args, scratch, head["ms"])
         try:
-            status = guest_run(argv, collector, STALL_S + 20 * head["ms"] / 1000)
+            status = guest_run(command(args, scratch, ms), collector, STALL_S + 20 * ms / 1000)
         except TuneError as error:
             raise TuneError(f"{error.args[0]}, while taking: {collector.current}", *error.args[1:])
     if not collector.ended:
@@ -370,22 +341,22 @@ def samples_take(args, folder, head, lines):
 
 def sweep_resume(args):
     folder, facts = args.resume, facts_now(args)
-    head, lines = plan_read(folder)
+    plan = tune_plan.load(folder)
     path = os.path.join(folder, "samples.tsv")
     tune_samples.tail_cut(path)
-    same_check(tune_samples.load(path).stamps, facts)
+    same_check(tune_samples.load(path, plan.settings).stamps, facts)
     tune_samples.stamps_append(path, {"resumed": facts["date"]})
-    return folder, head, lines
+    return folder, plan
 
 
 def sweep_begin(args):
     facts = facts_now(args)
-    head, lines = plan_make(args, facts)
+    plan = plan_make(args, facts)
     folder = folder_make(args, facts)
-    plan_write(folder, head, lines)
+    tune_plan.write(folder, plan)
     tune_samples.stamps_append(os.path.join(folder, "samples.tsv"),
-                               {**facts, "seed": head["seed"]})
-    return folder, head, lines
+                               {**facts, "seed": plan.head["seed"]})
+    return folder, plan
 
 
 # ---- the report ---------------------------------------------------------------------------------
@@ -397,11 +368,11 @@ def text_write(folder, name, text):
 
 
 def report(folder, weight):
-    head, _ = plan_read(folder)
-    sweep = tune_samples.load(os.path.join(folder, "samples.tsv"))
+    plan = tune_plan.load(folder)
+    sweep = tune_samples.load(os.path.join(folder, "samples.tsv"), plan.settings)
     if not sweep.samples:
         raise TuneError(f"{folder}: there is not a single sample")
-    analysis = tune_analysis.Analysis(sweep, head["levels"], head["points"], weight)
+    analysis = tune_analysis.Analysis(sweep, plan.head["levels"], plan.head["points"], weight)
     machine = tune_plot.stamped(sweep).machine_line()
     text = tune_report.statement(analysis, sweep, machine)
     text_write(folder, "statement.txt", text)
@@ -423,9 +394,9 @@ def tune(args):
     if args.report:
         report(args.report, args.weight)
         return 0
-    folder, head, lines = sweep_resume(args) if args.resume else sweep_begin(args)
+    folder, plan = sweep_resume(args) if args.resume else sweep_begin(args)
     try:
-        status = samples_take(args, folder, head, lines)
+        status = samples_take(args, folder, plan)
     except (TuneError, KeyboardInterrupt):
         kept_say(folder)
         raise
@@ -447,7 +418,7 @@ def main():
     except (TuneError, bench.BenchError) as error:
         say(error.args[0])
         return (error.args[1] if len(error.args) > 1 else 0) or 1
-    except (OSError, ValueError, SyntaxError, tune_design.DesignError, tune_samples.Broken,
+    except (OSError, ValueError, tune_design.DesignError, tune_samples.Broken,
             tune_conf.ConfError, plot.PlotError) as error:
         say(error)
         return 1
