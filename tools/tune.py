@@ -47,6 +47,7 @@ import plot
 SWEEP_CONF = os.path.join(TREE, "bench", "tune", "sweep.conf")
 PROGRAM = os.path.join(TREE, "build", "user", "bin", "tune")
 PLAN_IN_GUEST = "etc/tune.plan"
+MS, MS_QUICK = 200, 150  # length of a sample
 STALL_S = 60           # without a line, besides twenty times a sample's length
 BOOT_S, OVERHEAD_S = 5, 0.07  # of a boot; of a sample beside its length, for the first estimate
 MS_MOST, SEED_MOST = 600000, 2 ** 63 - 1  # the guest's limit of a sample's length; 64 bits
@@ -77,15 +78,15 @@ def arguments(words=None):
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--quick", action="store_true", help="two parameters, short samples: under a minute")
-    add("--param", action="append", default=[], metavar="NAME=V,V",
-        help="cross these instead of the parameters of bench/tune/sweep.conf")
+    add("--param", action="append", default=[], metavar="NAME[=V,V]",
+        help="cross these; without values, with those of bench/tune/sweep.conf")
     add("--workload", action="append", default=[], help="only these")
     add("--minutes", type=ranged(float, 0.1, 1440), default=None,
         help="about how long, 0.1 to 1440 (10; 0.7 with --quick)")
     add("--blocks", type=ranged(int, 1, 1000), default=None,
         help="repetitions of everything, instead of --minutes")
     add("--ms", type=ranged(int, 1, MS_MOST), default=None,
-        help="length of a sample (300; 150 with --quick)")
+        help=f"length of a sample ({MS}; {MS_QUICK} with --quick)")
     add("--seed", type=ranged(int, 0, SEED_MOST), default=None,
         help="of the random order (the time)")
     add("--weight", type=ranged(float, 0, 1), default=0.5,
@@ -120,29 +121,43 @@ def base_of(facts):
     return {} if words == "defaults" else tune_conf.parse(words.replace(" ", "\n"))
 
 
-def design_of(args, facts, seed):
-    workloads, grid = tune_design.conf_read(SWEEP_CONF)
-    params = params_load(base_of(facts))
+def levels_of(args, params, grid):
+    """({name: levels}, notes, how many combinations to cross at most)."""
     if args.param:
-        levels, notes = tune_design.levels_asked(params, args.param), []
-        most = sys.maxsize
-    else:
-        levels, notes = tune_design.levels_choose(params, grid)
-        most = tune_design.CROSSED_POINTS
-    if args.quick and not args.param:
-        levels, notes = tune_design.levels_extreme(levels, 2), []
+        return tune_design.levels_asked(params, args.param, grid), [], sys.maxsize
+    levels, notes = tune_design.levels_choose(params, grid)
+    if args.quick:
+        n_all, levels = len(levels), tune_design.levels_extreme(levels, 2)
+        notes = [f"quick: {' and '.join(levels)}, two values each; nothing is said of the "
+                 f"other {n_all - len(levels)} parameters"]
+    return levels, notes, tune_design.CROSSED_POINTS
+
+
+def design_of(args, facts):
+    workloads, grid = tune_design.conf_read(SWEEP_CONF)
+    levels, notes, most = levels_of(args, params_load(base_of(facts)), grid)
     for note in notes:
         say(note)
-    return tune_design.design_make(levels, seed, most), args.workload or workloads
+    return tune_design.design_make(levels, most), args.workload or workloads
+
+
+def blocks_of(args, design, n_workloads, sample_s):
+    """As --blocks says, or as --minutes allows, but enough for every comparison to tell."""
+    minutes = args.minutes or (0.7 if args.quick else 10)
+    block_s = len(design.points) * n_workloads * sample_s
+    least = design.blocks_least(n_workloads * len(tune_analysis.OBJECTIVES))
+    n_blocks = args.blocks or tune_design.blocks_count(60 * minutes - BOOT_S, block_s, least)
+    if args.minutes and not args.blocks and n_blocks * block_s > 60 * minutes:
+        say(f"fewer than {n_blocks} repetitions of {len(design.points)} settings could tell "
+            f"nothing; they take longer than {tune_report.plural(minutes, 'minute')}")
+    return n_blocks
 
 
 def plan_make(args, facts):
     seed = args.seed if args.seed is not None else int(time.time())
-    design, workloads = design_of(args, facts, seed)
-    ms = args.ms or (150 if args.quick else 300)
-    minutes = args.minutes or (0.7 if args.quick else 10)
-    block_s = len(design.points) * len(workloads) * sample_seconds(ms)
-    n_blocks = args.blocks or tune_design.blocks_count(60 * minutes - BOOT_S, block_s)
+    design, workloads = design_of(args, facts)
+    ms = args.ms or (MS_QUICK if args.quick else MS)
+    n_blocks = blocks_of(args, design, len(workloads), sample_seconds(ms))
     order = tune_design.order_make(len(design.points), workloads, n_blocks, seed)
     head = {"seed": seed, "ms": ms, "blocks": n_blocks, "levels": design.levels,
             "crossed": design.crossed, "points": design.points}

@@ -10,6 +10,7 @@ import itertools
 import math
 import statistics
 
+import tune_design
 import tune_stats
 
 THROUGHPUT, LATENCY = "throughput_per_s", "p99_ns"
@@ -20,9 +21,10 @@ LEAST = 1.0  # what is below one a second, or a nanosecond, counts as that
 class Effect:
     """What changing `name` from `before` to `after` did to one objective of one workload."""
 
-    def __init__(self, objective, name, before, after, comparison):
-        self.objective, self.name = objective, name
-        self.before, self.after, self.comparison = before, after, comparison
+    def __init__(self, objective, name, before, after, differences):
+        self.objective, self.name, self.before, self.after = objective, name, before, after
+        self.comparison = tune_stats.compare(differences)
+        self.scatter = tune_stats.spread([differences]) or 0
         self.p_holm, self.verdict = 1.0, ""
 
 
@@ -41,18 +43,12 @@ class Analysis:
 
     # ---- comparisons ----------------------------------------------------------------------------
 
-    def neighbours(self, name, before, after):
-        """Pairs of points that differ in `name` only: (with before, with after)."""
-        key = lambda point: tuple(sorted((k, v) for k, v in point.items() if k != name))
-        first = {key(p): i for i, p in enumerate(self.points) if p[name] == before}
-        return [(first[key(p)], i) for i, p in enumerate(self.points)
-                if p[name] == after and key(p) in first]
-
     def differences(self, values, name, before, after):
         """after - before, of each pair of points and each block that has both."""
         blocks = sorted({block for _, block in values})
         return [values[b, block] - values[a, block]
-                for a, b in self.neighbours(name, before, after) for block in blocks
+                for a, b in tune_design.neighbours(self.points, name, before, after)
+                for block in blocks
                 if (a, block) in values and (b, block) in values]
 
     def effects_of(self, objective, values):
@@ -61,8 +57,7 @@ class Analysis:
             for after in others:
                 differences = self.differences(values, name, before, after)
                 if differences:
-                    comparison = tune_stats.compare(differences)
-                    out.append(Effect(objective, name, before, after, comparison))
+                    out.append(Effect(objective, name, before, after, differences))
         return out
 
     def effects(self):
@@ -79,6 +74,18 @@ class Analysis:
             for (point, _), value in values.items():
                 groups.setdefault(point, []).append(value)
             out[objective] = tune_stats.spread(groups.values())
+        return out
+
+    def visible(self):
+        """{objective: (the fewest pairs of a comparison, the change that so many just show)}, by
+        how much the differences of pairs scatter; infinite when they cannot show any."""
+        effects, out = self.effects(), {}
+        for objective in sorted(self.values):
+            of = [effect for effect in effects if effect.objective == objective]
+            n = min(effect.comparison.n for effect in of)
+            scatter = statistics.median(effect.scatter for effect in of)
+            shift = tune_stats.visible(n, tune_stats.ALPHA / len(effects))
+            out[objective] = n, shift * scatter if math.isfinite(shift) else math.inf
         return out
 
     # ---- points ---------------------------------------------------------------------------------

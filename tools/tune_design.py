@@ -1,17 +1,19 @@
 """The design of a sweep: which settings are measured, how often, in which order. Pure.
 
 The first parameters of sweep.conf are crossed: every combination of their levels is a point. Each
-further parameter varies alone, in a few contexts: points of the crossed ones, the base always among
-them. A repetition of everything is a block, in which each (point, workload) stands once, in an
-order of its own drawn from the seed. So each comparison is made within a block, between points that
-differ in one parameter only, and slow drift of the machine meets both sides alike.
+further parameter varies alone, in a few contexts: the base, and the base with one crossed parameter
+at another level. A repetition of everything is a block, in which each (point, workload) stands
+once, in an order of its own drawn from the seed. So each comparison is made within a block, between
+points that differ in one parameter only, and slow drift of the machine meets both sides alike.
+There are as many blocks as it takes for every comparison to be able to tell something.
 """
 
 import itertools
 import random
 
+import tune_stats
+
 CROSSED_POINTS = 24     # at most so many combinations of crossed parameters
-CONTEXTS = 4            # in which a parameter that varies alone is tried
 LEVELS_SMALL_RANGE = 4  # a parameter with no more values than these is tried with all of them
 BLOCKS_LEAST, BLOCKS_MOST = 3, 30
 
@@ -35,6 +37,18 @@ class Design:
 
     def __init__(self, levels, crossed, points):
         self.levels, self.crossed, self.points = levels, crossed, points
+
+    def changes(self):
+        """Every (name, base, other level)."""
+        return [(name, base, other) for name, (base, *others) in self.levels.items()
+                for other in others]
+
+    def blocks_least(self, n_objectives):
+        """How many blocks it takes until the comparison with the fewest pairs can tell, be it the
+        clearest of all comparisons."""
+        pairs = min(len(neighbours(self.points, *change)) for change in self.changes())
+        needed = tune_stats.pairs_needed(n_objectives * len(self.changes()))
+        return max(BLOCKS_LEAST, -(-needed // pairs))
 
 
 def conf_read(path):
@@ -86,24 +100,29 @@ def levels_choose(params, grid):
     return {name: levels for name, levels in out.items() if len(levels) > 1}, notes
 
 
-def levels_asked(params, words):
-    """{name: levels} of words NAME=VALUE,VALUE..., every one of which must be possible."""
-    known, out = {param.name: param for param in params}, {}
+def values_asked(param, word):
+    """The values of a word NAME=VALUE,VALUE..., every one of which must be possible."""
+    values = word.partition("=")[2].split(",")
+    if not all(value.isdigit() for value in values):
+        raise DesignError(f"{word!r} is neither NAME nor NAME=VALUE,VALUE...")
+    for value in map(int, values):
+        if not param.takes(value):
+            raise DesignError(f"{param.name}={value}: not within {param.least} to {param.most}")
+    return [int(value) for value in values]
+
+
+def levels_asked(params, words, grid):
+    """{name: levels} of words NAME=VALUE,VALUE..., or NAME for what levels_choose() gives it."""
+    known, chosen, out = {param.name: param for param in params}, levels_choose(params, grid)[0], {}
     for word in words:
-        name, _, values = word.partition("=")
-        parts = values.split(",")
+        name, equals, _ = word.partition("=")
         if name not in known:
             raise DesignError(f"{name}: the kernel has no such parameter; it has "
                               f"{', '.join(known) or 'none'}")
-        if not all(part.isdigit() for part in parts):
-            raise DesignError(f"{word!r} is not NAME=VALUE,VALUE...")
-        for value in map(int, parts):
-            if not known[name].takes(value):
-                raise DesignError(f"{name}={value}: not within {known[name].least} to "
-                                  f"{known[name].most}")
-        out[name] = levels_order(known[name], map(int, parts))
+        values = values_asked(known[name], word) if equals else chosen.get(name, [])
+        out[name] = levels_order(known[name], values)
         if len(out[name]) < 2:
-            raise DesignError(f"{name}: {values} is what it is already; give another value")
+            raise DesignError(f"{word}: that is what it is already; give another value")
     return out
 
 
@@ -123,13 +142,21 @@ def crossed_names(levels, most):
     return names or list(levels)[:1]
 
 
-def contexts_choose(points, seed):
-    """The base and some other crossed points, the same in every block."""
-    n_others = min(CONTEXTS, len(points)) - 1
-    return [points[0], *random.Random(f"contexts {seed}").sample(points[1:], n_others)]
+def neighbours(points, name, before, after):
+    """Pairs of points, by index, that differ in `name` only: (with before, with after)."""
+    rest = lambda point: tuple(sorted((k, v) for k, v in point.items() if k != name))
+    first = {rest(p): i for i, p in enumerate(points) if p[name] == before}
+    return [(first[rest(p)], i) for i, p in enumerate(points)
+            if p[name] == after and rest(p) in first]
 
 
-def design_make(levels, seed, most=CROSSED_POINTS):
+def contexts_of(points):
+    """The crossed points that differ from the base in one parameter at most."""
+    base = points[0]
+    return [point for point in points if sum(point[name] != base[name] for name in base) <= 1]
+
+
+def design_make(levels, most=CROSSED_POINTS):
     if not levels:
         raise DesignError("there is no parameter to vary")
     crossed = crossed_names(levels, most)
@@ -137,15 +164,15 @@ def design_make(levels, seed, most=CROSSED_POINTS):
     rest = {name: levels[name][0] for name in alone}
     points = [{**dict(zip(crossed, values)), **rest}
               for values in itertools.product(*(levels[name] for name in crossed))]
-    contexts = contexts_choose(points, seed)
+    contexts = contexts_of(points)
     for name in alone:
         points += [{**context, name: value} for value in levels[name][1:] for context in contexts]
     return Design(levels, crossed, points)
 
 
-def blocks_count(seconds, block_seconds):
-    """As many repetitions as the time allows, never fewer than can say anything about noise."""
-    return max(BLOCKS_LEAST, min(BLOCKS_MOST, int(seconds / block_seconds)))
+def blocks_count(seconds, block_seconds, least):
+    """As many repetitions as the time allows, never fewer than can tell anything."""
+    return max(least, min(BLOCKS_MOST, int(seconds / block_seconds)))
 
 
 def order_make(n_points, workloads, n_blocks, seed):

@@ -1,10 +1,14 @@
 """A sweep in words: the statement of what mattered, and sched.conf."""
 
+import math
+import textwrap
+
 import tune_analysis
 from tune_analysis import LATENCY, percent
 
 METRIC_WORDS = {tune_analysis.THROUGHPUT: "throughput", LATENCY: "p99 latency", "score": "score"}
 FRONT_SHOWN = 12
+WIDTH, INDENT = 100, "    "
 FEW = "too few repetitions to say"
 
 
@@ -48,10 +52,28 @@ def parameter_lines(effects, score_effects, noise):
             f"{greatest.before} to {greatest.after}", *lines]
 
 
-def noise_lines(noise):
-    for (workload, metric), level in noise.items():
+def noise_lines(analysis, noise):
+    """Of each objective; and what could have been seen of the parameter with the fewest pairs."""
+    for (workload, metric), (n_pairs, change) in analysis.visible().items():
+        level = noise[workload, metric]
         words = percent(level).removeprefix("+") if level is not None else "unknown: one repetition"
-        yield f"    {workload:<17} {METRIC_WORDS[metric]:<12} {words}"
+        seen = "" if math.isinf(change) else f"{n_pairs} pairs show {percent(change)}"
+        yield f"    {workload:<17} {METRIC_WORDS[metric]:<12} {words:<7} {seen}".rstrip()
+
+
+def plural(n, noun):
+    return f"{n:g} {noun}{'' if n == 1 else 's'}"
+
+
+def not_varied_lines(analysis, sweep):
+    """What the kernel has, and the sweep left as it was."""
+    names = [key.removeprefix("param.") for key in sweep.stamps if key.startswith("param.")]
+    names = [name for name in names if name not in analysis.levels]
+    if not names:
+        return []
+    return [f"Not varied, so nothing is said of {plural(len(names), 'parameter')}",
+            *textwrap.wrap(" ".join(names), WIDTH, initial_indent=INDENT,
+                           subsequent_indent=INDENT), ""]
 
 
 def front_lines(analysis):
@@ -95,7 +117,9 @@ def statement(analysis, sweep, machine):
         of_score = [effect for effect in scores if effect.name == name]
         out += [name, *(parameter_lines(of_name, of_score, noise) if of_name else
                         ["    not measured"]), ""]
-    out += ["Noise of one sample", *noise_lines(noise), "",
+    out += [*not_varied_lines(analysis, sweep),
+            "Noise of one sample, and the change that a parameter's fewest pairs show rather than "
+            "miss", *noise_lines(analysis, noise), "",
             "Best trades (throughput and p99 latency of all workloads, against the base)",
             *front_lines(analysis), "",
             "Chosen for sched.conf: step by step the change that betters the score most, beyond "

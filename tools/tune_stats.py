@@ -7,6 +7,7 @@ difference is as likely to be positive as negative, which randomised order withi
 The distribution is exact up to EXACT_MOST pairs and normal beyond.
 """
 
+import bisect
 import functools
 import itertools
 import math
@@ -25,8 +26,17 @@ class Comparison:
 
     @property
     def p_least(self):
-        """The smallest p that so many pairs can have."""
-        return min(1.0, 2.0 ** (1 - self.n))
+        return p_least(self.n)
+
+
+def p_least(n):
+    """The smallest p that n pairs can have: all of them point one way."""
+    return min(1.0, 2.0 ** (1 - n))
+
+
+def pairs_needed(n_comparisons):
+    """The fewest pairs that can tell anything after correction for so many comparisons."""
+    return next(n for n in itertools.count(1) if p_least(n) * n_comparisons <= ALPHA)
 
 
 @functools.lru_cache(maxsize=None)
@@ -68,6 +78,18 @@ def signed_rank_p(differences):
     positive = sum(rank for rank, d in zip(ranks, moved) if d > 0)
     least = min(positive, sum(ranks) - positive)
     return min(1.0, 2 * rank_sum_p(least, len(moved)))
+
+
+def visible(n, p):
+    """The shift, in standard deviations of a normal difference, at which the mean rank sum of n
+    pairs is just significant at p: smaller shifts are rather missed than seen. Infinite when n
+    pairs cannot have that p. The mean is that of n signs and of n (n - 1) / 2 signs of sums."""
+    n_sums, cdf = n * (n - 1) // 2, statistics.NormalDist().cdf
+    critical = bisect.bisect_right(range(n + n_sums), p, key=lambda w: 2 * rank_sum_p(w, n)) - 1
+    if critical < 0:
+        return math.inf
+    missing = lambda shift: n * cdf(-shift) + n_sums * cdf(-shift * math.sqrt(2))
+    return next(step / 100 for step in itertools.count() if missing(step / 100) <= critical + 0.5)
 
 
 def interval_rank(n):

@@ -57,8 +57,8 @@ print("end\\t1\\t0")
 """
 
 
-def sweep_made(design, blocks, effect, seed):
-    """A Sweep with log-normal noise of 10 %; effect(settings, workload, metric) is planted."""
+def sweep_made(design, blocks, effect, seed, noise=0.1):
+    """A Sweep with log-normal noise; effect(settings, workload, metric) is planted."""
     rng, sweep = random.Random(seed), tune_samples.Sweep()
     sweep.stamps = MACHINE
     for block in range(blocks):
@@ -66,7 +66,7 @@ def sweep_made(design, blocks, effect, seed):
         for index, settings in enumerate(design.points):
             for workload in WORKLOADS:
                 metrics = {metric: 1e6 * math.exp(drift + effect(settings, workload, metric)
-                                                  + rng.gauss(0, 0.1))
+                                                  + rng.gauss(0, noise))
                            for metric in tune_analysis.OBJECTIVES}
                 key = (f"p{index}", workload, block)
                 sweep.samples[key] = tune_samples.Sample(*key, settings, metrics)
@@ -83,8 +83,15 @@ def nothing(*_):
     return 0
 
 
+def plan_made(*words):
+    """(the plan that `make tune` makes with these options, what it said)."""
+    said = io.StringIO()
+    with contextlib.redirect_stderr(said):
+        return tune.plan_make(tune.arguments(words), {}), said.getvalue()
+
+
 def analysis_made(effect, blocks=8, seed=1):
-    design = tune_design.design_make(LEVELS, seed, 4)
+    design = tune_design.design_make(LEVELS, 4)
     sweep = sweep_made(design, blocks, effect, seed)
     return tune_analysis.Analysis(sweep, design.levels, design.points), sweep
 
@@ -122,18 +129,28 @@ class DesignTest(unittest.TestCase):
         self.assertTrue(any("gone" in note for note in notes) and any("200" in n for n in notes))
 
     def test_asked(self):
-        self.assertEqual(tune_design.levels_asked(self.PARAMS, ["a=5,20"]), {"a": [10, 5, 20]})
-        for word in ("nope=1", "a=", "a=x", "a=0", "a=10", "a"):
+        asked = tune_design.levels_asked(self.PARAMS, ["a=5,20", "b", "new"], {"b": [0]})
+        self.assertEqual(asked, {"a": [10, 5, 20], "b": [1, 0], "new": [0, 100]})
+        for word in ("nope=1", "nope", "a=", "a=x", "a=0", "a=10", "fixed"):
             with self.assertRaises(tune_design.DesignError, msg=word):
-                tune_design.levels_asked(self.PARAMS, [word])
+                tune_design.levels_asked(self.PARAMS, [word], {})
 
     def test_points(self):
-        design = tune_design.design_make(LEVELS, 7, 4)
+        design = tune_design.design_make(LEVELS, 4)
         self.assertEqual(design.crossed, ["slice_us", "steal"])
         self.assertEqual(design.points[0], {"slice_us": 3000, "steal": 1, "alone": 5})
-        self.assertEqual(len(design.points), 4 + 4)
-        self.assertIn({"slice_us": 3000, "steal": 1, "alone": 9}, design.points)
-        self.assertEqual(len({tuple(point.items()) for point in design.points}), 8)
+        contexts = [(p["slice_us"], p["steal"]) for p in design.points if p["alone"] == 9]
+        self.assertEqual(sorted(contexts), [(1000, 1), (3000, 0), (3000, 1)])
+        self.assertEqual(len({tuple(point.items()) for point in design.points}), 4 + 3)
+
+    def test_blocks(self):
+        """Of 66 comparisons that with the fewest pairs, 3 a block, can tell by 12."""
+        design = tune_design.design_make({"a": [0, *range(1, 32)], "b": [0, 1], "c": [0, 1]}, 4)
+        self.assertEqual(len(design.changes()), 33)
+        self.assertEqual(tune_stats.pairs_needed(2 * 33), 12)
+        self.assertEqual(design.blocks_least(2), 12 // 3)
+        self.assertEqual(tune_design.blocks_count(100, 10, 12), 12)
+        self.assertEqual(tune_design.blocks_count(200, 10, 12), 20)
 
     def test_order(self):
         order = tune_design.order_make(5, WORKLOADS, 3, 42)
@@ -170,6 +187,19 @@ class StatsTest(unittest.TestCase):
 
     def test_holm(self):
         self.assertEqual(tune_stats.holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+
+    def test_visible(self):
+        """What is said to be seen rather than missed is, and little less is not."""
+        rng = random.Random(8)
+        for n, n_comparisons in ((18, 210), (16, 14)):
+            p = tune_stats.ALPHA / n_comparisons
+            shift, seen = tune_stats.visible(n, p), {0.6: 0, 1: 0}
+            for part in seen:
+                for _ in range(300):
+                    values = [rng.gauss(part * shift, 1) for _ in range(n)]
+                    seen[part] += tune_stats.signed_rank_p(values) <= p
+            self.assertTrue(seen[0.6] < 100 and 150 <= seen[1] < 220, (n, seen))
+        self.assertEqual(tune_stats.visible(12, tune_stats.ALPHA / 210), math.inf)
 
     def test_coverage(self):
         rng, covered = random.Random(5), 0
@@ -259,6 +289,49 @@ class AnalysisTest(unittest.TestCase):
                     self.assertIn("0123456789ab", "".join(xml.fromstring(data).itertext()))
 
 
+class PowerTest(unittest.TestCase):
+    """The plans that are made unless told otherwise can tell what they are for."""
+
+    def analysis(self, plan, effect):
+        """Of a sweep with noise of 5 %."""
+        design = tune_design.Design(*(plan.head[key] for key in ("levels", "crossed", "points")))
+        sweep = sweep_made(design, plan.head["blocks"], effect, 1, noise=0.05)
+        return tune_analysis.Analysis(sweep, design.levels, design.points), sweep
+
+    def test_default(self):
+        """Of one that varies alone, 20 % in one load is seen; the plan takes about ten minutes."""
+        def effect(settings, workload, metric):
+            changed = settings[name] == levels[name][1]
+            return math.log(1.2) if changed and (workload, metric) == ("mixed", "p99_ns") else 0
+        plan, _ = plan_made()
+        seconds = len(plan.lines) * tune.sample_seconds(plan.head["ms"])
+        self.assertTrue(500 < seconds < 720, seconds)
+        levels = plan.head["levels"]
+        for name in [n for n in levels if n not in plan.head["crossed"]][::6]:
+            analysis, _ = self.analysis(plan, effect)
+            effects = analysis.effects()
+            self.assertNotIn("few", {e.verdict for e in effects + analysis.score_effects()})
+            self.assertEqual([(e.name, e.after, e.objective) for e in effects
+                              if e.verdict == "matters"],
+                             [(name, levels[name][1], ("mixed", "p99_ns"))])
+
+    def test_quick(self):
+        """It can tell of two parameters, and says that it tells nothing of the others."""
+        plan, said = plan_made("--quick")
+        self.assertIn("slice_us and wake_policy, two values each; nothing is said of ", said)
+        analysis, sweep = self.analysis(plan, nothing)
+        self.assertEqual({e.verdict for e in analysis.effects()}, {"noise"})
+        sweep.stamps = {**MACHINE, "param.slice_us": "3000", "param.bonus": "10"}
+        text = tune_report.statement(analysis, sweep, "machine")
+        self.assertIn("Not varied, so nothing is said of 1 parameter\n    bonus\n", text)
+        self.assertRegex(text, r"mixed +p99 latency +\d\d? % +16 pairs show \+\d")
+
+    def test_short(self):
+        plan, said = plan_made("--minutes=1", "--param=slice_us", "--param=bonus", "--ms=500")
+        self.assertGreater(plan.head["blocks"], tune_design.BLOCKS_LEAST)
+        self.assertIn("they take longer than 1 minute", said)
+
+
 class SamplesTest(unittest.TestCase):
     """Records, and what is refused of them: each message names file and line."""
 
@@ -308,7 +381,7 @@ class PlanTest(unittest.TestCase):
         self.addCleanup(scratch.cleanup)
         self.folder = scratch.name
         self.path = os.path.join(self.folder, "plan.txt")
-        design = tune_design.design_make({"a": [1, 2], "b": [0, 5]}, 1, 2)
+        design = tune_design.design_make({"a": [1, 2], "b": [0, 5]}, 2)
         head = {"seed": 1, "ms": 300, "blocks": 1, "levels": design.levels,
                 "crossed": design.crossed, "points": design.points}
         order = tune_design.order_make(len(design.points), ["w"], 1, 1)
