@@ -5,7 +5,7 @@
 #:   ROUNDS=n                         boots, so that `make diff` sees how much boots differ
 #: make compare ICOUNT=1 SMP=1        judges the goals, too; PROFILES=0: no profiles of what misses
 #: make tune QUICK=1                  two parameters in a minute, instead of all in ten
-#:   PARAMS="slice_us=1000,3000 ..."  cross these parameters instead
+#:   PARAMS="slice_us=1000,3000 bonus"  cross these parameters; without values, usual ones
 #:   MINUTES=n SEED=n WEIGHT=0.5      how long, the order, the share of throughput in the score
 #:   RESUME=results/tune-...          take the samples that are missing
 #:   REPORT=results/tune-...          say again what the samples say

@@ -10,7 +10,8 @@ Boots once, hands the guest's /bin/tune a plan in random order, and keeps in res
   samples.tsv   the raw samples, one line each as they came, the stamps in front
   statement.txt which parameters mattered: effect against noise
   sched.conf    the settings chosen, for make run SCHED=file and make bench SCHED=file
-  heat-A-B, pareto as .svg and .png
+  heat-A-B (two crossed parameters), heat-A (a crossed one and those that varied alone) and
+  pareto, as .svg and .png
 
 exit status: 0 when every sample was taken and good, 1 when one failed or the sweep could not be
 made, 130 when interrupted, otherwise that of the runner. Whatever happens, what was measured is
@@ -394,7 +395,7 @@ def report(folder, weight):
     source = os.path.join(os.path.basename(os.path.normpath(folder)), "samples.tsv")
     text_write(folder, "sched.conf", tune_report.sched_conf(analysis, machine, source))
     print("\n" + text)
-    for path in tune_plot.draw_all(analysis, sweep, folder):
+    for path in tune_plot.draw_all(analysis, plan.head["crossed"], sweep, folder):
         print("  " + os.path.relpath(path))
     print(f"  {os.path.relpath(os.path.join(folder, 'sched.conf'))}")
     print(f"\nAll of it: {os.path.relpath(folder)}/", flush=True)

@@ -78,14 +78,14 @@ class Analysis:
 
     def visible(self):
         """{objective: (the fewest pairs of a comparison, the change that so many just show)}, by
-        how much the differences of pairs scatter; infinite when they cannot show any."""
+        how much the differences of pairs scatter; without those that show none."""
         effects, out = self.effects(), {}
-        for objective in sorted(self.values):
+        for objective in self.values:
             of = [effect for effect in effects if effect.objective == objective]
-            n = min(effect.comparison.n for effect in of)
-            scatter = statistics.median(effect.scatter for effect in of)
-            shift = tune_stats.visible(n, tune_stats.ALPHA / len(effects))
-            out[objective] = n, shift * scatter if math.isfinite(shift) else math.inf
+            n = min((effect.comparison.n for effect in of), default=0)
+            shift = tune_stats.visible(n, tune_stats.ALPHA / max(1, len(effects)))
+            if math.isfinite(shift):
+                out[objective] = n, shift * statistics.median(effect.scatter for effect in of)
         return out
 
     # ---- points ---------------------------------------------------------------------------------
@@ -155,13 +155,16 @@ class Analysis:
                 if all(point[name] == value for name, value in fixed.items())}
         return {key: value for key, value in values.items() if key[0] in good}
 
+    def given(self, fixed):
+        """Effects on the score among the settings that have the fixed ones."""
+        return judged(self.effects_of(("all", "score"), self.within(self.scores(), fixed)))
+
     def choose(self):
         """(settings, {name: Effect or None}): step by step the change that betters the score most,
         beyond noise, given the changes before it; until there is none."""
-        fixed, why, scores = {}, dict.fromkeys(self.levels), self.scores()
+        fixed, why = {}, dict.fromkeys(self.levels)
         while True:
-            effects = self.effects_of(("all", "score"), self.within(scores, fixed))
-            better = [effect for effect in judged(effects) if effect.name not in fixed
+            better = [effect for effect in self.given(fixed) if effect.name not in fixed
                       and effect.verdict == "matters" and effect.comparison.estimate > 0]
             if not better:
                 return fixed, why

@@ -1,5 +1,10 @@
-"""The pictures of a sweep: a heat map for each pair of crossed parameters, and throughput against
-p99 latency. gnuplot draws; bench/tune/heat.gp and bench/tune/pareto.gp say how."""
+"""The pictures of a sweep: heat maps of pairs of parameters, and throughput against p99 latency.
+gnuplot draws; bench/tune/heat.gp and bench/tune/pareto.gp say how.
+
+Two crossed parameters have a picture of their own, with every workload. A crossed one and those
+that varied alone share a sheet, in which each pair has the means over the workloads. Two that
+varied alone were never moved together: there is nothing to draw.
+"""
 
 import itertools
 import math
@@ -17,7 +22,7 @@ from tune_report import settings_words
 SCRIPTS = os.path.join(TREE, "bench", "tune")
 METRIC_WORDS = {THROUGHPUT: "throughput", LATENCY: "p99 latency"}
 GRAY_DARKEST, SHADE_LEAST = 130, 0.02  # full shade stands for at least 2 %
-PANEL_COLUMNS = 3
+WIDTH = 1150
 LETTERS = "abcdefghijkl"
 
 
@@ -45,38 +50,103 @@ def panel_rows(cells, xs, ys):
             for (x, y), (gain, ratio) in sorted(cells.items())]
 
 
-def objectives(analysis):
-    """(title, metric, values) of each panel: all workloads together, then one by one."""
-    out = [(f"all workloads: {METRIC_WORDS[m]}", m, analysis.mean_of(m)) for m in OBJECTIVES]
-    for (workload, metric), values in sorted(analysis.values.items()):
-        out.append((f"{workload}: {METRIC_WORDS[metric]}", metric, values))
-    return [row for row in out if row[2]]
+class Layout:
+    """How panels lie on a picture; names: whether the axes of each say what they are. In pixels
+    but for the fonts."""
+
+    def __init__(self, columns, left, gap, cell, fonts, names):
+        self.columns, self.left, self.gap, self.cell = columns, left, gap, cell
+        self.fonts, self.names = fonts, names
+
+    def variables(self, n_panels, n_cells):
+        """Of the script, which wants shares of the screen; n_cells: of the highest panel."""
+        rows = -(-n_panels // self.columns)
+        height = 110 + rows * (self.gap[1] + n_cells * self.cell)
+        return {"rows": rows, "columns": self.columns, "width": WIDTH, "height": height,
+                "left": self.left, "gap_x": self.gap[0], "gap_y": self.gap[1],
+                "title_font": f",{self.fonts[0]}", "cell_font": f",{self.fonts[1]}"}
+
+
+ALONE = Layout(3, 110, (109, 90), 44, (11, 11), True)
+SHEET = Layout(4, 75, (75, 56), 30, (10, 9), False)
+
+
+class Panel:
+    """One map of (x, y): a title and the objective's values."""
+
+    def __init__(self, title, metric, values, y):
+        self.title, self.metric, self.values, self.y = title, metric, values, y
+
+    def rows(self, analysis, x):
+        """Of the data block; none when the sweep did not come further than the base's cell."""
+        sign, levels = OBJECTIVES[self.metric], analysis.levels
+        gains = analysis.matrix(self.values, sign, x, self.y)
+        cells = {cell: (gain, sign * gain) for cell, gain in gains.items()}
+        if len(cells) < 2:
+            return []
+        return panel_rows(cells, sorted(levels[x]), sorted(levels[self.y]))
+
+    def variables(self, analysis, number, named):
+        ys = sorted(analysis.levels[self.y])
+        return {f"title_{number}": plot.escaped(self.title),
+                f"y_name_{number}": plot.escaped(self.y) if named else "",
+                f"y_tics_{number}": f"set ytics ({tics(ys)})", f"y_n_{number}": len(ys)}
+
+
+def means(analysis):
+    """(metric, values) of all workloads together."""
+    return [(metric, analysis.mean_of(metric)) for metric in OBJECTIVES]
 
 
 def tics(levels):
     return ", ".join(f'"{level}" {place}' for place, level in enumerate(levels))
 
 
-def heat(analysis, run, folder, x, y):
-    xs, ys = sorted(analysis.levels[x]), sorted(analysis.levels[y])
-    blocks, titles = [], {}
-    panels = objectives(analysis)
-    for number, (title, metric, values) in enumerate(panels, 1):
-        sign = OBJECTIVES[metric]
-        gains = analysis.matrix(values, sign, x, y)
-        cells = {cell: (gain, sign * gain) for cell, gain in gains.items()}
-        blocks.append(plot.datablock(f"P{number}", panel_rows(cells, xs, ys)))
-        titles[f"title_{number}"] = plot.escaped(title)
-    n_rows = -(-len(panels) // PANEL_COLUMNS)
-    height = 110 + 90 * n_rows + 44 * len(ys) * n_rows
+def heat(run, folder, analysis, x, panels, layout, words):
+    """One picture; words: (heading, what the changes are against, the file's name)."""
+    drawn = [(panel, rows) for panel in panels if (rows := panel.rows(analysis, x))]
+    if not drawn:
+        return []
+    values, blocks, xs = {}, [], sorted(analysis.levels[x])
+    for number, (panel, rows) in enumerate(drawn, 1):
+        values.update(panel.variables(analysis, number, layout.names))
+        blocks.append(plot.datablock(f"P{number}", rows))
+    heading, against, name = words
+    sizes = layout.variables(len(drawn), max(len(analysis.levels[p.y]) for p, _ in drawn))
+    values.update(sizes, n=len(drawn), heading=plot.escaped(heading), base=plot.escaped(against),
+                  x_name=plot.escaped(x) if layout.names else "", x_n=len(xs),
+                  x_tics=f"set xtics ({tics(xs)})")
+    return plot.draw(run, folder, "heat", (WIDTH, sizes["height"]), values, blocks, SCRIPTS, name)
+
+
+def pair(run, folder, analysis, x, y):
+    """Two parameters: all workloads together, then one by one."""
+    panels = [Panel(f"all workloads: {METRIC_WORDS[metric]}", metric, values, y)
+              for metric, values in means(analysis)]
+    panels += [Panel(f"{workload}: {METRIC_WORDS[metric]}", metric, values, y)
+               for (workload, metric), values in sorted(analysis.values.items())]
     base = analysis.points[0]
-    values = {**titles, "n": len(panels), "rows": n_rows, "columns": PANEL_COLUMNS,
-              "height": height, "x_name": plot.escaped(x), "y_name": plot.escaped(y),
-              "x_n": len(xs), "y_n": len(ys),
-              "x_tics": f"set xtics ({tics(xs)})", "y_tics": f"set ytics ({tics(ys)})",
-              "base": plot.escaped(f"{x}={base[x]}, {y}={base[y]}")}
-    return plot.draw(run, folder, "heat", (1150, height), values, blocks, SCRIPTS,
-                     f"heat-{x}-{y}")
+    return heat(run, folder, analysis, x, panels, ALONE,
+                (f"{x} and {y}", f"{x}={base[x]}, {y}={base[y]}", f"heat-{x}-{y}"))
+
+
+def sheet(run, folder, analysis, x, others):
+    """A crossed parameter and each that varied alone, by all workloads together."""
+    panels = [Panel(f"{y}: {METRIC_WORDS[metric]}", metric, values, y)
+              for y in others for metric, values in means(analysis)]
+    return heat(run, folder, analysis, x, panels, SHEET,
+                (f"{x} (across) and each that varied alone (up)",
+                 f"{x}={analysis.points[0][x]} and what the other starts with, all workloads",
+                 f"heat-{x}"))
+
+
+def heat_all(run, folder, analysis, crossed):
+    alone, paths = [name for name in analysis.levels if name not in crossed], []
+    for x, y in itertools.combinations(crossed, 2):
+        paths += pair(run, folder, analysis, x, y)
+    for x in crossed if alone else []:
+        paths += sheet(run, folder, analysis, x, alone)
+    return paths
 
 
 # ---- throughput against latency -----------------------------------------------------------------
@@ -122,9 +192,6 @@ def pareto(analysis, run, folder):
     return plot.draw(run, folder, "pareto", size, values, blocks, SCRIPTS)
 
 
-def draw_all(analysis, sweep, folder):
-    run, paths = stamped(sweep), []
-    for x, y in itertools.combinations(analysis.levels, 2):
-        if analysis.contexts(x, y):
-            paths += heat(analysis, run, folder, x, y)
-    return paths + pareto(analysis, run, folder)
+def draw_all(analysis, crossed, sweep, folder):
+    run = stamped(sweep)
+    return heat_all(run, folder, analysis, crossed) + pareto(analysis, run, folder)

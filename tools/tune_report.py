@@ -1,6 +1,5 @@
 """A sweep in words: the statement of what mattered, and sched.conf."""
 
-import math
 import textwrap
 
 import tune_analysis
@@ -10,6 +9,7 @@ METRIC_WORDS = {tune_analysis.THROUGHPUT: "throughput", LATENCY: "p99 latency", 
 FRONT_SHOWN = 12
 WIDTH, INDENT = 100, "    "
 FEW = "too few repetitions to say"
+NOT_BETTER = "nothing was better beyond noise"
 
 
 def effect_words(effect):
@@ -54,11 +54,17 @@ def parameter_lines(effects, score_effects, noise):
 
 def noise_lines(analysis, noise):
     """Of each objective; and what could have been seen of the parameter with the fewest pairs."""
-    for (workload, metric), (n_pairs, change) in analysis.visible().items():
-        level = noise[workload, metric]
+    visible = analysis.visible()
+    for objective, level in noise.items():
+        workload, metric = objective
         words = percent(level).removeprefix("+") if level is not None else "unknown: one repetition"
-        seen = "" if math.isinf(change) else f"{n_pairs} pairs show {percent(change)}"
+        n_pairs, change = visible.get(objective, (0, 0))
+        seen = f"{n_pairs} pairs show {percent(change)}" if n_pairs else ""
         yield f"    {workload:<17} {METRIC_WORDS[metric]:<12} {words:<7} {seen}".rstrip()
+
+
+def wrapped(text):
+    return textwrap.wrap(text, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT)
 
 
 def plural(n, noun):
@@ -72,8 +78,7 @@ def not_varied_lines(analysis, sweep):
     if not names:
         return []
     return [f"Not varied, so nothing is said of {plural(len(names), 'parameter')}",
-            *textwrap.wrap(" ".join(names), WIDTH, initial_indent=INDENT,
-                           subsequent_indent=INDENT), ""]
+            *wrapped(" ".join(names)), ""]
 
 
 def front_lines(analysis):
@@ -87,7 +92,7 @@ def front_lines(analysis):
 def choice_lines(analysis):
     settings, _ = analysis.choose()
     if not settings:
-        return ["    the base: nothing was better beyond noise"]
+        return [f"    the base: {NOT_BETTER}"]
     lines = ["    " + settings_words({**analysis.points[0], **settings}, analysis.points[0])]
     point = analysis.point_of(settings)
     stand = {row[0]: row for row in analysis.pareto()}.get(point)
@@ -104,7 +109,7 @@ def statement(analysis, sweep, machine):
     out = ["What mattered", machine, "",
            f"{len(sweep.samples)} samples of {len(analysis.points)} settings, up to {len(blocks)} "
            "times each, compared with the base:",
-           f"    {settings_all(analysis.points[0])}",
+           *wrapped(settings_all(analysis.points[0])),
            f"{len(effects)} comparisons of workloads and {len(scores)} of the score, each family "
            "Holm-corrected at 5 %.",
            "Estimates with 95 % intervals; noise is the spread of repetitions of the same "
@@ -147,12 +152,15 @@ def sched_conf(analysis, machine, source):
            f"# Chosen from {source}", f"# {machine}",
            f"# Score: {analysis.weight:.0%} throughput, {1 - analysis.weight:.0%} p99 latency, "
            "means of logarithms over the workloads.",
-           "# Each change is one that betters the score beyond noise, given those above it."]
+           "# Each change is one that betters the score beyond noise, given those above it. What "
+           "moves from", "# here on: make tune SCHED=file"]
     for name, value in settings.items():
         effect = why[name]
         out += [f"# {name}: score {effect_words(effect)} from {effect.before} to {effect.after}",
                 f"{name}={value}"]
+    told = {effect.name for effect in analysis.given(settings) if effect.verdict != "few"}
+    few = FEW + (", given what is chosen" if settings else "")
     for name in analysis.levels:
         if name not in settings:
-            out.append(f"# {name}: left at {base[name]}; nothing was better beyond noise")
+            out.append(f"# {name}: left at {base[name]}; {NOT_BETTER if name in told else few}")
     return "\n".join(out) + "\n"

@@ -17,7 +17,13 @@ set yrange [-100 < *:*]
 set arrow 1 from 0, graph 0 to 0, graph 1 nohead dt 3 lw 1.2 lc rgb '#777777'
 set arrow 2 from graph 0, first 0 to graph 1, first 0 nohead dt 3 lw 1.2 lc rgb '#777777'
 set key below left Left reverse maxcols 1 samplen 2 spacing 1.3
-plot $ALL using 1:4:2:3:5:6 with xyerrorbars pt 0 lw 0.8 lc rgb '#bbbbbb' \
+# Seen by the axes only, which want some length when all settings are alike.
+$LEAST << EOD
+-1 -1
+1 1
+EOD
+plot $LEAST with dots lc rgb '#ffffff' notitle, \
+     $ALL using 1:4:2:3:5:6 with xyerrorbars pt 0 lw 0.8 lc rgb '#bbbbbb' \
        title 'quartiles of the repetitions', \
      $ALL using 1:4 with points pt 6 ps 0.8 lc rgb '#777777' title 'settings (median)', \
      $FRONT using 1:4 with linespoints pt 7 ps 0.9 lw 1.6 dt 2 lc rgb '#000000' \

@@ -24,11 +24,11 @@ import tune
 import tune_analysis
 import tune_conf
 import tune_design
-import tune_plan
 import tune_plot
 import tune_report
 import tune_samples
 import tune_stats
+from tuneinputtest import MakeTest, OptionsTest, PlanTest, SamplesTest
 
 LEVELS = {"slice_us": [3000, 1000], "steal": [1, 0], "alone": [5, 9]}
 WORKLOADS = ["cyclic", "mixed"]
@@ -274,19 +274,44 @@ class AnalysisTest(unittest.TestCase):
         analysis, _ = analysis_made(nothing)
         self.assertEqual(tune_conf.parse(tune_report.sched_conf(analysis, "m", "x")), {})
 
-    def test_pictures(self):
-        analysis, sweep = analysis_made(planted)
+    def pictures(self, analysis, sweep):
+        """{name: bytes} of those that are drawn."""
         with tempfile.TemporaryDirectory() as folder:
-            paths = tune_plot.draw_all(analysis, sweep, folder)
-            names = {os.path.basename(path) for path in paths}
-            self.assertTrue({"heat-slice_us-steal.svg", "pareto.svg", "pareto.png"} <= names)
+            paths, out = tune_plot.draw_all(analysis, ["slice_us", "steal"], sweep, folder), {}
             for path in paths:
                 with open(path, "rb") as file:
-                    data = file.read()
-                if path.endswith(".png"):
-                    self.assertTrue(data.startswith(b"\x89PNG") and len(data) > 5000)
-                else:
-                    self.assertIn("0123456789ab", "".join(xml.fromstring(data).itertext()))
+                    out[os.path.basename(path)] = file.read()
+        return out
+
+    def test_pictures(self):
+        """One of each crossed pair, a sheet of each crossed one with what varied alone."""
+        pictures = self.pictures(*analysis_made(planted))
+        names = ("heat-slice_us-steal", "heat-slice_us", "heat-steal", "pareto")
+        self.assertEqual(set(pictures), {f"{n}.{kind}" for n in names for kind in ("svg", "png")})
+        for name, data in pictures.items():
+            if name.endswith(".png"):
+                self.assertTrue(data.startswith(b"\x89PNG") and len(data) > 5000)
+            else:
+                self.assertIn("0123456789ab", "".join(xml.fromstring(data).itertext()))
+        words = " ".join(xml.fromstring(pictures["heat-steal.svg"]).itertext())
+        self.assertIn("alone: p99 latency", words)
+
+    def test_pictures_partial(self):
+        """A sweep that was cut short is drawn as far as it came."""
+        analysis, sweep = analysis_made(planted, blocks=1)
+        for key in [key for key in sweep.samples if key[0] != "p0" and key[1] == "mixed"]:
+            del sweep.samples[key]
+        cut = tune_analysis.Analysis(sweep, analysis.levels, analysis.points)
+        self.assertEqual(set(self.pictures(cut, sweep)), {
+            f"{name}.{kind}" for name in ("heat-slice_us-steal", "pareto")
+            for kind in ("svg", "png")})
+
+    def test_pictures_flat(self):
+        """Settings that are all alike, as counted instructions can be, have an axis, too."""
+        design = tune_design.design_make(LEVELS, 4)
+        sweep = sweep_made(design, 2, nothing, 1, noise=0)
+        flat = tune_analysis.Analysis(sweep, design.levels, design.points)
+        self.assertIn("pareto.png", self.pictures(flat, sweep))
 
 
 class PowerTest(unittest.TestCase):
@@ -330,117 +355,6 @@ class PowerTest(unittest.TestCase):
         plan, said = plan_made("--minutes=1", "--param=slice_us", "--param=bonus", "--ms=500")
         self.assertGreater(plan.head["blocks"], tune_design.BLOCKS_LEAST)
         self.assertIn("they take longer than 1 minute", said)
-
-
-class SamplesTest(unittest.TestCase):
-    """Records, and what is refused of them: each message names file and line."""
-
-    TEXT = "# smp\t2\nworkload\tw\tt\nERROR\tp0\tw\t0\twhy\nsample\tp0\tw\t0\ta=1\t1.0\tp99_ns=7\n"
-    SAMPLE = "sample\tp1\tw\t0\ta=2\t1.0\tp99_ns=7"
-    PLANNED = {("p0", "w", 0): {"a": 1}, ("p1", "w", 0): {"a": 2}}
-
-    def test_good(self):
-        sweep = tune_samples.parse(self.TEXT + self.SAMPLE[:-1])
-        self.assertEqual(sweep.done(), {("p0", "w", 0)})
-        self.assertEqual((sweep.errors, sweep.stamps), ({}, {"smp": "2"}))
-        sweep = tune_samples.parse(f"{self.TEXT}{self.SAMPLE}\n", self.PLANNED)
-        self.assertEqual(sweep.done(), set(self.PLANNED))
-
-    def refused(self, line, words):
-        with self.assertRaisesRegex(tune_samples.Broken, rf"^f:5: .*{words}"):
-            tune_samples.parse(f"{self.TEXT}{line}\n", self.PLANNED, "f")
-
-    def test_broken(self):
-        self.refused("hello", "unknown record")
-        self.refused("# smp", "fields are missing")
-        for n_fields in range(1, 7):
-            self.refused("\t".join(self.SAMPLE.split("\t")[:n_fields]), "fields are missing")
-        self.refused(self.SAMPLE.replace("\t0\t", "\tx\t"), "int")
-        self.refused(self.TEXT.splitlines()[-1], "stands above")
-
-    def test_metrics(self):
-        for value in ("nan", "inf", "-inf", "-7", "0", "1e999"):
-            self.refused(self.SAMPLE.replace("ns=7", f"ns={value}"), "p99_ns=.* cannot be")
-        self.refused(self.SAMPLE.replace("p99_ns", "p98_ns"), "p98_ns")
-        self.refused(self.SAMPLE.replace("7", "seven"), "seven")
-        self.refused(self.SAMPLE + "\tp99_ns=8", "each name once")
-
-    def test_not_as_planned(self):
-        self.refused(self.SAMPLE.replace("a=2", "a=3"), "other settings")
-        self.refused(self.SAMPLE.replace("a=2", "-"), "other settings")
-        for old, new in (("p1", "p2"), ("p1", "x"), ("w\t0", "w\t1"), ("\tw", "\tv")):
-            self.refused(self.SAMPLE.replace(old, new), "no such sample")
-        self.refused("ERROR\tp2\tw\t0\twhy", "no such sample")
-
-
-class PlanTest(unittest.TestCase):
-    """plan.txt is read as it was written; a line that is not whole or not true is named."""
-
-    def setUp(self):
-        scratch = tempfile.TemporaryDirectory()
-        self.addCleanup(scratch.cleanup)
-        self.folder = scratch.name
-        self.path = os.path.join(self.folder, "plan.txt")
-        design = tune_design.design_make({"a": [1, 2], "b": [0, 5]}, 2)
-        head = {"seed": 1, "ms": 300, "blocks": 1, "levels": design.levels,
-                "crossed": design.crossed, "points": design.points}
-        order = tune_design.order_make(len(design.points), ["w"], 1, 1)
-        self.plan = tune_plan.Plan(head, tune_design.plan_lines(design, order))
-        tune_plan.write(self.folder, self.plan)
-
-    def test_good(self):
-        plan = tune_plan.load(self.folder)
-        self.assertEqual(vars(plan), vars(self.plan))
-        self.assertEqual(plan.settings["p0", "w", 0], {"a": 1, "b": 0})
-
-    def refused(self, line, old, new):
-        """That the file is refused when `old`, which stands in `line`, is replaced."""
-        tune_plan.write(self.folder, self.plan)
-        with open(self.path, encoding="utf-8") as file:
-            lines = file.readlines()
-        self.assertIn(old, lines[line - 1])
-        lines[line - 1] = lines[line - 1].replace(old, new)
-        with open(self.path, "w", encoding="latin-1") as file:
-            file.writelines(lines)
-        with self.assertRaisesRegex(tune_samples.Broken, f"^{self.path}:{line}: "):
-            tune_plan.load(self.folder)
-
-    def test_head(self):
-        points = repr(self.plan.head["points"])
-        for line, old, new in ((1, "seed", "sead"), (1, "1", "one"), (2, "300", "-300"),
-                               (3, "1", "[1, 2"), (4, "[1, 2]", "[1]"), (4, "[1, 2]", "7"),
-                               (4, "'a'", "7"), (5, "'a'", "'z'"), (6, points, "5"),
-                               (6, points, "[]"), (6, points, "[5]"), (6, points, "[{'a': 1}]"),
-                               (6, "'a': 2", "'a': 3"), (6, "[{'a': 1", "[{'a': 2")):
-            self.refused(line, old, new)
-
-    def test_lines(self):
-        first, second = self.plan.lines[:2]
-        for old, new in (("p", "q"), ("p", "p9"), (" w 0", ""), ("w 0", "w x"), ("a=", "a"),
-                         ("b=", "c="), ("w", "\xff"), (first, "hello\n"), (first, "\n")):
-            self.refused(7, old, new)
-        self.refused(8, second, first)
-
-
-class OptionsTest(unittest.TestCase):
-    """An option out of its range is refused before anything is done, and the range is told."""
-
-    def test_good(self):
-        args = tune.arguments(["--weight=0", "--minutes=0.5", "--seed=0", "--", "--smp", "2"])
-        self.assertEqual((args.weight, args.minutes, args.seed), (0, 0.5, 0))
-        self.assertEqual(args.runner, ["--smp", "2"])
-
-    def test_refused(self):
-        tries = {"weight": ("5", "-1", "nan", "inf", "-inf", "x", ""), "ms": ("0", "1e3", "-5"),
-                 "minutes": ("inf", "nan", "-inf", "0", "-3", "99999"), "blocks": ("0", "2.5"),
-                 "seed": ("-1", "x", "9" * 30)}
-        for name, texts in tries.items():
-            for text in texts:
-                said = io.StringIO()
-                with contextlib.redirect_stderr(said), self.assertRaises(SystemExit) as refusal:
-                    tune.arguments([f"--{name}={text}"])
-                self.assertEqual(refusal.exception.code, 2)
-                self.assertRegex(said.getvalue(), rf"--{name}: '{text}' is not .* from [\d.]+ to")
 
 
 class DriverTest(unittest.TestCase):
@@ -524,29 +438,6 @@ class DriverTest(unittest.TestCase):
         status, said, folder = self.run_tune(param=["nowhere=1,2"])
         self.assertEqual((status, folder), (1, None))
         self.assertIn("no such parameter", said)
-
-
-class MakeTest(unittest.TestCase):
-    """What make hands on: `make tune` and `make stress` share names, not defaults."""
-
-    def commands(self, *words):
-        """What `make words` would run; targets that it makes by another make are left out."""
-        environment = {key: value for key, value in os.environ.items()
-                       if not key.startswith(("MAKE", "MFLAGS"))}
-        return subprocess.run(["make", "-n", "MAKE=true", *words], text=True, env=environment,
-                              capture_output=True, timeout=60).stdout
-
-    def test_defaults(self):
-        words = self.commands("tune")
-        self.assertIn("tools/tune.py", words)
-        self.assertNotRegex(words, "--(minutes|seed|weight)")
-        self.assertIn("--seed 1 --minutes 1 ", self.commands("stress"))
-
-    def test_given(self):
-        given = "MINUTES=7", "SEED=3"
-        self.assertIn("--minutes=7 --seed=3 --weight=-1 ",
-                      self.commands("tune", *given, "WEIGHT=-1"))
-        self.assertIn("--seed 3 --minutes 7 ", self.commands("stress", *given))
 
 
 class WorkloadTest(unittest.TestCase):
