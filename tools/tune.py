@@ -212,9 +212,9 @@ class Progress:
 
     LINE_S = 10
 
-    def __init__(self, n_done, n_all, guess_s):
+    def __init__(self, n_done, n_all, guess_s, base):
         self.n_first = self.n_done = n_done
-        self.n_all, self.guess_s = n_all, guess_s
+        self.n_all, self.guess_s, self.base = n_all, guess_s, base
         self.started = self.told = None
 
     def left_s(self, now):
@@ -241,8 +241,9 @@ class Progress:
     def line(self, fields, left_s):
         minutes, seconds = divmod(int(left_s), 60)
         values = " ".join(word for word in fields[6:] if word.startswith(("throughput", "p99")))
-        return (f"[{self.n_done:>4}/{self.n_all}] {minutes}:{seconds:02} left  {fields[2]} "
-                f"{fields[4].replace(',', ' ')}  {values}")
+        settings = tune_report.settings_words(tune_samples.settings_parse(fields[4]), self.base)
+        return (f"[{self.n_done:>4}/{self.n_all}] {minutes}:{seconds:02} left  {fields[2]}, "
+                f"{settings}: {values}")
 
     def end(self):
         if sys.stderr.isatty():
@@ -338,7 +339,8 @@ def samples_take(args, folder, plan):
     guess_s = sample_seconds(ms)
     say(f"{len(left)} of {len(plan.lines)} samples to take, {len(plan.head['points'])} settings, "
         f"about {(BOOT_S + guess_s * len(left)) / 60:.1f} minutes; seed {plan.head['seed']}")
-    progress = Progress(len(plan.lines) - len(left), len(plan.lines), guess_s)
+    progress = Progress(len(plan.lines) - len(left), len(plan.lines), guess_s,
+                        plan.head["points"][0])
     collector = Collector(path, plan, progress, bool(sweep.workloads))
     with tempfile.TemporaryDirectory(prefix="cathode-tune-") as scratch:
         in_guest = os.path.join(scratch, PLAN_IN_GUEST)

@@ -392,6 +392,13 @@ class DriverTest(unittest.TestCase):
         made = [name for name in os.listdir(self.folder) if name.startswith("tune-")]
         return answer, said.getvalue(), os.path.join(self.folder, made[0]) if made else None
 
+    def test_progress(self):
+        """What differs from the base, and how long it takes."""
+        progress = tune.Progress(0, 60, 2, {"a": 1, "b": 2})
+        fields = "sample\tp1\tmixed\t0\ta=1,b=3\t1.0\tn=9\tp99_ns=5".split("\t")
+        self.assertEqual(progress.line(fields, progress.left_s(0)),
+                         "[   0/60] 2:00 left  mixed, b=3: p99_ns=5")
+
     def samples(self, folder):
         return len(tune_samples.load(os.path.join(folder, "samples.tsv")).samples)
 
