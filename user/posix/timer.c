@@ -95,9 +95,10 @@ static int64_t timer_read(int fd, struct itimerspec *now) {
 
 _Static_assert(TFD_NONBLOCK == O_ABI_NONBLOCK && TFD_CLOEXEC == O_ABI_CLOEXEC, "the same bits");
 
-/* A descriptor that is no timer knows no such operation: for libc that is EINVAL. */
+/* A descriptor that is no timer knows no such operation, in the kernel's words or in a server's:
+ * for libc that is EINVAL. */
 static long timerfd_result(int64_t result) {
-  return result == -ABI_ENOTTY ? -ABI_EINVAL : result;
+  return result == -ABI_ENOTTY || result == -ABI_EOPNOTSUPP ? -ABI_EINVAL : result;
 }
 
 long call_timerfd_create(int clock, int flags) {

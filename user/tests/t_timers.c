@@ -115,6 +115,24 @@ static void test_descriptor_clocks(void) {
   close(fd);
 }
 
+/* Files of the kernel, and files of servers. */
+static void test_descriptor_of_no_timer(void) {
+  struct itimerspec value = setting(MS, 0), old;
+  char path[] = "/tmp/no_timer.XXXXXX";
+  int fds[3] = {-1, -1, mkstemp(path)}, n_refused = 0;
+  unlink(path);
+  if (pipe(fds) != 0 || fds[2] < 0) {
+    bail_out("files");
+  }
+  for (int i = 0; i < 3; i++) {
+    n_refused += timerfd_settime(fds[i], 0, &value, &old) == -1 && errno == EINVAL;
+    n_refused += timerfd_gettime(fds[i], &old) == -1 && errno == EINVAL;
+    close(fds[i]);
+  }
+  is(n_refused, 6, "a file that is no timer is not a valid one");
+  fails_with(timerfd_settime(fds[0], 0, &value, NULL), EBADF, "a closed one is none at all");
+}
+
 static void test_descriptor_queue(void) {
   int fd = timerfd_create(CLOCK_MONOTONIC, 0), queue = epoll_create1(0);
   struct epoll_event event = {.events = EPOLLIN, .data.u64 = 42};
@@ -430,6 +448,7 @@ int main(int argc, char **argv) {
   test_descriptor_once();
   test_descriptor_periodic();
   test_descriptor_clocks();
+  test_descriptor_of_no_timer();
   test_descriptor_queue();
   test_descriptor_errors();
   test_descriptor_fork();
