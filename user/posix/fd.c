@@ -80,30 +80,38 @@ long call_pwrite64(int fd, const void *buf, size_t len, long offset) {
 
 /* ---- scattered and gathered --------------------------------------------------------------- */
 
+/* Parts stay where the caller has them, and are fetched when it is their turn: a program may call
+ * this on a stack that holds little more than its own words. */
 struct vector {
-  struct iovec parts[IOV_MAX];
-  int n; /* without empty parts */
+  const struct iovec *iov;
+  int n, n_full; /* parts, and those that are not empty */
   size_t total;
 };
 
+/* A part, of at most `most` bytes, whatever another thread has made of it since it was counted. */
+static int64_t part_get(const struct vector *v, int i, size_t most, struct iovec *part) {
+  if (user_get(part, &v->iov[i], sizeof(*part)) < 0) {
+    return -ABI_EFAULT;
+  }
+  part->iov_len = MIN(part->iov_len, most);
+  return 0;
+}
+
 static int64_t vector_take(struct vector *v, const struct iovec *iov, int n) {
-  v->n = 0;
-  v->total = 0;
+  *v = (struct vector){.iov = iov, .n = n};
   if (n < 0 || n > IOV_MAX) {
     return -ABI_EINVAL;
   }
   for (int i = 0; i < n; i++) {
     struct iovec part;
-    if (user_get(&part, &iov[i], sizeof(part)) < 0) {
+    if (part_get(v, i, SIZE_MAX, &part) < 0) {
       return -ABI_EFAULT;
     }
     if (part.iov_len > SSIZE_MAX - v->total) {
       return -ABI_EINVAL;
     }
     v->total += part.iov_len;
-    if (part.iov_len != 0) {
-      v->parts[v->n++] = part;
-    }
+    v->n_full += part.iov_len != 0;
   }
   return 0;
 }
@@ -118,38 +126,31 @@ static long part_move(int fd, const struct iovec *part, long offset, bool out) {
                     : call_pread64(fd, part->iov_base, part->iov_len, offset);
 }
 
-static int64_t scatter(const struct vector *v, const char *from, size_t len) {
+/* Between the parts and their bytes in one piece: `len` of them, or as many as have room. */
+static int64_t parts_copy(const struct vector *v, char *whole, size_t len, bool out) {
   for (int i = 0; i < v->n && len != 0; i++) {
-    size_t n = MIN(len, v->parts[i].iov_len);
-    if (user_put(v->parts[i].iov_base, from, n) < 0) {
+    struct iovec part;
+    if (part_get(v, i, len, &part) < 0 ||
+        (out ? user_get(whole, part.iov_base, part.iov_len)
+             : user_put(part.iov_base, whole, part.iov_len)) < 0) {
       return -ABI_EFAULT;
     }
-    from += n;
-    len -= n;
-  }
-  return 0;
-}
-
-static int64_t gather(const struct vector *v, char *to) {
-  for (int i = 0; i < v->n; i++) {
-    if (user_get(to, v->parts[i].iov_base, v->parts[i].iov_len) < 0) {
-      return -ABI_EFAULT;
-    }
-    to += v->parts[i].iov_len;
+    whole += part.iov_len;
+    len -= part.iov_len;
   }
   return 0;
 }
 
 /* Small vectors in one transfer: what comes from a pipe at once is read at once, and what goes out
- * is not torn apart. */
+ * is not torn apart. They take as much of the stack as they have bytes: it may be a small one. */
 static long vector_bounce(int fd, const struct vector *v, long offset, bool out) {
-  char bounce[BOUNCE];
-  struct iovec whole = {bounce, v->total};
-  if (out && gather(v, bounce) < 0) {
+  struct iovec whole = {__builtin_alloca(v->total), v->total};
+  if (out && parts_copy(v, whole.iov_base, v->total, true) < 0) {
     return -ABI_EFAULT;
   }
   long moved = part_move(fd, &whole, offset, out);
-  return moved > 0 && !out && scatter(v, bounce, (size_t)moved) < 0 ? -ABI_EFAULT : moved;
+  bool lost = moved > 0 && !out && parts_copy(v, whole.iov_base, (size_t)moved, false) < 0;
+  return lost ? -ABI_EFAULT : moved;
 }
 
 static bool readable_now(int fd) {
@@ -159,21 +160,27 @@ static bool readable_now(int fd) {
 
 /* Part by part until one is short. After the first, no read waits for more. */
 static long vector_parts(int fd, const struct vector *v, long offset, bool out) {
-  long done = 0;
+  size_t done = 0;
   for (int i = 0; i < v->n; i++) {
-    if (i != 0 && !out && !readable_now(fd)) {
+    struct iovec part;
+    long at = offset < 0 ? offset : offset + (long)done;
+    long moved = part_get(v, i, v->total - done, &part);
+    if (moved == 0 && part.iov_len == 0) {
+      continue;
+    }
+    if (done != 0 && !out && !readable_now(fd)) {
       break;
     }
-    long moved = part_move(fd, &v->parts[i], offset < 0 ? offset : offset + done, out);
+    moved = moved < 0 ? moved : part_move(fd, &part, at, out);
     if (moved < 0) {
-      return done != 0 ? done : moved;
+      return done != 0 ? (long)done : moved;
     }
-    done += moved;
-    if ((size_t)moved < v->parts[i].iov_len) {
+    done += (size_t)moved;
+    if ((size_t)moved < part.iov_len) {
       break;
     }
   }
-  return done;
+  return (long)done;
 }
 
 static long vector_move(int fd, const struct iovec *iov, int n, long offset, bool out) {
@@ -182,11 +189,11 @@ static long vector_move(int fd, const struct iovec *iov, int n, long offset, boo
   if (result < 0) {
     return result;
   }
-  if (v.n <= 1) {
-    struct iovec none = {NULL, 0};
-    return part_move(fd, v.n == 1 ? v.parts : &none, offset, out);
+  if (v.n_full == 0) {
+    return part_move(fd, &(struct iovec){NULL, 0}, offset, out);
   }
-  return v.total <= BOUNCE ? vector_bounce(fd, &v, offset, out) : vector_parts(fd, &v, offset, out);
+  return v.n_full > 1 && v.total <= BOUNCE ? vector_bounce(fd, &v, offset, out)
+                                           : vector_parts(fd, &v, offset, out);
 }
 
 long call_readv(int fd, const struct iovec *iov, int n) {
