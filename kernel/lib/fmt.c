@@ -205,10 +205,16 @@ static unsigned digit_value(char c) {
   return c >= 'a' && c <= 'f' ? (unsigned)(c - 'a' + 10) : 16;
 }
 
-bool fmt_parse_u64(const char *text, size_t len, uint64_t *out) {
+/* The base of a number, which is written behind the first *prefix characters. */
+static unsigned number_base(const char *text, size_t len, size_t *prefix) {
   bool is_hex = len > 2 && text[0] == '0' && (text[1] | 0x20) == 'x';
-  unsigned base = is_hex ? 16 : 10;
-  size_t i = is_hex ? 2 : 0;
+  *prefix = is_hex ? 2 : 0;
+  return is_hex ? 16 : 10;
+}
+
+bool fmt_parse_u64(const char *text, size_t len, uint64_t *out) {
+  size_t i;
+  unsigned base = number_base(text, len, &i);
   uint64_t value = 0;
   if (len == 0) {
     return false;
@@ -222,4 +228,13 @@ bool fmt_parse_u64(const char *text, size_t len, uint64_t *out) {
   }
   *out = value;
   return true;
+}
+
+bool fmt_is_number(const char *text, size_t len) {
+  size_t i;
+  unsigned base = number_base(text, len, &i);
+  while (i < len && digit_value(text[i]) < base) {
+    i++;
+  }
+  return len > 0 && i == len;
 }

@@ -23,4 +23,8 @@ size_t fmt_vsnprintf(char *buf, size_t cap, const char *format, va_list args)
  * Fails: false, *out untouched, for no digit, any other character, or more than 64 bits. */
 [[nodiscard]] bool fmt_parse_u64(const char *text, size_t len, uint64_t *out);
 
+/* True for what fmt_parse_u64() takes, and for what it refuses only for having more than 64 bits.
+ */
+[[nodiscard]] bool fmt_is_number(const char *text, size_t len);
+
 #endif

@@ -106,7 +106,8 @@ static bool flag_pairs(void) {
 
 static bool parses(const char *text, uint64_t expected) {
   uint64_t n;
-  return fmt_parse_u64(text, strlen(text), &n) && n == expected;
+  return fmt_parse_u64(text, strlen(text), &n) && n == expected &&
+         fmt_is_number(text, strlen(text));
 }
 
 static bool refuses(const char *text) {
@@ -126,29 +127,18 @@ static bool numbers_parse(struct rng *rng) {
 }
 
 static bool numbers_refused(void) {
-  const char *bad[] = {"",
-                       "0x",
-                       "x",
-                       "-1",
-                       "+1",
-                       " 1",
-                       "1 ",
-                       "1k",
-                       "0xg",
-                       "1.0",
-                       "0b1",
-                       "a",
-                       "0x1x",
-                       "18446744073709551616",
-                       "18446744073709551620",
-                       "99999999999999999999",
-                       "0x10000000000000000"};
+  const char *bad[] = {"",   "0x",  "x",   "-1",  "+1", " 1",   "1 ",
+                       "1k", "0xg", "1.0", "0b1", "a",  "0x1x", "99999999999999999999x"};
+  const char *large[] = {"18446744073709551616", "18446744073709551620", "99999999999999999999",
+                         "0x10000000000000000"};
+  bool ok = true;
   for (unsigned i = 0; i < ARRAY_LEN(bad); i++) {
-    if (!refuses(bad[i])) {
-      return false;
-    }
+    ok = ok && refuses(bad[i]) && !fmt_is_number(bad[i], strlen(bad[i]));
   }
-  return true;
+  for (unsigned i = 0; i < ARRAY_LEN(large); i++) {
+    ok = ok && refuses(large[i]) && fmt_is_number(large[i], strlen(large[i]));
+  }
+  return ok;
 }
 
 /* Only text[0..len) is read. */
@@ -157,7 +147,8 @@ static bool parse_is_bounded(void) {
   uint64_t n = 0;
   TAP_REQUIRE(raw);
   memcpy(raw, "42", 2);
-  bool ok = fmt_parse_u64(raw, 2, &n) && n == 42 && fmt_parse_u64(raw, 1, &n) && n == 4;
+  bool ok = fmt_parse_u64(raw, 2, &n) && n == 42 && fmt_parse_u64(raw, 1, &n) && n == 4 &&
+            fmt_is_number(raw, 2);
   free(raw);
   return ok;
 }

@@ -106,7 +106,7 @@ static int64_t param_read(uint32_t arg, char *out, size_t cap) {
 static int64_t param_write(uint32_t arg, const char *text, size_t len) {
   uint64_t value;
   if (!fmt_parse_u64(text, len, &value)) {
-    return -ABI_EINVAL;
+    return fmt_is_number(text, len) ? -ABI_ERANGE : -ABI_EINVAL;
   }
   return -(int64_t)sched_param_set((enum sched_param)arg, value);
 }

@@ -1,7 +1,10 @@
 /* sched, sched NAME, sched NAME=VALUE: the scheduler's parameters, which are the files of
  * sys:sched: all with value, unit and limits; the value of one; or set one as the system runs. */
+#include <ctype.h>
 #include <err.h>
+#include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -39,11 +42,30 @@ static int show_all(void) {
   return copy_fd(fd, 1, DIRECTORY);
 }
 
+/* Why a value was refused: its name's line of the table says what it takes. */
+static void range_warn(const char *name, const char *value) {
+  char found[64], unit[32];
+  unsigned long least, most;
+  FILE *table = fopen(DIRECTORY, "r");
+  while (table && fscanf(table, "%63s %*s %31s %lu %lu", found, unit, &least, &most) == 4) {
+    if (strcmp(found, name) == 0) {
+      bool counts = !isdigit((unsigned char)unit[0]); /* else it is the range in words */
+      warnx("%s=%s: %s takes %lu to %lu%s%s", name, value, name, least, most, counts ? " " : "",
+            counts ? unit : "");
+    }
+  }
+  if (table) {
+    fclose(table);
+  }
+}
+
 static int set(const char *name, const char *value) {
   char *path = path_join(DIRECTORY, name);
   int fd = open(path, O_WRONLY);
   bool good = fd >= 0 && write_all(fd, value, strlen(value));
-  if (!good) {
+  if (!good && errno == ERANGE) {
+    range_warn(name, value);
+  } else if (!good) {
     warn("%s=%s", name, value);
   }
   if (fd >= 0) {
