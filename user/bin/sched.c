@@ -60,6 +60,10 @@ static void range_warn(const char *name, const char *value) {
 }
 
 static int set(const char *name, const char *value) {
+  if (*value == '\0') {
+    warnx("%s=: no value", name);
+    return 1;
+  }
   char *path = path_join(DIRECTORY, name);
   int fd = open(path, O_WRONLY);
   bool good = fd >= 0 && write_all(fd, value, strlen(value));

@@ -62,6 +62,7 @@ static void test_program(void) {
      "the program says what a parameter takes");
   ok(sched_says("handoff=2", "sched: handoff=2: handoff takes 0 to 1\n"),
      "also where it counts none");
+  ok(sched_says("slice_us=", "sched: slice_us=: no value\n"), "an empty value is none");
   ok(sched_says("nope=1", "sched: nope=1: No such file or directory\n"),
      "an unknown name is refused as it was");
 }
