@@ -26,18 +26,24 @@ class Slice:
 class Wake:
     """A blocked thread was made runnable at `ns`, and got a CPU at `ran_ns` (None: never).
 
-    `sent_ns` is earlier when the waker came while the thread was still about to block."""
+    `sent_ns` is earlier when the waker came while the thread was still about to block. `end_ns` is
+    the trace's end for one that waited until then, on `wait_cpu`."""
 
-    __slots__ = ("thread", "ns", "sent_ns", "cpu", "waker", "target", "ran_ns", "ran_cpu")
+    __slots__ = ("thread", "ns", "sent_ns", "cpu", "waker", "target", "ran_ns", "ran_cpu",
+                 "end_ns", "wait_cpu")
 
     def __init__(self, event, ns=None):
         self.thread, self.target = event.a, event.b
         self.ns, self.sent_ns = event.ns if ns is None else ns, event.ns
         self.cpu, self.waker = event.cpu, event.thread
-        self.ran_ns = self.ran_cpu = None
+        self.ran_ns = self.ran_cpu = self.end_ns = self.wait_cpu = None
+
+    def until_ns(self):
+        return self.end_ns if self.ran_ns is None else self.ran_ns
 
     def latency_ns(self):
-        return self.ran_ns - self.ns
+        """How long it waited, or has waited; not of one whose answer may be lost."""
+        return self.until_ns() - self.ns
 
 
 class Thread:
@@ -83,6 +89,8 @@ class Timeline:
         self.n_out_of_step = 0     # records whose thread is not who was switched to
         self.runnable_changes = []  # (ns, CPU, +1 or -1)
         self.last_ns = {}
+        self.torn = set()          # CPUs whose last records are lost
+        self.whole_ns = 0          # from here on no record is lost
         for event in trace.events:
             self.step(event)
         self.finish(trace.duration_ns())
@@ -97,6 +105,9 @@ class Timeline:
             return
         self.cpu_check(event)
         self.last_ns[event.cpu] = event.ns
+        if event.cpu in self.torn:
+            self.torn.remove(event.cpu)
+            self.whole_ns = max(self.whole_ns, event.ns)
         handler = getattr(self, "on_" + event.kind.lower(), None)
         if handler:
             handler(event)
@@ -112,6 +123,7 @@ class Timeline:
     def cut(self, cpu):
         """Records of this CPU are missing: its slice ends where it was last seen."""
         self.leave(cpu, self.last_ns.get(cpu, 0), RUNNABLE)
+        self.torn.add(cpu)
 
     def on_switch(self, event):
         state = {WHY_BLOCK: BLOCKED, WHY_EXIT: None}.get(event.b, RUNNABLE)
@@ -210,7 +222,10 @@ class Timeline:
     def finish(self, ns):
         for cpu in list(self.running):
             self.leave(cpu, max(ns, self.last_ns.get(cpu, 0)), RUNNABLE)
+        switches = any("SWITCH" in counts for counts in self.counts.values())
         for thread in self.alive.values():
+            if thread.wake and switches and not self.torn and thread.wake.ns >= self.whole_ns:
+                thread.wake.end_ns, thread.wake.wait_cpu = max(ns, thread.wake.ns), thread.cpu
             thread.end(ns)
 
     # ---- answers --------------------------------------------------------------------------------
@@ -218,9 +233,13 @@ class Timeline:
     def answered(self):
         return [wake for wake in self.wakes if wake.ran_ns is not None]
 
+    def waits(self):
+        """The wake-ups that were answered, and those that still waited when the trace ended."""
+        return [wake for wake in self.wakes if wake.until_ns() is not None]
+
     def worst(self):
         """The wake-up that waited longest for its CPU, or None."""
-        return max(self.answered(), key=Wake.latency_ns, default=None)
+        return max(self.waits(), key=Wake.latency_ns, default=None)
 
     def busy_ns(self, cpu):
         return sum(s.end - s.start for s in self.slices[cpu] if s.thread)

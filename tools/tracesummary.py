@@ -5,6 +5,7 @@ import timeline
 
 THREADS_SHOWN = 40
 TIMELINE_SHOWN = 40
+STILL = "still waiting"
 COUNTED = (("SWITCH", "switches"), ("WAKE", "wakes"), ("MIGRATE", "migrations"),
            ("PREEMPT", "preempts"), ("IPI", "ipis"), ("TIMER", "timer"), ("FAULT", "faults"),
            ("SYSCALL", "syscalls"))
@@ -48,27 +49,34 @@ def cpus(lines):
 
 
 def worst_by_life(lines):
-    """(tid, when it was born) -> the longest of its wake-ups, in nanoseconds."""
+    """Thread -> the wake-up that it waited longest after."""
     worst = {}
     lives = {}
     for thread in lines.threads:
         lives.setdefault(thread.tid, []).append(thread)
-    for wake in lines.answered():
+    for wake in lines.waits():
         for thread in lives[wake.thread]:
-            if thread.born <= wake.ran_ns <= thread.died:
-                worst[thread] = max(worst.get(thread, 0), wake.latency_ns())
+            if thread.born <= wake.until_ns() <= thread.died:
+                worst[thread] = max(worst.get(thread, wake), wake, key=timeline.Wake.latency_ns)
     return worst
+
+
+def wake_cells(wake):
+    """How long, and whether it was still so at the end."""
+    if wake is None:
+        return ["-", ""]
+    return [us(wake.latency_ns()), STILL if wake.ran_ns is None else ""]
 
 
 def threads(lines):
     head = ["thread", "id", "pid", "run ms", "wait ms", "blocked ms", "switches", "migrations",
-            "faults", "worst wake us"]
+            "faults", "worst wake us", ""]
     worst = worst_by_life(lines)
     order = sorted(lines.threads, key=lambda t: -t.total(timeline.RUNNING))
     rows = [[lines.trace.name(t.tid), t.tid, lines.trace.pid_of.get(t.tid, "?"),
              ms(t.total(timeline.RUNNING)), ms(t.total(timeline.RUNNABLE)),
              ms(t.total(timeline.BLOCKED)), t.n_switches, t.n_migrations, t.n_faults,
-             us(worst[t]) if t in worst else "-"] for t in order[:THREADS_SHOWN]]
+             *wake_cells(worst.get(t))] for t in order[:THREADS_SHOWN]]
     yield from table(head, rows)
     if len(order) > THREADS_SHOWN:
         yield f"  ... and {len(order) - THREADS_SHOWN} threads that ran less"
@@ -97,10 +105,13 @@ def worst_wake(lines):
         return
     trace = lines.trace
     name = f"{trace.name(wake.thread)} {wake.thread}"
+    last_cpu = wake.wait_cpu if wake.ran_ns is None else wake.ran_cpu
+    end = f"{STILL} for CPU" if wake.ran_ns is None else "running on CPU"
     yield (f"worst wake-up: {name} waited {us(wake.latency_ns())} us, woken on CPU {wake.cpu} at "
-           f"{ms(wake.ns)} ms, running on CPU {wake.ran_cpu} at {ms(wake.ran_ns)} ms")
-    cpus_shown = {wake.cpu, wake.ran_cpu}
-    rows = [e for e in trace.events if wake.ns <= e.ns <= wake.ran_ns and e.cpu in cpus_shown]
+           f"{ms(wake.ns)} ms, {end} {last_cpu} at {ms(wake.until_ns())} ms"
+           f"{', where the trace ends' if wake.ran_ns is None else ''}")
+    cpus_shown = {wake.cpu, last_cpu}
+    rows = [e for e in trace.events if wake.ns <= e.ns <= wake.until_ns() and e.cpu in cpus_shown]
     half = TIMELINE_SHOWN // 2
     hidden = max(0, len(rows) - 2 * half)
     for i, event in enumerate(rows):

@@ -261,6 +261,39 @@ class ViewTest(unittest.TestCase):
         self.assertEqual(row.split()[1:6], ["7", "7", "0.002", "0.003", "0.000"])
 
 
+    STARVED = {
+        0: [(100, "WAKE", 0, 7, 1), (200, "WAKE", 0, 7, 1), (9000, "FAULT", 0, 0, 0)],
+        1: [(5, "FAULT", 0, 0, 0), (110, "SWITCH", 0, 7, 0), (150, "SWITCH", 7, 8, 2),
+            (9500, "FAULT", 8, 0, 0)],
+    }
+
+    def test_wake_without_end(self):
+        """Who is still waiting when the trace ends has waited until then."""
+        lines = replay(self.STARVED)
+        text = tracesummary.text(lines)
+        self.assertIn("worst wake-up: ? 7 waited 9.3 us, woken on CPU 0 at 0.000 ms, still waiting "
+                      "for CPU 1 at 0.009 ms, where the trace ends", text)
+        row = next(line for line in text.splitlines() if " 9.3 " in line)
+        self.assertTrue(row.endswith("  9.3  still waiting"), row)
+        self.assertEqual(text.count("  still waiting\n"), 1)
+        with tempfile.TemporaryDirectory() as scratch:
+            perfetto.write(lines, os.path.join(scratch, "out.json"))
+
+    def test_wake_whose_end_is_lost(self):
+        """It may have run where records are missing: then nothing is claimed."""
+        for at in range(3, 5):
+            rings = {cpu: list(records) for cpu, records in self.STARVED.items()}
+            rings[1].insert(at, (0, "LOST", 0, 3, 0))
+            self.assertEqual(replay(rings).worst().latency_ns(), 10, at)
+        rings = {0: [*self.STARVED[0], (9600, "WAKE", 0, 9, 1), (9900, "FAULT", 0, 0, 0)],
+                 1: [*self.STARVED[1][:3], (0, "LOST", 0, 3, 0), self.STARVED[1][3]]}
+        self.assertEqual(replay(rings).worst().latency_ns(), 300)
+
+    def test_wake_seen_without_switches(self):
+        rings = {0: [(100, "WAKE", 0, 7, 1), (9000, "FAULT", 0, 0, 0)], 1: [(5, "FAULT", 0, 0, 0)]}
+        self.assertIsNone(replay(rings).worst())
+
+
 class StreamTest(unittest.TestCase):
     """Streams that are no streams are refused with the reason."""
 
