@@ -9,7 +9,7 @@ import os
 import re
 import sys
 
-ABI = "kernel/abi"
+ABI = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "kernel", "abi")
 ROW = re.compile(r"^([A-Z_]+?)(\d?)\((.*)\)$")
 TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)"|([^,"]+)')
 USER_TYPES = {"FD": "int", "PTR": "void *", "CPTR": "const void *", "ADDR": "uint64_t",
@@ -82,7 +82,8 @@ def tuning_document():
     return "\n".join([
         GENERATED, "# Parameters of the scheduler\n",
         "Each is a boot argument (`sched.NAME=value`) and a file (`sys:/sched/NAME`) that can be\n"
-        "read and written while the system runs.\n",
+        "read and written while the system runs. What lies outside its range is refused: by the\n"
+        "file with ERANGE, in `SCHED=` and `BOOTARGS=` before anything boots.\n",
         table(("name", "unit", "default", "least", "most", "what it trades"), body)])
 
 

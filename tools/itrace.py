@@ -25,6 +25,7 @@ import tempfile
 import time
 
 import symbols
+import tune_conf
 import vm
 
 BUILD = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "build")
@@ -138,6 +139,7 @@ def main():
     names = Names(args.kernel, program_of(args.cmd))
     starts = set(names.starts)
     with tempfile.TemporaryDirectory(prefix="cathode-") as scratch:
+        tune_conf.bootargs_check(args.bootargs)
         config = vm.Config(args.kernel, args.image, f"{args.bootargs} -- {args.cmd}".strip(),
                            mem=args.mem, icount=True)
         config.exec_log = os.path.join(scratch, "exec.log")
@@ -158,5 +160,5 @@ def main():
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except vm.VmError as error:
+    except (vm.VmError, tune_conf.ConfError) as error:
         sys.exit(f"itrace: {error}")

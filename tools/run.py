@@ -123,13 +123,14 @@ def image_choose(args, scratch):
 def append_make(args):
     """The kernel's command line; what BOOTARGS says comes after the file's and so counts."""
     settings = tune_conf.load(args.sched) if args.sched else {}
+    tune_conf.bootargs_check(args.bootargs)
     words = f"{tune_conf.boot_words(settings)} {args.bootargs}"
     return words + (f" -- {args.cmd}" if args.cmd else "")
 
 
 def config_make(args, scratch):
-    kind, cpu, verdict = accel_choose(args)
     append = append_make(args)
+    kind, cpu, verdict = accel_choose(args)
     timeout = args.timeout if args.timeout is not None else COMMAND_TIMEOUT_S if args.cmd else 0
     boots = not (args.machine or args.probe)
     image = image_choose(args, scratch) if boots else None
@@ -248,9 +249,12 @@ def log_open(path):
 
 def boot(args, config):
     to_file, to_stderr = writer(log_open(args.log)), writer(2)
+    refusals = vm.Refusals()
 
     def log(data):
         to_file(data)
+        for line in refusals.feed(data):
+            say(line)
         if args.verbose:
             to_stderr(data)
 

@@ -140,6 +140,28 @@ class LogParser:
         return next((value for key, value in reversed(self.records) if key == name), None)
 
 
+class Refusals:
+    """Finds what the kernel's log says of boot arguments that it refused: which, and what they
+    take. The list of all arguments that follows is not part of it."""
+
+    PREFIX, LIST = b"boot argument: ", b"valid boot arguments:"
+
+    def __init__(self):
+        self.rest, self.listing = b"", False
+
+    def feed(self, data):
+        """Answers the lines about refusals that end in `data`."""
+        *lines, self.rest = (self.rest + data).split(b"\n")
+        out = []
+        for line in lines:
+            text = line.removeprefix(self.PREFIX)
+            is_ours = len(text) < len(line)
+            self.listing = text == self.LIST if is_ours and text[:1] != b" " else self.listing
+            if is_ours and not self.listing:
+                out.append(line.decode("utf-8", "replace"))
+        return out
+
+
 class Machine:
     """A running QEMU. Sinks are called with bytes as they arrive; console_in, if given, is a
     descriptor whose bytes go to COM1."""

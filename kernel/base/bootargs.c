@@ -135,14 +135,14 @@ static bool bootargs_apply(const struct bootargs *args, struct slice word) {
   int shown = (int)MIN(word.len, (size_t)SHOWN_MAX);
   const struct bootarg *arg = bootargs_find(args, name);
   if (!arg) {
-    bootargs_say(args, "boot argument \"%.*s\": no such name", shown, word.text);
+    bootargs_say(args, "\"%.*s\": no such name", shown, word.text);
     return false;
   }
   if (name.len == word.len && arg->kind == BOOTARG_BOOL) {
     value = (struct slice){"1", 1};
   }
   if (!value_set(arg, value)) {
-    bootargs_say(args, "boot argument \"%.*s\": not a valid value; it takes", shown, word.text);
+    bootargs_say(args, "\"%.*s\": not a valid value; it takes", shown, word.text);
     bootarg_describe(args, arg);
     return false;
   }

@@ -75,7 +75,7 @@ static bool report_text(void) {
   memset(line + 5, 'x', 100);
   bool ok = parse(line, &command) == 1;
   line[48] = '\0';
-  ok = ok && strncmp(reported + strlen("boot argument \""), line, 48) == 0;
+  ok = ok && strncmp(reported + strlen("\""), line, 48) == 0;
   return ok && strstr(reported, "x\": not a valid value; it takes\n"
                                 "  name=TEXT (at most 7 characters): of the machine\n"
                                 "valid boot arguments:\n"

@@ -25,6 +25,10 @@ CASES = (
     ("EXIT", ["--cpu", "nonsense"], 126, "run: QEMU failed", b""),
     ("EXIT", ["--add", "/nonexistent"], 126, "run: ADD=/nonexistent: not a directory", b""),
     ("MISSING", [], 126, "does not exist", b""),
+    ("REFUSE", [], 0, 'run: boot argument: "bogus=1": no such name', b""),
+    ("EXIT", ["--sched", "/nonexistent"], 126, "run: SCHED=/nonexistent: ", b""),
+    ("EXIT", ["--bootargs", "sched.slice_us=99"], 126,
+     "run: BOOTARGS: slice_us=99: slice_us takes 100 to 1000000 us", b""),
     ("ECHO", [], 0, "run: the console follows", TYPED),
 )
 

@@ -115,6 +115,28 @@ class LogTest(unittest.TestCase):
             self.assertIsNone(parser.record("panic"))
 
 
+class RefusalsTest(unittest.TestCase):
+    """What the kernel says of boot arguments is told from the rest of its log."""
+
+    STREAM = (b"cathode: booted\nboot argument: \"bogus=1\": no such name\n"
+              b"boot argument: \"cpus=x\": not a valid value; it takes\n"
+              b"boot argument:   cpus=1..64: CPUs to start\nboot argument: valid boot arguments:\n"
+              b"boot argument:   cpus=1..64: CPUs to start\nboot argument:   mm.big=on|off: pages\n"
+              b"boot argument: stress needs the debug build; there is none\npages: 4096\n")
+
+    def test_every_cut(self):
+        for cut in range(len(self.STREAM) + 1):
+            found = vm.Refusals()
+            lines = found.feed(self.STREAM[:cut]) + found.feed(self.STREAM[cut:])
+            self.assertEqual("\n".join(lines).encode().splitlines(),
+                             [self.STREAM.splitlines()[i] for i in (1, 2, 3, 7)])
+
+    def test_words_are_the_kernels(self):
+        for path, words in (("main.c", vm.Refusals.PREFIX), ("base/bootargs.c", vm.Refusals.LIST),
+                            ("base/stress.c", vm.Refusals.PREFIX)):
+            self.assertIn(b'"' + words, mkinitfs.bytes_of(f"{TOOLS}/../kernel/{path}"))
+
+
 class AccelTest(unittest.TestCase):
     """The judge of the proof kernel's figures."""
 

@@ -111,9 +111,36 @@ class ConfTest(unittest.TestCase):
         with self.assertRaisesRegex(tune_conf.ConfError, "SCHED=/nowhere"):
             tune_conf.load("/nowhere")
 
+    def test_table(self):
+        """What the kernel would refuse is refused before it boots, with the place and the range."""
+        known = "there are slice_us, .*, idle_poll_us"
+        takes = "slice_us takes 100 to 1000000 us$"
+        for text, says in (("bonus=1\nbogus=1", "^{}:2: there is no parameter bogus; " + known),
+                           ("\nslice_us=99", "^{}:2: slice_us=99: " + takes),
+                           ("handoff=2", "^{}:1: handoff=2: handoff takes 0 to 1$"),
+                           ("slice_us=18446744073709551716", takes)):
+            with tempfile.NamedTemporaryFile("w", suffix=".conf") as file:
+                file.write(text)
+                file.flush()
+                with self.assertRaisesRegex(tune_conf.ConfError, says.format(file.name)):
+                    tune_conf.load(file.name)
+        ends = [(name, end) for name, row in tune_conf.table().items() for end in row[:2]]
+        tune_conf.bootargs_check(" ".join(f"sched.{name}={end}" for name, end in ends))
+
+    def test_bootargs(self):
+        for words in ("", "-- sched.bonus=99", "x=1 sched.slice_us=0x3e8  sched.bonus=007 -- ls"):
+            tune_conf.bootargs_check(words)
+        for words, says in (("sched.slice_us=99", "takes 100 to"), ("sched.x=1", "no parameter"),
+                            ("a=1 sched.bonus", "not a number"), ("sched.bonus=+", "not a number"),
+                            ("sched.bonus=", "not a number")):
+            with self.assertRaisesRegex(tune_conf.ConfError, f"^BOOTARGS: .*{says}"):
+                tune_conf.bootargs_check(words)
+
     def test_stamp(self):
         self.assertEqual(tune_conf.stamp("x=1 sched.a=2 sched.b=3 -- sched.c=4"), "a=2 b=3")
         self.assertEqual(tune_conf.stamp("-- sched"), "defaults")
+        self.assertEqual(tune_conf.stamp("-- sched.a=1"), "defaults")
+        self.assertEqual(tune_conf.stamp("sched.a=2 sched.b=0x10 sched.a=3"), "a=3 b=16")
 
 
 class DesignTest(unittest.TestCase):

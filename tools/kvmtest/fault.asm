@@ -1,7 +1,8 @@
 ; A kernel that ends in a given way, to prove that the runner tells each way from the others.
 ; Assembled with -dEND_x: RESET (triple fault), HANG, PANIC, SILENT (power-off without a record),
 ; EXIT (bytes on both serial ports, then status 7), FLOOD (a million bytes, then status 0), ECHO
-; (what arrives on COM1 goes back, until ^D, then status 0).
+; (what arrives on COM1 goes back, until ^D, then status 0), REFUSE (a boot argument, in the
+; kernel's words, then status 0).
 
 %define PORT_LOG  0xe9
 %define PORT_EXIT 0xf4
@@ -46,6 +47,13 @@ start32:
   mov edx, COM2
   call serial_put
   mov esi, text_exit
+  call log_put
+  mov eax, 0x10
+  out PORT_EXIT, eax
+%elifdef END_REFUSE
+  mov esi, text_refuse
+  call log_put
+  mov esi, text_done
   call log_put
   mov eax, 0x10
   out PORT_EXIT, eax
@@ -104,4 +112,5 @@ section .rodata
 empty:      dq 0, 0
 text_panic: db "before", 10, 0x1e, "panic it broke", 10, "the dump", 10, 0
 text_exit:  db "a line of the log", 10, 0x1e, "exit 7", 10, 0
+text_refuse: db 'boot argument: "bogus=1": no such name', 10, 0
 text_done:  db 0x1e, "exit 0", 10, 0
