@@ -1,7 +1,8 @@
 /* $(exit-with N): a function for GNU make that ends it with status N.
  *
- * make answers 2 whatever a recipe's status was; `make run` must answer the guest command's. The
- * Makefile loads this object for that target only, and does without where make cannot load any. */
+ * make answers 2 whatever a recipe's status was; `make run` must answer the guest command's, and so
+ * must `make trace` and `make profile`. The Makefile loads this object for those targets only, and
+ * does without where make cannot load any. */
 #include <gnumake.h>
 #include <stdlib.h>
 

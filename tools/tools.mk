@@ -44,22 +44,24 @@ RUN_OPTIONS = --smp $(SMP) --mem $(MEM) --accel $(ACCEL) --kernel $(KERNEL) --lo
   --sched "$$SCHED"
 RUNNER = tools/run.py $(RUN_OPTIONS) --cmd "$$CMD" --bootargs "$$BOOTARGS" --add "$$ADD"
 
-# make's own status would be 2 for every failure: $(exit-with) makes it the runner's.
-ifneq ($(filter run,$(MAKECMDGOALS)),)
+# make's own status would be 2 for every failure: $(exit-with) makes it the runner's. NAME-guest
+# leaves that in a file, and NAME ends with $(answer).
+ifneq ($(filter run trace profile,$(MAKECMDGOALS)),)
 -load $(B)/makeexit.so
 RUN_STATUS := $(B)/run.$(shell echo $$PPID).status
 endif
+answer = $(eval STATUS := $(shell cat $(RUN_STATUS); rm -f $(RUN_STATUS)))$(exit-with $(STATUS)) \
+  exit $(STATUS)
+.PHONY: run-guest trace-guest profile-guest
 
 $(B)/makeexit.so: tools/makeexit.c
 	@mkdir -p $(@D)
 	@$(CC) -std=gnu2x -Wall -Wextra -Werror -O1 -shared -fPIC -o $@ $<
 
 run: run-guest ## boot: an interactive shell, or CMD="prog args"
-	@$(eval STATUS := $(shell cat $(RUN_STATUS); rm -f $(RUN_STATUS)))$(exit-with $(STATUS)) \
-	  exit $(STATUS)
+	@$(answer)
 
 # What is built before the boot is told on stderr: stdout belongs to the command.
-.PHONY: run-guest
 run-guest:
 	@$(MAKE) -s all >&2
 	@$(RUNNER); echo $$? >$(RUN_STATUS)
@@ -68,10 +70,13 @@ OUT := $(B)/trace.json
 MASK :=
 ONCE :=
 
-trace: ## run CMD="..." and write its trace for ui.perfetto.dev, with a summary
+trace: trace-guest ## run CMD="..." and write its trace for ui.perfetto.dev, with a summary
+	@$(answer)
+
+trace-guest:
 	@$(MAKE) -s all >&2
 	@tools/trace.py --out $(OUT) $(if $(MASK),--mask $(MASK)) --cmd "$$CMD" \
-	  --bootargs "$$BOOTARGS" -- $(RUN_OPTIONS)
+	  --bootargs "$$BOOTARGS" -- $(RUN_OPTIONS); echo $$? >$(RUN_STATUS)
 
 itrace: ## functions that the instructions of CMD="..." went to; ONCE=function: of one operation
 	@$(MAKE) -s all >&2
@@ -81,10 +86,13 @@ itrace: ## functions that the instructions of CMD="..." went to; ONCE=function: 
 HZ := 1000
 PROFILE_OUT := $(B)/profile
 
-profile: ## run CMD="..." and draw where its time went, kernel and program, as a flame graph
+profile: profile-guest ## run CMD="..." and draw where its time went, as a flame graph
+	@$(answer)
+
+profile-guest:
 	@$(MAKE) -s all >&2
 	@tools/profiler.py --out $(PROFILE_OUT) --hz $(HZ) --kernel $(KERNEL) --cmd "$$CMD" \
-	  -- $(RUN_OPTIONS) --bootargs "$$BOOTARGS"
+	  -- $(RUN_OPTIONS) --bootargs "$$BOOTARGS"; echo $$? >$(RUN_STATUS)
 
 perf: ## the same by the host's perf and the processor's counters, where there is KVM
 	@$(MAKE) -s all >&2

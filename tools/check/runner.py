@@ -1,5 +1,6 @@
 """The runner: each way in which a machine can end has its status and its words, and the command's
-bytes come out untouched. Boots small kernels of tools/kvmtest under emulation."""
+bytes come out untouched. Boots small kernels of tools/kvmtest under emulation. Targets of make that
+run a command answer what the runner answers."""
 
 import concurrent.futures
 import os
@@ -31,6 +32,7 @@ CASES = (
      "run: BOOTARGS: slice_us=99: slice_us takes 100 to 1000000 us", b""),
     ("ECHO", [], 0, "run: the console follows", TYPED),
 )
+TARGETS = ("run", "trace", "profile")
 
 
 def kernel_build(scratch, end):
@@ -61,6 +63,18 @@ def case_run(scratch, case):
     return None
 
 
+def target_run(scratch, target):
+    """What is wrong with the status of a target of make that cannot boot, or None."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MAKE")}
+    variables = (f"KERNEL={scratch}/MISSING", f"LOG={scratch}/log", f"OUT={scratch}/trace",
+                 f"PROFILE_OUT={scratch}/profile", "ACCEL=tcg", "CMD=x", "MAKELEVEL=1")
+    run = subprocess.run(["make", target, *variables], capture_output=True, text=True,
+                         errors="replace", env=environment)
+    if run.returncode != 126 or "run: " not in run.stderr:
+        return f"make {target}: status {run.returncode}, expected 126: {run.stderr.strip()}"
+    return None
+
+
 def main():
     report = tree.Report("runner")
     with tempfile.TemporaryDirectory() as scratch:
@@ -70,6 +84,10 @@ def main():
             for fault in pool.map(lambda case: case_run(scratch, case), CASES):
                 if fault:
                     report.fault("tools/run.py", 1, fault)
+        for target in TARGETS:
+            fault = target_run(scratch, target)
+            if fault:
+                report.fault("tools/tools.mk", 1, fault)
     report.close()
 
 
