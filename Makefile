@@ -66,7 +66,8 @@ help: ## list every target
 #:   SCHED=file                 scheduler settings, such as `make tune` writes
 #:   TIMEOUT=seconds            after which a run counts as hung (0: never)
 #:   KERNEL=file LOG=file       another kernel; where its log goes (build/run.log)
-#: make stress SEED=1 MINUTES=1 SMP=1,2,4,8,64   storms on the scheduler, each so long at each size
+#: make stress SMP=2,8 SEED=1      storms on the scheduler at these sizes (1,2,4,8,64)
+#:   MINUTES=10                 ten minutes at each; unless told one, and 20 s at 64 CPUs
 #: make trace CMD="prog args" OUT=build/trace.json   what all CPUs and threads did meanwhile
 #:   MASK=0x...                 events to record (docs/tracing.md); OUT=x.gz compresses
 #: make profile CMD="prog args" HZ=1000    build/profile.svg, .folded, .txt (docs/profiling.md)

@@ -162,10 +162,10 @@ test: ## install what is missing, then every test; closes with "N passed, N fail
 
 # SMP counts only when it was given: its default is that of `make run`. SEED and MINUTES belong to
 # `make tune`, too, which has other defaults (bench/bench.mk).
-stress: ## storms on the scheduler at 1, 2, 4, 8 and 64 CPUs under forced preemption
+stress: ## storms on the scheduler, a minute at 1 to 8 CPUs and 20 s at 64; MINUTES=10: ten at each
 	@$(MAKE) -s all $(B)/debug/kernel.elf
-	@tools/stress.py --seed $(or $(SEED),1) --minutes $(or $(MINUTES),1) \
-	  $(if $(filter file,$(origin SMP)),,--smp $(SMP))
+	@tools/stress.py $(if $(SEED),--seed='$(SEED)') $(if $(MINUTES),--minutes='$(MINUTES)') \
+	  $(if $(filter file,$(origin SMP)),,--smp='$(SMP)')
 
 models: ## check the models of the kernel's lock-free hand-overs (spin)
 	@tools/check/models.py

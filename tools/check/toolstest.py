@@ -2,6 +2,8 @@
 KVM; the TAP judge; the parser of C functions; the compile database; the readers of traces and of
 profiles."""
 
+import contextlib
+import io
 import os
 import random
 import subprocess
@@ -17,6 +19,7 @@ import accel
 import compdb
 import hosttests
 import mkinitfs
+import stress
 import test as guesttest
 import tree
 import vm
@@ -185,6 +188,29 @@ class TallyTest(unittest.TestCase):
         self.assertEqual(self.problem(3, "1..1", "ok 1")[0], "ended with status 3")
         self.assertEqual(self.problem(0, "1..0")[0], "planned no test at all")
         self.assertEqual(self.problem(0, "Bail out! x", "1..1", "ok 1")[0], "Bail out! x")
+
+
+class StressTest(unittest.TestCase):
+    """What make stress is asked for, and refuses."""
+
+    def test_good(self):
+        args = stress.arguments([])
+        self.assertEqual([(n, stress.seconds_of(args, n)) for n in args.smp],
+                         [(1, 60), (2, 60), (4, 60), (8, 60), (64, 20)])
+        args = stress.arguments(["--smp=2,64", "--minutes=10", "--seed=7"])
+        self.assertEqual([stress.seconds_of(args, n) for n in args.smp], [600, 600])
+        self.assertEqual(stress.seconds_of(stress.arguments(["--minutes=0.001"]), 1), 1)
+
+    def test_refused(self):
+        for name, words in (("smp", ("abc", "0", "65", "1,,2", "-1", "", "2.5")),
+                            ("minutes", ("nan", "inf", "-1", "0", "x", "", "1e9")),
+                            ("seed", ("0", "-1", "x"))):
+            for word in words:
+                said = io.StringIO()
+                with contextlib.redirect_stderr(said), self.assertRaises(SystemExit) as ended:
+                    stress.arguments([f"--{name}={word}"])
+                self.assertEqual(ended.exception.code, 2)
+                self.assertIn(f"{name.upper()}={word}: ", said.getvalue())
 
 
 class SourceTest(unittest.TestCase):
