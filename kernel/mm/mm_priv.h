@@ -189,12 +189,12 @@ static inline enum abi_error loans_end(struct space *s, uint64_t start, uint64_t
     HOLDS(&s->lock) {
   return LIKELY(!s->lends) ? OK : loans_end_slow(s, start, end);
 }
-/* Nothing is lent anew in between, so that it stays as loans_end() has left it also when the lock is
- * let go of. With the lock, exclusive. */
-static inline void lending_stop(struct space *s) HOLDS(&s->lock) {
+/* Nothing is lent anew in between, so that it stays as loans_end() has left it also when the lock
+ * is let go of. Each with the lock, exclusive. */
+static inline void lending_stop(struct space *s) {
   s->n_takers++;
 }
-static inline void lending_resume(struct space *s) HOLDS(&s->lock) {
+static inline void lending_resume(struct space *s) {
   s->n_takers--;
 }
 

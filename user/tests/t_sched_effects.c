@@ -51,10 +51,10 @@ static void *answer(void *arg) {
  * or wherever they like. */
 static long messages(bool apart, const char *counter) {
   char byte = 0;
-  pthread_t thread;
-  if (pipe(there) != 0 || pipe(back) != 0 || pthread_create(&thread, NULL, answer, NULL) != 0) {
-    bail_out("a thread and two pipes");
+  if (pipe(there) != 0 || pipe(back) != 0) {
+    bail_out("two pipes");
   }
+  pthread_t thread = thread_start(0, answer, NULL);
   cpus_set(pthread_self(), 0, apart ? 0 : 1);
   cpus_set(thread, apart ? 1 : 0, 1);
   sleep_ms(5);
@@ -108,9 +108,7 @@ static void hogs_start(pthread_t *threads, int n, int rt_priority, int policy) {
   stop = false;
   for (int i = 0; i < n; i++) {
     struct sched_param param = {.sched_priority = rt_priority};
-    if (pthread_create(&threads[i], NULL, hog, NULL) != 0) {
-      bail_out("a thread");
-    }
+    threads[i] = thread_start(0, hog, NULL);
     cpus_set(threads[i], 1, 1);
     pthread_setschedparam(threads[i], policy, &param);
   }
