@@ -174,6 +174,7 @@ static struct thread *pick_with(struct cpu_sched *cs, struct thread *prev, enum 
     requeue_spent(cs, prev, now);
   } else if (why == WHY_YIELD) {
     /* Into the next round: in this one it would come before those whose slice is over. */
+    thread_prio_update(prev);
     push_late(cs, prev, now);
   } else {
     runq_push_front(&cs->rq, &prev->rq, prev->prio);

@@ -41,7 +41,7 @@ void sched_rules_update(void) {
 void thread_prio_update(struct thread *t) {
   uint8_t prio = t->policy == SCHED_ABI_OTHER ? share_prio(&sched_rules.share, t->nice, t->credit)
                                               : (uint8_t)(SCHED_RT_MAX - t->rt_priority);
-  t->prio = MIN(prio, t->boost);
+  t->prio = t->level = MIN(prio, t->boost);
 }
 
 uint64_t sched_slice_ns(const struct thread *t) {
@@ -67,7 +67,7 @@ static int64_t quantum_of(struct cpu_sched *cs, const struct thread *t) HOLDS(&c
 static void quantum_add(struct cpu_sched *cs, struct thread *t) HOLDS(&cs->lock) {
   t->quantum = quantum_of(cs, t);
   t->left = share_grant(t->left, t->quantum);
-  t->turn = t->run;
+  t->turn = t->run - (uint64_t)(t->quantum - t->left); /* a debt counts as had */
   if (t->least > sched_rules.share.slice_least) {
     t->least = t->quantum; /* it is trusted, with as much as it has now */
   }
@@ -94,17 +94,22 @@ void push_late(struct cpu_sched *cs, struct thread *t, uint64_t now) {
   runq_push_expired(&cs->rq, &t->rq, t->prio);
 }
 
-/* Whether the current thread, beside which nobody waits, has run for its quantum since the last
- * time that this was asked: most of that for free. */
+/* Whether the current thread, beside which nobody waits, has run for its quantum, most of that for
+ * free: if so it begins with the next. */
 static bool turn_is_had(struct cpu_sched *cs, uint64_t now) HOLDS(&cs->lock) {
   struct thread *c = cs->current;
   if (c == cs->idle || c->prio < RUNQ_FIRST_TIMESHARE || cpu_waiting(cs) != 0) {
     return false;
   }
-  uint64_t run = c->run + (now - MIN(c->since, now));
-  bool had = (int64_t)(run - c->turn) >= c->quantum;
-  c->turn = had ? run : c->turn;
-  return had;
+  uint64_t run = c->run + (now - MIN(c->since, now)), quantum = (uint64_t)c->quantum;
+  uint64_t had = run - c->turn;
+  if (had < quantum) {
+    return false;
+  }
+  had = MIN(had - quantum, quantum);
+  c->turn = run - had;
+  c->left = (int64_t)(quantum - had);
+  return true;
 }
 
 bool round_join(struct cpu_sched *cs, struct thread *t, uint64_t now) {

@@ -18,6 +18,10 @@
  * that last gave the CPU up by itself is a whole quantum, whatever it has left [H4]. Who abuses
  * that does so once, in debt: a slice that was ended, or a better thread, ends the trust.
  *
+ * Precedence. Who wakes up goes before who runs, whatever their priorities, as soon as that has had
+ * as large a part of its quantum of this round [H5]: or a nap would cost a turn of whoever runs
+ * meanwhile, and most of the sleeper's share with it. It changes nothing of what a round grants.
+ *
  * Credit. Sleeping earns credit, running spends it `decay` times as fast; full credit lifts a
  * thread by `bonus` priority levels, less by the proportion. It changes who goes first, never how
  * much anybody gets.
@@ -55,6 +59,12 @@ struct share_round {
   uint32_t scale;  /* of this round, times SHARE_SCALE_ONE */
 };
 
+/* What a thread has had of its quantum, with what was free. */
+struct share_part {
+  uint64_t had;
+  int64_t quantum; /* at least 1 */
+};
+
 struct share_lengths {
   uint64_t slice, slice_min, round, sleep; /* ticks, each at least 1 */
   uint64_t floor;                          /* ticks: no slice is shorter, whatever slice_min is */
@@ -89,6 +99,14 @@ static inline int64_t share_scaled(const struct share_rules *r, const struct sha
 /* What is left with a new quantum [H1]. */
 static inline int64_t share_grant(int64_t left, int64_t quantum) {
   return MAX(left, -DEBT_QUANTA * quantum) + quantum;
+}
+
+/* How long who runs goes on until the part that it has had is no smaller than the other's [H5]. */
+static inline uint64_t share_patience(struct share_part runs, struct share_part woken) {
+  uint64_t quantum = (uint64_t)woken.quantum;
+  uint64_t part = MIN(woken.had, 2 * quantum) * SHARE_SCALE_ONE / quantum;
+  uint64_t due = (uint64_t)runs.quantum * part / SHARE_SCALE_ONE;
+  return due > runs.had ? due - runs.had : 0;
 }
 
 static inline uint64_t share_credit_after_run(const struct share_rules *r, uint64_t credit,

@@ -140,6 +140,50 @@ static bool debt_is_bounded(void) {
          share_grant(-5, quantum) == quantum - 5;
 }
 
+/* Who runs goes on until the parts are equal, to within the rounding, and no longer. */
+static bool patience_makes_equal(void) {
+  bool ok = true;
+  for (int i = 0; i < 20000 && ok; i++) {
+    int64_t quantum = 1 + (int64_t)(rng_below(&rng, UINT32_MAX) << rng_below(&rng, 10));
+    struct share_part runs = {.quantum = quantum},
+                      woken = {.quantum = 1 + (int64_t)rng_below(&rng, ROUND)};
+    runs.had = (uint64_t)((double)quantum * rng_below(&rng, 1000) / 1000);
+    woken.had = (uint64_t)((double)woken.quantum * rng_below(&rng, 1000) / 1000);
+    double part = (double)woken.had / (double)woken.quantum, slack = 2.0 / SHARE_SCALE_ONE;
+    uint64_t patience = share_patience(runs, woken);
+    double then = (double)(runs.had + patience) / (double)quantum;
+    ok = then > part - slack - 1 / (double)quantum && (patience == 0 || then < part + slack);
+  }
+  return ok;
+}
+
+/* Who has had less, or nothing, need not wait; nor is the wait for one far ahead without bounds. */
+static bool patience_is_bounded(void) {
+  struct share_part none = {0, SLICE}, half = {SLICE / 2, SLICE}, far = {UINT64_MAX / 2, SLICE};
+  return share_patience(none, none) == 0 && share_patience(half, none) == 0 &&
+         share_patience(far, half) == 0 && share_patience(none, half) == SLICE / 2 &&
+         share_patience(none, far) == 2 * SLICE;
+}
+
+/* A thread naps after each 100 us of work, beside one that does not: by the time it has had its
+ * quantum, the other has had its own, and neither a nap or a piece of work more. */
+static bool naps_cost_no_turn(void) {
+  bool ok = true;
+  rules_default();
+  for (int nice = NICE_LEAST; nice <= NICE_MOST; nice++) {
+    struct share_part hog = {0, share_quantum(&rules, nice)}, napper = {0, SLICE};
+    const uint64_t work = 100000, nap = 20000;
+    while (napper.had < SLICE) {
+      napper.had += work;
+      hog.had += nap;
+      hog.had += share_patience(hog, napper);
+    }
+    double over = (double)hog.had - (double)hog.quantum;
+    ok = ok && over >= -(double)hog.quantum / 1000 && over <= (double)(nap * SLICE / work);
+  }
+  return ok;
+}
+
 static bool prio_within_limits(void) {
   bool ok = true;
   for (uint32_t bonus = 0; bonus <= SHARE_BONUS_MOST; bonus++) {
@@ -181,13 +225,16 @@ static bool prio_survives_change(void) {
 
 int main(int argc, char **argv) {
   rng_seed(&rng, tap_seed(argc, argv));
-  tap_plan(9);
+  tap_plan(12);
   tap_ok(quanta_by_weight(), "each step of nice is a factor of 1.25");
   tap_ok(shares_of_any_mix(), "300 random mixes of hogs share by weight to within a twentieth");
   tap_ok(shares_of_all_nices(), "all forty nice values, within a twentieth after 10 s");
   tap_ok(rounds_are_bounded(), "a round is no longer than its threads need [H3]");
   tap_ok(light_slices_are_stretched(), "slices of light threads are slice_min on average");
   tap_ok(debt_is_bounded(), "a debt is paid, and forgiven beyond its bound [H1]");
+  tap_ok(patience_makes_equal(), "who wakes goes first when the parts are equal [H5]");
+  tap_ok(patience_is_bounded(), "at once if it has had less, and a wait has bounds [H5]");
+  tap_ok(naps_cost_no_turn(), "naps cost nobody a turn [H5]");
   tap_ok(prio_within_limits(), "every nice value with every bonus is a timeshare priority");
   tap_ok(credit_comes_and_goes(), "credit is earned by sleep, spent by running, bounded");
   tap_ok(prio_survives_change(), "credit of older rules gives no priority that there is not [H2]");

@@ -36,17 +36,104 @@ static void wake_tell(struct cpu_sched *cs, struct thread *t, bool preempts, uin
   }
 }
 
+/* Whether t need not ask for a place before who runs: it is better, or that will most likely stop
+ * by itself soon, for it is new or did so lately: the timer would be set for nothing [H4]. */
+static inline bool wake_waits(const struct cpu_sched *cs, const struct thread *t, uint64_t now)
+    HOLDS(&cs->lock) {
+  const struct thread *c = cs->current;
+  const struct share_rules *rules = &sched_rules.share;
+  return t->prio < c->prio ||
+         ((c->least > rules->slice_least || c->run == 0) &&
+          now - c->since < (uint64_t)rules->slice_least && c->quantum <= share_quantum(rules, 0));
+}
+
+/* Whom t, which is no better than the current thread, is compared with: that, or behind a real-time
+ * one who runs next; NULL: nobody of this round. */
+static struct thread *wake_rival(const struct cpu_sched *cs) HOLDS(&cs->lock) {
+  const struct runq *rq = &cs->rq;
+  uint32_t word = runq_active(rq);
+  if (cs->current->prio >= RUNQ_FIRST_TIMESHARE) {
+    return cs->current;
+  }
+  return rq->words[word] == 0 ? NULL
+                              : CONTAINER_OF(runq_front(rq, word << 6 | bit_first(rq->words[word])),
+                                             struct thread, rq);
+}
+
+/* What t has had of the round, and of the next one's quantum if it has begun with that. */
+static struct share_part part_of(const struct cpu_sched *cs, const struct thread *t, uint64_t ran)
+    HOLDS(&cs->lock) {
+  uint64_t ahead = t->round == cs->rq.round + 1 ? (uint64_t)t->quantum : 0;
+  return (struct share_part){t->run + ran - t->turn + ahead, t->quantum};
+}
+
+/* t goes before its rival all the same, as soon as that has had as large a part of its quantum [H5]
+ * and has run for a while. Until t sleeps again, or its slice is over, it counts as just better.
+ * Answers after how many ticks; NEVER: when the current thread stops. */
+static uint64_t overtake_patience(const struct cpu_sched *cs, struct thread *t, uint64_t now)
+    HOLDS(&cs->lock) {
+  const struct share_rules *rules = &sched_rules.share;
+  const struct thread *c = wake_rival(cs);
+  uint64_t ran = c == cs->current ? now - MIN(c->since, now) : 0;
+  if (c == NULL || c->prio == RUNQ_FIRST_TIMESHARE || c->prio > t->prio || t->run == 0 ||
+      !SCHED_PARAM_GET(wake_preempt) || t->credit < share_credit_after_run(rules, c->credit, ran)) {
+    return NEVER;
+  }
+  t->prio = c->prio - (c->prio == c->level);
+  if (c != cs->current) {
+    return NEVER;
+  }
+  uint64_t patience = share_patience(part_of(cs, c, ran), part_of(cs, t, 0));
+  uint64_t piece = (uint64_t)rules->slice_least;
+  patience = MAX(patience, piece - MIN(ran, piece));
+  bool trusted = c->least > rules->slice_least;
+  return patience == 0 || !trusted ? patience : (uint64_t)share_quantum(rules, 0);
+}
+
+/* The current thread is no longer alone, and what it has had for free of this round counts for who
+ * comes back to it: as far as its quantum goes, and no debts come of it. */
+static void alone_end(struct cpu_sched *cs, uint64_t now) HOLDS(&cs->lock) {
+  struct thread *c = cs->current;
+  if (cs->slice_end != NEVER || c->prio < RUNQ_FIRST_TIMESHARE || c == cs->idle) {
+    return;
+  }
+  account(cs, c, now);
+  int64_t left = c->quantum - (int64_t)(c->run - c->turn);
+  c->left = MIN(c->left, MAX(left, (int64_t)0));
+}
+
+/* The rarer ways to wake: t may go before who is as good or better, or waits for the next round,
+ * and is then among the first of that. */
+static __attribute__((noinline)) void wake_push_slow(struct cpu_sched *cs, struct thread *t,
+                                                     bool joins, bool overtakes, uint64_t now)
+    HOLDS(&cs->lock) {
+  uint64_t patience = overtakes ? overtake_patience(cs, t, now) : NEVER;
+  alone_end(cs, now);
+  if (!joins) {
+    push_late(cs, t, now);
+    wake_tell(cs, t, t->prio < RUNQ_FIRST_TIMESHARE, now);
+    return;
+  }
+  runq_push(&cs->rq, &t->rq, t->prio);
+  wake_tell(cs, t, patience == 0, now);
+  if (patience != 0 && patience != NEVER && now + patience < cs->slice_end) {
+    cs->slice_end = now + patience;
+    timer_program(cs, cs->slice_end);
+  }
+}
+
 /* Runnable on this CPU now; whether it may preempt another timeshare thread. */
-static inline void wake_push(struct cpu_sched *cs, struct thread *t, bool preempts, uint64_t now)
+static inline __attribute__((always_inline)) void wake_push(struct cpu_sched *cs, struct thread *t,
+                                                            bool preempts, uint64_t now)
     HOLDS(&cs->lock) {
   thread_wake_credit(cs, t, now);
-  bool joins = round_join(cs, t, now);
-  if (LIKELY(joins)) {
-    runq_push(&cs->rq, &t->rq, t->prio);
-  } else {
-    push_late(cs, t, now);
+  bool joins = round_join(cs, t, now), overtakes = preempts && !wake_waits(cs, t, now);
+  if (UNLIKELY(!joins || overtakes)) {
+    wake_push_slow(cs, t, joins, overtakes, now);
+    return;
   }
-  wake_tell(cs, t, (joins && preempts) || t->prio < RUNQ_FIRST_TIMESHARE, now);
+  runq_push(&cs->rq, &t->rq, t->prio);
+  wake_tell(cs, t, preempts || t->prio < RUNQ_FIRST_TIMESHARE, now);
 }
 
 /* Sends t on if its affinity was changed on its way here; answers whether it was not. */
