@@ -23,6 +23,7 @@ enum abi_error sched_param_set(enum sched_param p, uint64_t value) {
   spin_lock(&param_lock);
   atomic_store_explicit(&sched_params[p], value, memory_order_relaxed);
   sched_rules_update();
+  cpus_resched(); /* the slice that one goes on with may have no end under the old value */
   spin_unlock(&param_lock);
   return OK;
 }

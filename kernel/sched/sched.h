@@ -185,7 +185,7 @@ extern _Atomic uint64_t sched_params[SCHED_PARAM_COUNT]; /* [a] */
 
 #define SCHED_PARAM_GET(name)                                                                      \
   atomic_load_explicit(&sched_params[SCHED_PARAM_##name], memory_order_relaxed)
-/* ABI_ERANGE outside [least, most]. */
+/* ABI_ERANGE outside [least, most]. In effect on every CPU at once. */
 enum abi_error sched_param_set(enum sched_param p, uint64_t value);
 
 /* What idle CPUs do before they halt, a piece a call, each as short as a page is zeroed; false when

@@ -21,6 +21,20 @@ void cpu_resched(struct cpu_sched *cs) {
   }
 }
 
+void cpus_resched(void) {
+  for (uint64_t rest = sched_online_mask(); rest != 0; rest &= rest - 1) {
+    struct cpu_sched *cs = &cpu_scheds[bit_first(rest)];
+    spin_lock(&cs->lock);
+    cpu_resched(cs);
+    spin_unlock(&cs->lock);
+  }
+}
+
+/* Whether t, if it is better than who runs, takes the CPU from that: real-time threads always do. */
+static inline bool wake_preempts(const struct thread *t) {
+  return SCHED_PARAM_GET(wake_preempt) || t->prio < RUNQ_FIRST_TIMESHARE;
+}
+
 /* t waits for cs, this CPU: let it preempt, or give the current thread's slice an end. */
 static void wake_tell(struct cpu_sched *cs, struct thread *t, bool preempts, uint64_t now)
     HOLDS(&cs->lock) {
@@ -28,7 +42,7 @@ static void wake_tell(struct cpu_sched *cs, struct thread *t, bool preempts, uin
   if (current == cs->idle) {
     return; /* looks for itself */
   }
-  if (preempts && t->prio < current->prio && SCHED_PARAM_GET(wake_preempt)) {
+  if (preempts && t->prio < current->prio && wake_preempts(t)) {
     atomic_fetch_or_explicit(&current->arch.work, ARCH_WORK_RESCHED, memory_order_relaxed);
   } else if (cs->slice_end == NEVER) {
     account(cs, current, now); /* it is no longer alone */
@@ -291,7 +305,7 @@ static void handoff_put(struct cpu_sched *cs, struct thread *t, uint64_t now) HO
   cs->handoff = t;
   cs->handoff_end = now + handoff_patience(cs, t);
   timer_program(cs, cs->handoff_end);
-  if (t->prio < cs->current->prio && SCHED_PARAM_GET(wake_preempt)) {
+  if (t->prio < cs->current->prio && wake_preempts(t)) {
     atomic_fetch_or_explicit(&cs->current->arch.work, ARCH_WORK_RESCHED, memory_order_relaxed);
   }
 }

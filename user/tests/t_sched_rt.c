@@ -133,6 +133,42 @@ static void test_woken(void) {
   stop_all(&thread, 1, realtime);
 }
 
+/* Behind a hog whose slice has no end: a changed parameter gives it one. */
+static void test_changed(void) {
+  pthread_t waiting = thread_start(0, waiter, (void *)&turns[0]);
+  cpus_set(waiting, 0, 0);
+  watch(true);
+  ok(param_set("sys:/sched/balance_us", "0"), "nothing sets the timer of that CPU");
+  pthread_t realtime = hog_start(HOG, 0);
+  turns[0] = 0;
+  sleep_ms(50);
+  ok(turns[0] == 0, "without the throttle a real-time hog leaves nothing");
+  ok(param_set("sys:/sched/rt_share", "50"), "with the throttle on again");
+  ok(all_run(1), "it leaves some, at once");
+  ok(param_set("sys:/sched/rt_share", "100"), "off again");
+  ok(param_set("sys:/sched/balance_us", "20000"), "looks again");
+  stop_all(&waiting, 1, realtime);
+}
+
+/* wake_preempt is not for real-time threads: who is better runs. */
+static void test_always_preempts(void) {
+  parked = 0;
+  watch(true);
+  pthread_t thread = thread_start(WATCHER - 1, sleeper, (void *)&turns[0]);
+  while (syscall(SYS_futex, &parked, FUTEX_REQUEUE, 0, 1, &released) != 1) {
+    sleep_ms(1); /* it does not sleep yet */
+  }
+  pthread_t realtime = hog_start(HOG, 0);
+  ok(param_set("sys:/sched/wake_preempt", "0") && param_set("sys:/sched/balance_us", "0"),
+     "no preemption by who wakes up");
+  turns[0] = 0;
+  syscall(SYS_futex, &released, FUTEX_WAKE, 1);
+  ok(all_run(1), "but by a better real-time thread");
+  ok(param_set("sys:/sched/wake_preempt", "1") && param_set("sys:/sched/balance_us", "20000"),
+     "preemption again");
+  stop_all(&thread, 1, realtime);
+}
+
 static unsigned long timer_interrupts(void) {
   static char text[4096];
   int fd = open("sys:/cpu/0/stat", O_RDONLY);
@@ -168,6 +204,8 @@ static void tests(void) {
   test_woken();
   test_waiters(WAITERS, 0, "who waits behind a real-time thread that never sleeps goes elsewhere");
   test_storm();
+  test_changed();
+  test_always_preempts();
   hog_end(other, 1);
 }
 
