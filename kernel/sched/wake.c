@@ -30,7 +30,8 @@ void cpus_resched(void) {
   }
 }
 
-/* Whether t, if it is better than who runs, takes the CPU from that: real-time threads always do. */
+/* Whether t, if it is better than who runs, takes the CPU from that: real-time threads always do.
+ */
 static inline bool wake_preempts(const struct thread *t) {
   return SCHED_PARAM_GET(wake_preempt) || t->prio < RUNQ_FIRST_TIMESHARE;
 }
@@ -287,11 +288,13 @@ static bool handoff_suits(const struct cpu_sched *cs, const struct thread *t) {
 }
 
 /* How long the sender may go on: not for long where the thread could run elsewhere meanwhile, else
- * for its slice. */
+ * for its slice, but no longer than one of nice 0. */
 static uint64_t handoff_patience(const struct cpu_sched *cs, const struct thread *t)
     HOLDS(&cs->lock) {
   bool elsewhere = t->affinity & sched_online_mask() & ~(1ul << cs->id);
-  return elsewhere ? sched_rules.handoff : (uint64_t)MAX(cs->current->left, cs->current->least);
+  int64_t slice = MAX(cs->current->left, cs->current->least);
+  int64_t most = share_quantum(&sched_rules.share, 0);
+  return elsewhere ? sched_rules.handoff : (uint64_t)MIN(slice, most);
 }
 
 /* Until the hand-off ends the sender counts as alone: most wait for the answer at once. */

@@ -8,180 +8,7 @@
  * A share of CPU time, as the kernel accounts it, is right within 5 % of what is due. That the
  * account is true is seen by what was counted: it is right within 5 % too, but for the interrupt
  * and the switch that end each turn, TURN_COST_NS. */
-#define _GNU_SOURCE
-#include <fcntl.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdatomic.h>
-#include <sys/mman.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-
-#include "tap.h"
-
-enum { LOADS_MAX = 40, NICE_LEAST = -20, MS = 1000000, LATE_MOST_NS = 100000, TURN_COST_NS = 4000 };
-static const int64_t SECOND = 1000000000;
-
-struct load {
-  int policy, priority, nice;
-  int64_t sleep_ns; /* of each turn of a sleeper; 0: a hog */
-  bool meddles;     /* a hog that sets another's affinity all the time, to what it is */
-  bool plays;       /* throws a ball to and fro with the next load */
-  pid_t pid;
-};
-
-struct seen {
-  _Alignas(64) volatile uint64_t count; /* turns of a hog, wake-ups of a sleeper */
-  volatile int64_t late_most_ns;        /* of a sleeper */
-  volatile uint64_t late_n;             /* by more than LATE_MOST_NS */
-  volatile pid_t other;                 /* whom it meddles with, once that is known */
-  _Atomic uint32_t ball;                /* of the first load: which of two players has it */
-};
-
-static struct seen *seen; /* one a load, shared */
-
-/* ---- loads -------------------------------------------------------------------------------- */
-
-static _Noreturn void hog_run(struct seen *s) {
-  for (;;) {
-    s->count++;
-  }
-}
-
-static void affinity_set_again(pid_t pid) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(0, &set);
-  if (sched_setaffinity(pid, sizeof set, &set) != 0) {
-    _exit(1);
-  }
-}
-
-static _Noreturn void meddler_run(struct seen *s) {
-  for (;;) {
-    if (++s->count % 20000 == 0 && s->other != 0) {
-      affinity_set_again(s->other);
-    }
-  }
-}
-
-static void work(int turns) {
-  for (volatile int i = 0; i < turns; i++) {
-  }
-}
-
-/* Sleeps until a deadline, notes how late it runs, and works for a little. */
-static _Noreturn void sleeper_run(struct seen *s, int64_t sleep_ns) {
-  for (;;) {
-    int64_t goal = now_ns(CLOCK_MONOTONIC) + sleep_ns;
-    struct timespec wanted = {goal / SECOND, goal % SECOND};
-    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &wanted, NULL);
-    int64_t late = now_ns(CLOCK_MONOTONIC) - goal;
-    s->late_most_ns = late > s->late_most_ns ? late : s->late_most_ns;
-    s->late_n += late > LATE_MOST_NS;
-    s->count++;
-    work(2500);
-  }
-}
-
-/* Takes the ball when it comes, counts, and throws it to the other: one of the two always waits. */
-static _Noreturn void player_run(struct seen *s) {
-  enum { WAIT = 0, WAKE = 1 }; /* futex(2), between processes */
-  uint32_t me = (uint32_t)(s - seen);
-  _Atomic uint32_t *ball = &seen[0].ball;
-  for (;;) {
-    while (atomic_load(ball) != me) {
-      syscall(SYS_futex, ball, WAIT, 1 - me, NULL, NULL, 0);
-    }
-    s->count++;
-    atomic_store(ball, 1 - me);
-    syscall(SYS_futex, ball, WAKE, 1, NULL, NULL, 0);
-  }
-}
-
-static void load_start(struct load *load, struct seen *s) {
-  struct sched_param param = {.sched_priority = load->priority};
-  *s = (struct seen){0};
-  load->pid = fork();
-  if (load->pid < 0) {
-    bail_out("fork");
-  }
-  if (load->pid > 0) {
-    return;
-  }
-  if (setpriority(PRIO_PROCESS, 0, load->nice) != 0 ||
-      sched_setscheduler(0, load->policy, &param) != 0) {
-    _exit(1);
-  }
-  if (load->sleep_ns > 0) {
-    sleeper_run(s, load->sleep_ns);
-  }
-  if (load->meddles) {
-    meddler_run(s);
-  }
-  if (load->plays) {
-    player_run(s);
-  }
-  hog_run(s);
-}
-
-static void loads_start(struct load *loads, int n) {
-  for (int i = 0; i < n; i++) {
-    load_start(&loads[i], &seen[i]);
-  }
-}
-
-static void loads_end(struct load *loads, int n) {
-  for (int i = 0; i < n; i++) {
-    int status;
-    if (kill(loads[i].pid, SIGKILL) != 0 || waitpid(loads[i].pid, &status, 0) != loads[i].pid ||
-        !WIFSIGNALED(status)) {
-      bail_out("a load ended by itself");
-    }
-  }
-}
-
-static void nap(int64_t ns) {
-  nanosleep(&(struct timespec){ns / SECOND, ns % SECOND}, NULL);
-}
-
-/* ---- what the kernel says ----------------------------------------------------------------- */
-
-static void text_read(const char *path, char *text, size_t size) {
-  int fd = open(path, O_RDONLY);
-  ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
-  if (n < 0) {
-    bail_out(path);
-  }
-  close(fd);
-  text[n] = '\0';
-}
-
-static uint64_t number_read(const char *path, const char *name) {
-  static char text[4096];
-  text_read(path, text, sizeof text);
-  const char *at = strstr(text, name);
-  if (!at) {
-    bail_out(name);
-  }
-  return strtoull(at + strlen(name), NULL, 10);
-}
-
-static uint64_t param_get(const char *name) {
-  char path[64];
-  snprintf(path, sizeof path, "sys:/sched/%s", name);
-  return number_read(path, "");
-}
-
-static bool param_set(const char *name, uint64_t value) {
-  char path[64], text[32];
-  snprintf(path, sizeof path, "sys:/sched/%s", name);
-  int n = snprintf(text, sizeof text, "%llu", (unsigned long long)value);
-  int fd = open(path, O_WRONLY);
-  bool good = fd >= 0 && write(fd, text, (size_t)n) == n;
-  close(fd);
-  return good;
-}
+#include "fairness_loads.h"
 
 /* ---- shares by weight --------------------------------------------------------------------- */
 
@@ -199,50 +26,6 @@ static double weight_of(int nice) {
 /* Seconds, not scaled. */
 static double quantum_of(int nice) {
   return (double)param_get("slice_us") * weight_of(nice) / 1e6;
-}
-
-/* Seconds of a turn, at most: the quantum, but no longer than a round. */
-static double turn_of(int nice) {
-  double quantum = quantum_of(nice);
-  double most = (double)param_get("round_us") / 1e6;
-  return quantum < most ? quantum : most;
-}
-
-/* Microseconds of CPU time of a process with one thread: a line of sys:/context, "tid pid cpu state
- * us name". */
-static uint64_t cpu_time_us(pid_t pid) {
-  char key[32];
-  snprintf(key, sizeof key, "\n%d %d ", pid, pid);
-  static char text[8192];
-  text_read("sys:/context", text, sizeof text);
-  const char *at = strstr(text, key);
-  for (int word = 0; at && word < 4; word++) {
-    at = strchr(at + 1, ' ');
-  }
-  if (!at) {
-    bail_out("a load that is not in sys:/context");
-  }
-  return strtoull(at, NULL, 10);
-}
-
-/* What the loads have had: counted, and CPU time. */
-struct had {
-  double count[LOADS_MAX], us[LOADS_MAX], count_all, us_all;
-};
-
-static void had_read(struct had *h, const struct load *loads, int n) {
-  for (int i = 0; i < n; i++) {
-    h->count[i] = (double)seen[i].count;
-    h->us[i] = (double)cpu_time_us(loads[i].pid);
-  }
-}
-
-static void had_since(struct had *h, const struct had *from, int n) {
-  h->count_all = h->us_all = 0;
-  for (int i = 0; i < n; i++) {
-    h->count_all += h->count[i] -= from->count[i];
-    h->us_all += h->us[i] -= from->us[i];
-  }
 }
 
 /* What is counted lacks the cost of each turn, which is no shorter than the quantum's part of a
@@ -309,33 +92,76 @@ static void test_all_nices(void) {
 
 /* ---- latency ------------------------------------------------------------------------------ */
 
-/* A thread that sleeps 5 ms and works for a little, beside a hog. Where its bonus makes up for the
- * hog's nice value it comes at once. It never waits longer than for one turn of the hog. The bonus
- * counts as two levels less: some of it is gone with the first work. */
-static bool interactive_beside(int nice) {
-  struct load loads[2] = {{.nice = nice}, {.nice = 0, .sleep_ns = 5 * MS}};
+/* Wake-ups of a sleeper beside a hog, and how many of them were late. */
+struct woken {
+  uint64_t n, late_n;
+  int64_t late_most_ns;
+  double part; /* of the CPU time of both that the sleeper had */
+};
+
+static void woken_beside(struct woken *w, const struct load *sleeper, int hog_nice, int64_t ns) {
+  struct load loads[2] = {{.nice = hog_nice}, *sleeper};
+  static struct had from, had;
   loads_start(loads, 2);
   nap(SECOND / 2); /* it earns its credit */
-  uint64_t woken = seen[1].count, late_n = seen[1].late_n;
+  had_read(&from, loads, 2);
+  nap(20 * MS); /* the reading made it late */
+  *w = (struct woken){.n = seen[1].count, .late_n = seen[1].late_n};
   seen[1].late_most_ns = 0;
-  nap(SECOND);
-  woken = seen[1].count - woken;
-  late_n = seen[1].late_n - late_n;
-  int64_t late = seen[1].late_most_ns, most = (int64_t)(turn_of(nice) * 1e9) + MS;
+  nap(ns);
+  w->n = seen[1].count - w->n;
+  w->late_n = seen[1].late_n - w->late_n;
+  w->late_most_ns = seen[1].late_most_ns;
+  had_read(&had, loads, 2);
+  had_since(&had, &from, 2);
+  w->part = had.us[1] / had.us_all;
   loads_end(loads, 2);
-  bool comes_first = nice > 1 - (int)param_get("bonus");
-  diag("beside nice %d: %llu wake-ups, %llu late, by at most %lld us; a turn is %lld us", nice,
-       (unsigned long long)woken, (unsigned long long)late_n, (long long)late / 1000,
-       (long long)most / 1000);
-  return woken > 0 && late <= most && (!comes_first || late_n * 100 <= woken);
 }
 
-static void test_interactive(void) {
+/* A thread that sleeps 5 ms and works for a little, beside a hog: it comes at once, whatever the
+ * hog's nice value, if it wants no more than its share. If it wants more and has no bonus that
+ * makes up for that, it waits until the hog has had what its work is worth: that of its last three
+ * turns at most. */
+static bool interactive_beside(int nice, int64_t work_ns) {
+  struct woken w;
+  double worth = (double)work_ns * weight_of(nice), wants = 1.06 * (double)work_ns / (5 * MS);
+  woken_beside(&w, &(struct load){.sleep_ns = 5 * MS, .work_ns = work_ns}, nice, SECOND);
+  bool modest = wants <= 1 / (1 + weight_of(nice));
+  diag("%lld us of work beside nice %d: %llu wake-ups, %llu late, by at most %lld us",
+       (long long)work_ns / 1000, nice, (unsigned long long)w.n, (unsigned long long)w.late_n,
+       (long long)w.late_most_ns / 1000);
+  return w.n > 0 && (modest ? w.late_n == 0 : (double)w.late_most_ns <= 3 * worth);
+}
+
+static void test_interactive(const char *what, int64_t work_ns) {
   bool good = true;
   for (int nice = NICE_LEAST; nice <= 19; nice++) {
-    good = interactive_beside(nice) && good;
+    good = interactive_beside(nice, work_ns) && good;
   }
-  ok(good, "an interactive thread beside a hog of each nice value");
+  ok(good, what);
+}
+
+/* It works and sleeps for a moment, beside a hog, and has its share as far as it wants it. */
+static bool napper_beside(int nice, int run_us, int sleep_us) {
+  struct woken w;
+  struct load napper = {.sleep_ns = sleep_us * 1000, .work_ns = run_us * 1000};
+  woken_beside(&w, &napper, nice, 2 * SECOND);
+  double share = 1 / (1 + weight_of(nice)), wants = (double)run_us / (run_us + sleep_us);
+  double due = share < wants ? share : wants;
+  diag("works %d us, sleeps %d us, beside nice %d: %.2f %% of the CPU, due %.2f %%", run_us,
+       sleep_us, nice, 100 * w.part, 100 * due);
+  return w.part >= 0.95 * due && w.part <= 1.05 * due;
+}
+
+static void test_naps(void) {
+  static const int naps_us[][2] = {{100, 20}, {500, 200}, {1000, 1000}, {2000, 1000}};
+  bool good = true;
+  for (int i = 0; i < 4; i++) {
+    for (int nice = -5; nice <= 5; nice += 5) {
+      good = napper_beside(nice, naps_us[i][0], naps_us[i][1]) && good;
+    }
+  }
+  ok(good, "short sleeps do not cost a thread its share");
 }
 
 /* ---- starvation --------------------------------------------------------------------------- */
@@ -363,7 +189,7 @@ static void test_starvation(void) {
   enum { HOGS = 2, WAKERS = 4, ALL = HOGS + WAKERS + 1 };
   struct load loads[ALL] = {{.nice = 19}, {.nice = -20}, {.nice = -20}};
   for (int i = 1 + HOGS; i < ALL; i++) {
-    loads[i] = (struct load){.nice = -20, .sleep_ns = MS};
+    loads[i] = (struct load){.nice = -20, .sleep_ns = MS, .work_ns = 50000};
   }
   loads_start(loads, ALL);
   nap(SECOND);
@@ -423,7 +249,7 @@ static _Noreturn void sender_run(struct message *m, pid_t receiver) {
   }
 }
 
-static pid_t player_start(struct message *m, pid_t receiver) {
+static pid_t player_start(struct message *m, pid_t receiver, int sender_nice) {
   pid_t pid = fork();
   if (pid < 0) {
     bail_out("fork");
@@ -431,6 +257,7 @@ static pid_t player_start(struct message *m, pid_t receiver) {
   if (pid == 0) {
     sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){0});
     if (receiver != 0) {
+      setpriority(PRIO_PROCESS, 0, sender_nice);
       sender_run(m, receiver);
     }
     receiver_run(m, &seen[0]);
@@ -438,7 +265,7 @@ static pid_t player_start(struct message *m, pid_t receiver) {
   return pid;
 }
 
-static void test_changed_in_handoff(void) {
+static void test_changed_in_handoff(int sender_nice) {
   struct load players[2] = {0};
   struct message *m = (struct message *)&seen[1]; /* shared, and large enough */
   _Static_assert(sizeof *m <= sizeof *seen, "it fits");
@@ -446,8 +273,8 @@ static void test_changed_in_handoff(void) {
   if (pipe(m->pipe) != 0) {
     bail_out("pipe");
   }
-  players[0].pid = player_start(m, 0);
-  players[1].pid = player_start(m, players[0].pid);
+  players[0].pid = player_start(m, 0, 0);
+  players[1].pid = player_start(m, players[0].pid, sender_nice);
   nap(SECOND);
   diag("%llu messages, the latest after %lld us", (unsigned long long)seen[0].count,
        (long long)seen[0].late_most_ns / 1000);
@@ -562,10 +389,13 @@ int main(void) {
   TEST_SHARES("shares: nice -20, -20, 0", -20, -20, 0);
   TEST_SHARES("shares: nice -5, 0, 1, 10", -5, 0, 1, 10);
   test_all_nices();
-  test_interactive();
+  test_interactive("an interactive thread comes at once beside a hog of each nice value", 45000);
+  test_interactive("nor does one that works for longer wait for the turn of a hog", 200000);
+  test_naps();
   test_starvation();
   test_meddlers();
-  test_changed_in_handoff();
+  test_changed_in_handoff(0);
+  test_changed_in_handoff(NICE_LEAST);
   test_rt_throttle();
   test_change();
   return tap_done();
