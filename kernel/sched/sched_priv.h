@@ -148,7 +148,7 @@ void wake_list_take(struct cpu_sched *cs) HOLDS(&cs->lock);
 void wake_place(struct thread *t); /* a runnable thread goes to the CPU that suits it */
 void wake_send(uint32_t cpu, struct thread *t); /* ... to that one, another */
 void cpu_resched(struct cpu_sched *cs) HOLDS(&cs->lock);
-void cpus_resched(void); /* every CPU is to look again */
+void cpus_resched(void);                 /* every CPU is to look again */
 extern _Atomic uint64_t sched_idle_mask; /* CPUs in the idle loop */
 
 static inline bool wake_list_is_empty(struct cpu_sched *cs) {
