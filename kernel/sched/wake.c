@@ -107,14 +107,13 @@ static uint64_t overtake_patience(const struct cpu_sched *cs, struct thread *t, 
 
 /* The current thread is no longer alone, and what it has had for free of this round counts for who
  * comes back to it: as far as its quantum goes, and no debts come of it. */
-static void alone_end(struct cpu_sched *cs, uint64_t now) HOLDS(&cs->lock) {
+static inline void alone_end(struct cpu_sched *cs, uint64_t now) HOLDS(&cs->lock) {
   struct thread *c = cs->current;
-  if (cs->slice_end != NEVER || c->prio < RUNQ_FIRST_TIMESHARE || c == cs->idle) {
-    return;
-  }
   account(cs, c, now);
-  int64_t left = c->quantum - (int64_t)(c->run - c->turn);
-  c->left = MIN(c->left, MAX(left, (int64_t)0));
+  if (c->prio >= RUNQ_FIRST_TIMESHARE) {
+    int64_t left = c->quantum - (int64_t)(c->run - c->turn);
+    c->left = MIN(c->left, MAX(left, (int64_t)0));
+  }
 }
 
 /* The rarer ways to wake: t may go before who is as good or better, or waits for the next round,
@@ -122,16 +121,29 @@ static void alone_end(struct cpu_sched *cs, uint64_t now) HOLDS(&cs->lock) {
 static __attribute__((noinline)) void wake_push_slow(struct cpu_sched *cs, struct thread *t,
                                                      bool joins, bool overtakes, uint64_t now)
     HOLDS(&cs->lock) {
+  struct thread *current = cs->current;
   uint64_t patience = overtakes ? overtake_patience(cs, t, now) : NEVER;
-  alone_end(cs, now);
-  if (!joins) {
+  bool alone = cs->slice_end == NEVER && current != cs->idle;
+  if (alone) {
+    alone_end(cs, now);
+  }
+  if (joins) {
+    runq_push(&cs->rq, &t->rq, t->prio);
+  } else {
     push_late(cs, t, now);
-    wake_tell(cs, t, t->prio < RUNQ_FIRST_TIMESHARE, now);
+    patience = NEVER;
+  }
+  if (current == cs->idle) {
+    return; /* looks for itself */
+  }
+  if ((patience == 0 || t->prio < RUNQ_FIRST_TIMESHARE) && t->prio < current->prio) {
+    cpu_resched(cs);
     return;
   }
-  runq_push(&cs->rq, &t->rq, t->prio);
-  wake_tell(cs, t, patience == 0, now);
-  if (patience != 0 && patience != NEVER && now + patience < cs->slice_end) {
+  if (alone) {
+    slice_begin(cs, current);
+  }
+  if (patience != 0 && patience < cs->slice_end - MIN(now, cs->slice_end)) {
     cs->slice_end = now + patience;
     timer_program(cs, cs->slice_end);
   }
