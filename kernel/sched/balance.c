@@ -46,3 +46,173 @@ uint32_t balance_target(const struct balance_view *v, uint32_t self, uint32_t le
   }
   return v->load[self] >= v->load[target] + least ? target : BALANCE_NONE;
 }
+
+/* ---- shares across CPUs -------------------------------------------------------------------- */
+
+/* Who weighs no less than the mean of the CPUs that are left fills one. Fills the level's mask and
+ * weight. */
+static void level_fill(struct balance_level *level, const struct balance_loads *loads) {
+  uint64_t weight = 0, cpus = bit_count(loads->mask); /* > 0 */
+  for (uint64_t rest = loads->mask; rest != 0; rest &= rest - 1) {
+    weight += loads->weight[bit_first(rest)];
+  }
+  level->filled = 0;
+  for (uint64_t before = 1; before != level->filled && cpus > 1;) {
+    before = level->filled;
+    for (uint64_t rest = loads->mask & ~before; rest != 0 && cpus > 1; rest &= rest - 1) {
+      uint32_t cpu = bit_first(rest);
+      uint64_t heaviest = MIN(loads->heaviest[cpu], loads->weight[cpu]); /* it may be gone */
+      if (heaviest != 0 && heaviest * cpus >= weight) {
+        level->filled |= UINT64_C(1) << cpu;
+        weight -= heaviest;
+        cpus--;
+      }
+    }
+  }
+  level->weight = MAX(weight / cpus, 1ul);
+}
+
+void balance_level(struct balance_level *level, const struct balance_loads *loads,
+                   const struct balance_lengths *lengths, int64_t otherwise) {
+  uint64_t among = loads->mask & loads->known, weight = 0;
+  level->lengths = *lengths;
+  level_fill(level, loads);
+  among &= ~level->filled;
+  for (uint64_t rest = among; rest != 0; rest &= rest - 1) {
+    weight += loads->weight[bit_first(rest)];
+  }
+  if (weight == 0) {
+    level->served = otherwise;
+    return;
+  }
+  int64_t base = loads->served[bit_first(among)], sum = 0, most = INT64_C(1) << 40;
+  for (uint64_t rest = among; rest != 0; rest &= rest - 1) {
+    uint32_t cpu = bit_first(rest);
+    int64_t part = (int64_t)((loads->weight[cpu] << 16) / weight);
+    sum += MAX(MIN(loads->served[cpu] - base, most), -most) * part >> 16;
+  }
+  level->served = base + sum;
+}
+
+int64_t balance_bound(const struct balance_level *level, int64_t served) {
+  int64_t most = (int64_t)((level->lengths.limit << 16) / level->weight);
+  int64_t off = served - level->served;
+  return off > most || off < -most ? level->served : served;
+}
+
+static int64_t rate_of(const struct balance_level *level, uint64_t weight) {
+  uint64_t rate = (level->weight << 16) / MAX(weight, 1ul);
+  return (int64_t)MIN(rate, (uint64_t)BALANCE_RATE_MOST);
+}
+
+static int64_t horizon_of(const struct balance_level *level) {
+  return (int64_t)(level->lengths.horizon >> BALANCE_UNIT);
+}
+
+/* The lead of a CPU's threads after the horizon. */
+static int64_t lead_then(const struct balance_level *level, const struct balance_loads *loads,
+                         uint32_t cpu) {
+  if (loads->weight[cpu] == 0) {
+    return INT64_MAX;
+  }
+  int64_t lead = balance_lead(level, balance_bound(level, loads->served[cpu]));
+  return lead + (horizon_of(level) * rate_of(level, loads->weight[cpu]) >> 16);
+}
+
+/* The CPU for which sign x lead_then() is most. */
+static uint32_t furthest(const struct balance_level *level, const struct balance_loads *loads,
+                         uint32_t self, uint64_t among, int64_t sign) {
+  uint32_t best = BALANCE_NONE;
+  int64_t most = INT64_MIN;
+  uint64_t others = others_after(loads->mask & among & ~level->filled, self);
+  for (uint64_t rest = others; rest != 0; rest &= rest - 1) {
+    uint32_t cpu = (self + 1 + bit_first(rest)) & 63;
+    int64_t far = sign * lead_then(level, loads, cpu);
+    if (far > most) {
+      most = far;
+      best = cpu;
+    }
+  }
+  return best;
+}
+
+uint32_t balance_ahead(const struct balance_level *level, const struct balance_loads *loads,
+                       uint32_t self, uint64_t among) {
+  return furthest(level, loads, self, among, 1);
+}
+
+uint32_t balance_behind(const struct balance_level *level, const struct balance_loads *loads,
+                        uint32_t self, uint64_t among) {
+  return furthest(level, loads, self, among, -1);
+}
+
+/* A side's part of the sum of squares, without what no swap changes, by the horizon. */
+static int64_t side_cost(const struct balance_level *level, uint64_t weight, uint64_t n,
+                         int64_t lead) {
+  int64_t rate = rate_of(level, weight);
+  int64_t ahead = horizon_of(level) * (int64_t)n * (rate - 2 * BALANCE_RATE_ONE) >> 16;
+  return rate * (2 * lead + ahead) >> 16;
+}
+
+static const struct balance_thread nobody = {.cpus = UINT64_MAX};
+
+static const struct balance_thread *thread_at(const struct balance_side *side, uint32_t i) {
+  return i == BALANCE_NONE ? &nobody : &side->threads[i];
+}
+
+/* The costs of both sides when a has given one and b the other; INT64_MAX when that cannot be. */
+static int64_t swap_cost(const struct balance_level *level, const struct balance_side *a,
+                         const struct balance_side *b, const struct balance_swap *s) {
+  const struct balance_thread *give = thread_at(a, s->give), *take = thread_at(b, s->take);
+  if (!(give->cpus >> b->cpu & 1) || !(take->cpus >> a->cpu & 1)) {
+    return INT64_MAX;
+  }
+  uint64_t n = (s->give != BALANCE_NONE) - (uint64_t)(s->take != BALANCE_NONE);
+  uint64_t weight = give->weight - take->weight; /* modulo 2^64, as n */
+  int64_t lead = give->lead - take->lead;
+  if (a->weight - weight == 0 || b->weight + weight == 0) {
+    return INT64_MAX;
+  }
+  return side_cost(level, a->weight - weight, a->n - n, a->lead - lead) +
+         side_cost(level, b->weight + weight, b->n + n, b->lead + lead);
+}
+
+struct balance_swap balance_swap(const struct balance_level *level, const struct balance_side *a,
+                                 const struct balance_side *b, int64_t least) {
+  struct balance_swap best = {BALANCE_NONE, BALANCE_NONE, 0};
+  int64_t now = swap_cost(level, a, b, &best);
+  for (uint32_t i = 0; i <= a->n_threads; i++) {
+    for (uint32_t j = 0; j <= b->n_threads; j++) {
+      struct balance_swap s = {i < a->n_threads ? i : BALANCE_NONE,
+                               j < b->n_threads ? j : BALANCE_NONE, 0};
+      int64_t then = swap_cost(level, a, b, &s);
+      int64_t moves = (s.give != BALANCE_NONE) + (s.take != BALANCE_NONE);
+      s.gain = then == INT64_MAX ? 0 : now - then - moves * least;
+      best = s.gain > best.gain ? s : best;
+    }
+  }
+  return best;
+}
+
+void balance_side_add(struct balance_side *a, const struct balance_thread *t, bool waits) {
+  a->lead += t->lead;
+  a->n_heaviest = t->weight > a->heaviest ? 1 : a->n_heaviest + (t->weight == a->heaviest);
+  a->heaviest = MAX(a->heaviest, t->weight);
+  if (waits && a->n_threads < BALANCE_THREADS) {
+    a->threads[a->n_threads++] = *t;
+  }
+}
+
+uint32_t balance_leaver(const struct balance_level *level, const struct balance_side *a,
+                        uint32_t to) {
+  uint32_t best = BALANCE_NONE;
+  bool one_fills = level->filled >> a->cpu & 1 && a->n_heaviest == 1;
+  for (uint32_t i = 0; i < a->n_threads; i++) {
+    const struct balance_thread *t = &a->threads[i];
+    bool stays = (one_fills && t->weight == a->heaviest) || !(t->cpus >> to & 1);
+    if (!stays && (best == BALANCE_NONE || t->lead < a->threads[best].lead)) {
+      best = i;
+    }
+  }
+  return best;
+}

@@ -5,6 +5,13 @@
 #define TICKS_MOST (UINT64_C(1) << 47)              /* times SHARE_SCALE_ONE, it fits 64 bits */
 #define SCALE_MOST (UINT64_C(16) * SHARE_SCALE_ONE) /* so does the longest quantum times this */
 
+const uint32_t share_weights[NICE_COUNT] = {
+    5684342, 4547474, 3637979, 2910383, 2328306, 1862645, 1490116, 1192093, 953674, 762939,
+    610352,  488281,  390625,  312500,  250000,  200000,  160000,  128000,  102400, 81920,
+    65536,   52429,   41943,   33554,   26844,   21475,   17180,   13744,   10995,  8796,
+    7037,    5629,    4504,    3603,    2882,    2306,    1845,    1476,    1181,   944,
+};
+
 /* slice x weight, rounded; at least one tick. */
 static int64_t weighted(uint64_t slice, uint64_t weight) {
   unsigned __int128 quantum = ((unsigned __int128)slice * weight + ONE / 2) >> 32;

@@ -40,6 +40,7 @@
 #define SHARE_BONUS_MOST 20u
 #define DEBT_QUANTA 16
 #define SHARE_SCALE_ONE 65536
+#define SHARE_WEIGHT_ONE 65536 /* of nice 0 */
 
 /* Derived from the parameters whenever one changes; read without a lock, each word for itself. */
 struct share_rules {
@@ -69,6 +70,13 @@ struct share_lengths {
   uint64_t slice, slice_min, round, sleep; /* ticks, each at least 1 */
   uint64_t floor;                          /* ticks: no slice is shorter, whatever slice_min is */
 };
+
+/* By nice - NICE_LEAST: 1.25^-nice, times SHARE_WEIGHT_ONE, rounded. */
+extern const uint32_t share_weights[NICE_COUNT];
+
+static inline uint32_t share_weight(int32_t nice) {
+  return share_weights[nice - NICE_LEAST];
+}
 
 /* bonus in levels, 0 to SHARE_BONUS_MOST; decay in per cent. */
 void share_rules_set(struct share_rules *r, const struct share_lengths *l, uint64_t bonus,
