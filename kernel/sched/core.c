@@ -54,6 +54,7 @@ void thread_init(struct thread *t, uint64_t stack_top, void *fpu, void (*entry)(
   t->arg = arg;
   t->left = t->quantum = share_quantum(&sched_rules.share, 0);
   t->least = sched_rules.share.slice_least;
+  t->weight = share_weight(0);
   thread_prio_update(t);
   atomic_store_explicit(&t->cpu, cpu_id(), memory_order_relaxed);
   atomic_store_explicit(&t->park, THREAD_PARKED, memory_order_relaxed);
@@ -170,6 +171,7 @@ static struct thread *pick_with(struct cpu_sched *cs, struct thread *prev, enum 
                                 uint64_t now) HOLDS(&cs->lock) {
   if (UNLIKELY(!(prev->affinity >> cs->id & 1))) {
     cs->from_then = FROM_MOVES;
+    cs->weight -= prev->weight; /* [E1] */
   } else if (prev->left <= 0 && prev->policy != SCHED_ABI_FIFO) {
     requeue_spent(cs, prev, now);
   } else if (why == WHY_YIELD) {
@@ -208,7 +210,13 @@ static void schedule(enum schedule_why why) NO_LOCK_CHECK {
   }
   prev->least =
       why == WHY_PREEMPT ? (int64_t)sched_rules.share.slice_least : prev->quantum; /* [H4] */
-  struct thread *next = why <= WHY_YIELD ? pick_with(cs, prev, why, now) : pick(cs, now);
+  struct thread *next;
+  if (why <= WHY_YIELD) {
+    next = pick_with(cs, prev, why, now);
+  } else {
+    cs->weight -= prev->weight; /* [E1] */
+    next = pick(cs, now);
+  }
   next->since = now;
   prio_publish(cs, next, now);
   slice_begin(cs, next);

@@ -1,6 +1,6 @@
 /* Moving threads that wait between CPUs: an idle CPU steals, a busy one pushes. The choice of the
- * other CPU is balance.c's. Who moves a thread takes the lock of the CPU that it waits for, never
- * two at once; between the two CPUs the thread is on its way [S4]. */
+ * other CPU is balance.c's; even.c is what shares need. Who moves a thread takes the lock of the
+ * CPU that it waits for, never two at once; between the two CPUs the thread is on its way [S4]. */
 #include "sched/balance.h"
 #include "sched/sched_priv.h"
 
@@ -30,6 +30,7 @@ static struct thread *thread_take(struct cpu_sched *cs, uint32_t to, struct runq
     struct thread *t = CONTAINER_OF(node, struct thread, rq);
     if (t->affinity >> to & 1) {
       runq_remove(&cs->rq, node);
+      cs->weight -= t->weight; /* [E1] */
       return t;
     }
     node = next(&cs->rq, node);
@@ -71,22 +72,22 @@ bool sched_steal(struct cpu_sched *cs) {
     atomic_store_explicit(&t->cpu, cs->id, memory_order_relaxed);
     spin_lock(&cs->lock); /* a full barrier [S4] */
     runq_push(&cs->rq, &t->rq, t->prio);
+    cs->weight += t->weight;
     spin_unlock(&cs->lock);
   }
   return taken > 0;
 }
 
-void sched_push(struct cpu_sched *cs, uint64_t now) {
+/* Behind a real-time thread. */
+static void send_first(struct cpu_sched *cs, uint64_t now) {
   struct balance_view view;
-  cs->balance_at = now + sched_rules.balance;
   view_fill(&view);
-  uint32_t target = balance_target(&view, cs->id, (uint32_t)SCHED_PARAM_GET(balance_min));
+  uint32_t target = balance_target(&view, cs->id, 1);
   if (target == BALANCE_NONE) {
     return;
   }
   spin_lock(&cs->lock);
-  bool behind = cs->prio < RUNQ_FIRST_TIMESHARE;
-  struct thread *t = behind ? take_first(cs, target) : take_last(cs, target);
+  struct thread *t = take_first(cs, target);
   if (t != NULL) {
     t->since = now; /* to wait was not to sleep */
   }
@@ -95,5 +96,17 @@ void sched_push(struct cpu_sched *cs, uint64_t now) {
     counter_add(COUNTER_PUSHES, 1);
     trace(TRACE_MIGRATE, t->arch.id, cs->id | (uint64_t)target << 32);
     wake_send(target, t);
+  }
+}
+
+/* Who runs cannot be moved: so after a look at the end of one slice there is one at that of the
+ * next, when another runs, and then none for as long as is set. */
+void sched_push(struct cpu_sched *cs, uint64_t now) {
+  bool behind = cs->prio < RUNQ_FIRST_TIMESHARE;
+  cs->balance_at = behind || cs->n_looks++ % 2 != 0 ? now + sched_rules.balance : now;
+  if (behind) {
+    send_first(cs, now);
+  } else {
+    sched_even(cs, now);
   }
 }

@@ -31,6 +31,7 @@ void sched_rules_update(void) {
       SCHED_PARAM_GET(rt_share) == 100 ? NEVER : r->rt_period / 100 * SCHED_PARAM_GET(rt_share);
   r->handoff = param_ticks(SCHED_PARAM_GET(handoff_us));
   r->balance = SCHED_PARAM_GET(balance_us) == 0 ? 0 : param_ticks(SCHED_PARAM_GET(balance_us));
+  r->lag = param_ticks(SCHED_PARAM_GET(balance_lag_us));
   r->look_floor = param_ticks(LOOK_FLOOR_US);
   r->idle_poll =
       SCHED_PARAM_GET(idle_poll_us) == 0 ? 0 : param_ticks(SCHED_PARAM_GET(idle_poll_us));
@@ -132,6 +133,8 @@ void thread_wake_credit(struct cpu_sched *cs, struct thread *t, uint64_t now) {
   uint64_t slept = now - MIN(t->since, now); /* another CPU's clock may be a little ahead */
   t->credit = share_credit_after_sleep(&sched_rules.share, t->credit, slept);
   t->since = now;
+  t->slept += slept;
+  cs->weight += t->weight; /* [E1] */
   /* It slept into another round, or comes from another CPU; not: it had the next one's already. */
   if (t->round != cs->rq.round && t->round != cs->rq.round + 1) {
     t->round = cs->rq.round;
@@ -147,6 +150,7 @@ void sched_inherit(struct thread *t) {
   t->policy = from->policy;
   t->rt_priority = from->rt_priority;
   t->nice = from->nice;
+  t->weight = from->weight;
   t->left = from->left / 2;
   from->left -= t->left;
   t->quantum = from->quantum;
@@ -214,6 +218,7 @@ static void change_fields(struct cpu_sched *cs, struct thread *t, const struct c
     t->policy = c->policy;
     t->rt_priority = c->rt_priority;
     t->nice = c->nice;
+    t->weight = c->policy == SCHED_ABI_OTHER ? share_weight(c->nice) : 0;
     t->quantum = quantum_of(cs, t);
     t->left = MIN(t->left, t->quantum);
     t->least = sched_rules.share.slice_least;
@@ -255,11 +260,15 @@ static bool change_apply(struct cpu_sched *cs, struct thread *t, const struct ch
     HOLDS(&cs->lock) {
   bool late = runq_is_queued(&t->rq) && t->rq.queue >> 6 == runq_expired(&cs->rq);
   bool queued = thread_unqueue(cs, t);
+  uint64_t weight = t->weight;
   change_fields(cs, t, c);
   if (cs->current == t) {
     prio_publish(cs, t, arch_tsc());
   }
   bool allowed = t->affinity >> cs->id & 1;
+  if (queued || cs->current == t) { /* [E1] */
+    cs->weight += (queued && !allowed ? 0 : t->weight) - weight;
+  }
   if (queued && allowed) {
     change_requeue(cs, t, late);
   } else if (queued) {

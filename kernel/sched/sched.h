@@ -61,6 +61,7 @@ struct thread {
   uint8_t policy;           /* [RUNQ/r] SCHED_ABI_* */
   int8_t nice;              /* [RUNQ/r] */
   uint8_t rt_priority;      /* [RUNQ/r] 1..SCHED_RT_MAX for real-time policies */
+  uint32_t weight;          /* [RUNQ] share_weight() of its nice value; 0: real-time, idle */
   uint8_t boost;            /* [RUNQ/r] never worse than this: sched_boost(); RUNQ_NONE for none */
   struct runq_node rq;      /* [RUNQ] */
   struct thread *wake_next; /* [a] link of a wake list */
@@ -72,9 +73,15 @@ struct thread {
   uint64_t credit;          /* [RUNQ] ticks of sleep credit */
   uint64_t since;           /* [RUNQ] TSC: when it last got the CPU, or left it */
   uint64_t run;             /* [o/r] ticks run before that */
+  uint64_t slept;           /* [RUNQ] ticks slept, in all */
   uint32_t round;           /* [RUNQ] of its queue, for which it was last given a quantum */
-  struct timer timer;       /* [o] of sched_park() */
-  void (*entry)(void *);    /* [c] first function */
+  struct {
+    int64_t served;      /* at the last look at its CPU, balance.h */
+    uint64_t due, slept; /* what it had had then, and the rest of that round; and slept */
+    uint64_t moved;      /* `run` when it was last moved: it runs before it moves again */
+  } even;                /* [RUNQ] even.c */
+  struct timer timer;    /* [o] of sched_park() */
+  void (*entry)(void *); /* [c] first function */
   void *arg;
   void (*reap)(struct thread *t); /* [c] after its last switch away, on another stack */
 };

@@ -32,8 +32,15 @@ struct cpu_sched {
   uint64_t handoff_end;   /* [o] TSC: handoff has waited long enough; NEVER */
   uint64_t armed;         /* [o] TSC that the hardware timer is set to */
   uint64_t wheel_ns; /* [o] no timer of the wheel is earlier, nor is the hardware timer set later */
-  uint64_t expired_since;         /* [RUNQ] TSC: somebody has waited for the next round since */
-  uint64_t balance_at;            /* [o] TSC */
+  uint64_t expired_since; /* [RUNQ] TSC: somebody has waited for the next round since */
+  uint64_t balance_at;    /* [o] TSC */
+  uint64_t weight;        /* [RUNQ/r] of current and all that wait here [E1] */
+  struct {
+    int64_t served;               /* mean of the threads here by weight, balance.h */
+    uint64_t at;                  /* TSC of that */
+    uint64_t heaviest;            /* weight of one of them then */
+  } even;                         /* [RUNQ/r] */
+  uint32_t n_looks;               /* [o] */
   struct share_round share_round; /* [RUNQ] of round share_round_id */
   uint32_t share_round_id;        /* [RUNQ] rq.round when it began */
   struct {
@@ -69,7 +76,8 @@ struct sched_rules {
   _Atomic uint64_t starve, handoff;
   _Atomic uint64_t rt_period, rt_budget; /* budget NEVER: no throttle */
   _Atomic uint64_t balance, idle_poll;   /* 0: never */
-  _Atomic uint64_t look_floor;           /* [a] between two looks behind real-time threads */
+  _Atomic uint64_t lag;
+  _Atomic uint64_t look_floor; /* [a] between two looks behind real-time threads */
 };
 extern struct sched_rules sched_rules;
 void sched_rules_update(void); /* after a change of parameters; serialised by param.c */
@@ -147,6 +155,7 @@ static inline void prio_publish(struct cpu_sched *cs, const struct thread *t, ui
 void wake_list_take(struct cpu_sched *cs) HOLDS(&cs->lock);
 void wake_place(struct thread *t); /* a runnable thread goes to the CPU that suits it */
 void wake_send(uint32_t cpu, struct thread *t); /* ... to that one, another */
+void wake_settle(struct thread *t);             /* ... to this one */
 void cpu_resched(struct cpu_sched *cs) HOLDS(&cs->lock);
 void cpus_resched(void);                 /* every CPU is to look again */
 extern _Atomic uint64_t sched_idle_mask; /* CPUs in the idle loop */
@@ -161,6 +170,10 @@ static inline void wake_list_drain(struct cpu_sched *cs) HOLDS(&cs->lock) {
     wake_list_take(cs);
   }
 }
+
+/* even.c: a look whether this CPU and another can share more evenly; threads are moved then. The
+ * CPU has timeshare threads that wait. */
+void sched_even(struct cpu_sched *cs, uint64_t now);
 
 /* move.c */
 bool sched_steal(struct cpu_sched *cs);

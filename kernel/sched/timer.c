@@ -61,6 +61,7 @@ static void handoff_end(struct cpu_sched *cs, uint64_t now) {
     account(cs, cs->current, now);
     cs->slice_end = NEVER;
   }
+  cs->weight -= t != NULL ? t->weight : 0; /* [E1] */
   cs->handoff = NULL;
   cs->handoff_end = NEVER;
   spin_unlock(&cs->lock);

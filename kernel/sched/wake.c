@@ -271,6 +271,10 @@ static inline void wake_here(struct thread *t, bool preempts, uint64_t now) {
   lock_debug_narrow(false);
 }
 
+void wake_settle(struct thread *t) {
+  wake_here(t, true, arch_tsc());
+}
+
 static inline void wake_place_as(struct thread *t, bool preempts) {
   uint32_t cpu;
   if (LIKELY(!wake_is_busy(t, &cpu))) {
