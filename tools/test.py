@@ -155,6 +155,7 @@ def main():
                        boot_command(args, 1, "/bin/accuracy", "--icount")))
         suites.append(("shares, latency and ticks, counted in instructions",
                        boot_command(args, 1, "/bin/fairness", "--icount", "--icount-shift", "2")))
+        suites.append(("shares on 2 CPUs", boot_command(args, 2, "/bin/fairness_smp")))
         suites.append(("a short storm on the scheduler, on 2 CPUs",
                        [*boot_command(args, 2, "/bin/stress -t 5"), "--bootargs", "stress=1",
                         "--log", "build/test-stress.log"]))

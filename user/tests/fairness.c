@@ -12,17 +12,6 @@
 
 /* ---- shares by weight --------------------------------------------------------------------- */
 
-static double weight_of(int nice) {
-  double weight = 1;
-  for (; nice < 0; nice++) {
-    weight *= 1.25;
-  }
-  for (; nice > 0; nice--) {
-    weight /= 1.25;
-  }
-  return weight;
-}
-
 /* Seconds, not scaled. */
 static double quantum_of(int nice) {
   return (double)param_get("slice_us") * weight_of(nice) / 1e6;

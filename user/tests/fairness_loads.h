@@ -1,10 +1,8 @@
-/* What fairness.c measures: loads, which are processes that count in a page shared with it, and
- * what the kernel says of them. */
+/* What fairness.c measures: loads, which are processes that count in a page shared with it. */
 #ifndef TESTS_FAIRNESS_LOADS_H
 #define TESTS_FAIRNESS_LOADS_H
 
 #define _GNU_SOURCE
-#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -12,7 +10,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-#include "tap.h"
+#include "sched_says.h"
 
 enum {
   LOADS_MAX = 40,
@@ -151,60 +149,7 @@ static void nap(int64_t ns) {
   nanosleep(&(struct timespec){ns / SECOND, ns % SECOND}, NULL);
 }
 
-/* ---- what the kernel says ----------------------------------------------------------------- */
-
-static void text_read(const char *path, char *text, size_t size) {
-  int fd = open(path, O_RDONLY);
-  ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
-  if (n < 0) {
-    bail_out(path);
-  }
-  close(fd);
-  text[n] = '\0';
-}
-
-static uint64_t number_read(const char *path, const char *name) {
-  static char text[4096];
-  text_read(path, text, sizeof text);
-  const char *at = strstr(text, name);
-  if (!at) {
-    bail_out(name);
-  }
-  return strtoull(at + strlen(name), NULL, 10);
-}
-
-static uint64_t param_get(const char *name) {
-  char path[64];
-  snprintf(path, sizeof path, "sys:/sched/%s", name);
-  return number_read(path, "");
-}
-
-static bool param_set(const char *name, uint64_t value) {
-  char path[64], text[32];
-  snprintf(path, sizeof path, "sys:/sched/%s", name);
-  int n = snprintf(text, sizeof text, "%llu", (unsigned long long)value);
-  int fd = open(path, O_WRONLY);
-  bool good = fd >= 0 && write(fd, text, (size_t)n) == n;
-  close(fd);
-  return good;
-}
-
-/* Microseconds of CPU time of a process with one thread: a line of sys:/context, "tid pid cpu state
- * us name". */
-static uint64_t cpu_time_us(pid_t pid) {
-  char key[32];
-  snprintf(key, sizeof key, "\n%d %d ", pid, pid);
-  static char text[8192];
-  text_read("sys:/context", text, sizeof text);
-  const char *at = strstr(text, key);
-  for (int word = 0; at && word < 4; word++) {
-    at = strchr(at + 1, ' ');
-  }
-  if (!at) {
-    bail_out("a load that is not in sys:/context");
-  }
-  return strtoull(at, NULL, 10);
-}
+/* ---- what they have had -------------------------------------------------------------------- */
 
 /* What the loads have had: counted, and CPU time. */
 struct had {

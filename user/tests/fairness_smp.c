@@ -1,0 +1,120 @@
+/* fairness_smp: shares on two CPUs. In real time, for QEMU loses interrupts when it counts the
+ * instructions of more than one CPU: so what the host does besides blurs it. Slices are long, that
+ * what the host makes them longer by may be paid back, and shares may be off by a quarter: CPUs
+ * that count threads rather than weigh them are off by a third. What they are to a hundredth is
+ * balance_test.c's.
+ *
+ * Loads are processes that compute. This one is real-time and sleeps. Each is to have its share of
+ * CPU time by weight, and nobody more than one CPU. Not one of testall's. */
+#define _GNU_SOURCE
+#include <sched.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include "sched_says.h"
+
+enum { LOADS_MAX = 8, CPUS = 2, SETTLE_MS = 500, LOOK_MS = 4000 };
+static const double OFF_MOST = 0.25;
+
+static pid_t hog_start(int nice) {
+  pid_t pid = fork();
+  if (pid < 0) {
+    bail_out("fork");
+  }
+  if (pid == 0) {
+    if (setpriority(PRIO_PROCESS, 0, nice) != 0 ||
+        sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){0}) != 0) {
+      _exit(1);
+    }
+    for (volatile uint64_t count = 0;; count++) {
+    }
+  }
+  return pid;
+}
+
+static void hog_end(pid_t pid) {
+  int status;
+  if (kill(pid, SIGKILL) != 0 || waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status)) {
+    bail_out("a load ended by itself");
+  }
+}
+
+static void nap(long ms) {
+  nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
+}
+
+/* What each is due of a CPU. */
+static void due_find(double *due, const int *nices, int n) {
+  double left = 0, cpus = CPUS;
+  for (int i = 0; i < n; i++) {
+    due[i] = 0;
+    left += weight_of(nices[i]);
+  }
+  for (bool again = true; again;) {
+    again = false;
+    for (int i = 0; i < n; i++) {
+      if (due[i] == 0 && weight_of(nices[i]) * cpus >= left) {
+        due[i] = 1;
+        cpus -= 1;
+        left -= weight_of(nices[i]);
+        again = true;
+      }
+    }
+  }
+  for (int i = 0; i < n; i++) {
+    due[i] = due[i] == 1 ? 1 : weight_of(nices[i]) * cpus / left;
+  }
+}
+
+static bool shares_check(const int *nices, const double *us, int n) {
+  double due[LOADS_MAX], all = 0;
+  bool good = true;
+  due_find(due, nices, n);
+  for (int i = 0; i < n; i++) {
+    all += us[i];
+  }
+  for (int i = 0; i < n; i++) {
+    double off = us[i] / all * CPUS / due[i] - 1;
+    diag("nice %d: due %.2f %% of a CPU, off by %+.2f %%", nices[i], 100 * due[i], 100 * off);
+    good = good && off <= OFF_MOST && off >= -OFF_MOST;
+  }
+  return good;
+}
+
+static bool shares_are_even(const int *nices, int n) {
+  pid_t pids[LOADS_MAX];
+  double us[LOADS_MAX];
+  for (int i = 0; i < n; i++) {
+    pids[i] = hog_start(nices[i]);
+  }
+  nap(SETTLE_MS);
+  for (int i = 0; i < n; i++) {
+    us[i] = -(double)cpu_time_us(pids[i]);
+  }
+  nap(LOOK_MS);
+  for (int i = 0; i < n; i++) {
+    us[i] += (double)cpu_time_us(pids[i]);
+  }
+  for (int i = 0; i < n; i++) {
+    hog_end(pids[i]);
+  }
+  return shares_check(nices, us, n);
+}
+
+#define TEST_SHARES(what, ...)                                                                     \
+  do {                                                                                             \
+    static const int nices[] = {__VA_ARGS__};                                                      \
+    ok(shares_are_even(nices, sizeof nices / sizeof nices[0]), what);                              \
+  } while (0)
+
+int main(void) {
+  struct sched_param param = {.sched_priority = 50};
+  if (sysconf(_SC_NPROCESSORS_ONLN) != CPUS || sched_setscheduler(0, SCHED_FIFO, &param) != 0) {
+    bail_out("two CPUs and real-time priority");
+  }
+  ok(param_set("slice_us", 10000) && param_set("round_us", 300000), "long slices");
+  TEST_SHARES("nice 0, 0, 5, 5: two pairs that fit", 0, 0, 5, 5);
+  TEST_SHARES("nice 0, 0, 0: they take turns", 0, 0, 0);
+  TEST_SHARES("nice -5, 0, 0, 5: one fills a CPU", -5, 0, 0, 5);
+  return tap_done();
+}
