@@ -155,7 +155,7 @@ static struct context *owner_awaited(const struct context *c) {
 static uint8_t best_waiting(const struct context *c) {
   uint8_t best = RUNQ_NONE;
   list_for_each (pos, &c->pi_waiters) {
-    best = MIN(best, CONTAINER_OF(pos, struct pi_waiter, owed)->context->thread.prio);
+    best = MIN(best, CONTAINER_OF(pos, struct pi_waiter, owed)->context->thread.level);
   }
   return best;
 }
@@ -163,13 +163,13 @@ static uint8_t best_waiting(const struct context *c) {
 /* The list of c has changed, or somebody's priority on it. Ends where nothing changes. */
 static void boost_update(struct context *c) {
   for (uint32_t i = 0; c != NULL && i < CHAIN_MAX; i++) {
-    uint8_t best = best_waiting(c), before = c->thread.prio;
+    uint8_t best = best_waiting(c), before = c->thread.level;
     if (best == c->pi_boost) {
       return;
     }
     c->pi_boost = best;
     sched_boost(&c->thread, best);
-    c = c->thread.prio != before ? owner_awaited(c) : NULL;
+    c = c->thread.level != before ? owner_awaited(c) : NULL;
   }
 }
 
@@ -457,7 +457,7 @@ static struct pi_waiter *pi_choose(const struct futex_key *key) {
   list_for_each (pos, bucket_of(d, key)) {
     struct pi_waiter *w = waiter_of(pos);
     if (futex_key_equal(&w->key, key) &&
-        (best == NULL || w->context->thread.prio < best->context->thread.prio)) {
+        (best == NULL || w->context->thread.level < best->context->thread.level)) {
       best = w;
     }
   }

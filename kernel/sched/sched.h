@@ -57,7 +57,7 @@ struct thread {
   _Atomic uint32_t on_cpu;  /* [a] [S3] */
   _Atomic uint32_t cpu;     /* [a] where it is queued, is on its way to, runs or last ran [S4] */
   uint8_t prio;             /* [RUNQ/r] 0 best: its level, or better while it goes before others */
-  uint8_t level;            /* [RUNQ] what follows from the four below and its credit */
+  uint8_t level;            /* [RUNQ/r] what follows from the four below and its credit */
   uint8_t policy;           /* [RUNQ/r] SCHED_ABI_* */
   int8_t nice;              /* [RUNQ/r] */
   uint8_t rt_priority;      /* [RUNQ/r] 1..SCHED_RT_MAX for real-time policies */
