@@ -76,7 +76,7 @@ static inline void line_move(unsigned char *d, const unsigned char *s) {
 static void long_move_up(unsigned char *d, const unsigned char *s, size_t n) {
   uint64_t tail = word_load(s + n - 8);
   unsigned char *end = d + n;
-  while (n > 32) {
+  while (n >= 32) {
     line_move(d, s);
     BARRIER();
     d += 32, s += 32, n -= 32;
@@ -92,7 +92,7 @@ static void long_move_up(unsigned char *d, const unsigned char *s, size_t n) {
 /* n > 16, from the end, for d inside of (s, s + n). */
 static void long_move_down(unsigned char *d, const unsigned char *s, size_t n) {
   uint64_t head = word_load(s);
-  while (n > 32) {
+  while (n >= 32) {
     n -= 32;
     line_move(d + n, s + n);
     BARRIER();
@@ -158,7 +158,7 @@ void *memset(void *dst, int byte, size_t n) {
     return dst;
   }
   unsigned char *end = d + n;
-  while (n > 64) {
+  while (n >= 64) {
     line_fill(d, v);
     BARRIER();
     d += 64, n -= 64;
