@@ -276,21 +276,24 @@ static void watchdog_prove(void) {
  * was stopped in. */
 static int napper(struct worker *w) {
   (void)w;
-  for (int i = 0; i < 30; i++) {
+  for (int i = 0; i < 10; i++) {
     nap(5000);
   }
   return stop;
 }
 
-static int stalled_main(const int *fds) {
-  char byte;
+static int stalled_main(const int *fds, int ready_fd) {
+  char byte = 'r';
   dup2(open("/dev/null", O_WRONLY), 1);
   limit_s = 1;
   patience = 1000; /* the host may stall as well */
   worker_add("napper", napper, false, NULL, 0);
   pthread_t dog = thread_start(PRIORITY_WATCHDOG, watchdog, NULL);
   workers[0].thread = thread_start(0, worker_main, &workers[0]);
-  if (read(fds[0], &byte, 1) != 1) {
+  while (*(volatile int *)&host.n_trials == 0 || atomic_load(&workers[0].laps) == 0) {
+    nap(1000);
+  }
+  if (write(ready_fd, &byte, 1) != 1 || read(fds[0], &byte, 1) != 1) {
     return 2;
   }
   stop = true;
@@ -299,21 +302,24 @@ static int stalled_main(const int *fds) {
 }
 
 static void stall_prove(void) {
-  int fds[2], status = -1;
-  if (pipe(fds) != 0) {
+  int fds[2], ready[2], status = -1;
+  char byte = 0;
+  if (pipe(fds) != 0 || pipe(ready) != 0) {
     bail_out("pipe");
   }
   pid_t pid = fork();
   if (pid == 0) {
-    _exit(stalled_main(fds));
+    _exit(stalled_main(fds, ready[1]));
   }
-  sleep_ms(300);
+  close(ready[1]);
+  bool good = read(ready[0], &byte, 1) == 1;
   kill(pid, SIGSTOP);
   sleep_ms(1500);
   kill(pid, SIGCONT);
   sleep_ms(300);
-  bool good = write(fds[1], "x", 1) == 1 && waitpid(pid, &status, 0) == pid && status == 0;
+  good = good && write(fds[1], "x", 1) == 1 && waitpid(pid, &status, 0) == pid && status == 0;
   ok(good, "and forgives a worker that stood still with the whole machine");
+  close(ready[0]);
   close(fds[0]);
   close(fds[1]);
 }

@@ -129,16 +129,15 @@ static void host_begin(int64_t least_ns) {
   host.seen_ns = now_ns(CLOCK_MONOTONIC);
 }
 
-/* After a sleep that was to be this long. */
+/* After a sleep that was to be this long. Late is all that was neither this nor the trial. */
 static void host_look(int64_t asked_ns) {
-  int64_t late = now_ns(CLOCK_MONOTONIC) - host.seen_ns - asked_ns, took = trial_ns(host.loops);
-  late = late > 0 ? late : 0;
+  int64_t took = trial_ns(host.loops), passed = now_ns(CLOCK_MONOTONIC) - host.seen_ns;
+  int64_t late = passed > asked_ns + took ? passed - asked_ns - took : 0;
   host.best_ns = took < host.best_ns ? took : host.best_ns;
   host.late_ns += late;
   host.late_most_ns = late > host.late_most_ns ? late : host.late_most_ns;
   host.trial_ns += took;
   host.n_trials++;
-  int64_t passed = now_ns(CLOCK_MONOTONIC) - host.seen_ns;
   host.given_ns += (int64_t)((double)(passed - late) * (double)host.best_ns / (double)took);
   host.seen_ns += passed;
 }
