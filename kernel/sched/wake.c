@@ -51,15 +51,19 @@ static void wake_tell(struct cpu_sched *cs, struct thread *t, bool preempts, uin
   }
 }
 
+/* Who may be trusted to stop by itself does so within as many least slices: more than an interrupt
+ * takes, also where one is emulated and takes a whole least slice. */
+#define TRUST_PIECES 10u
+
 /* Whether t need not ask for a place before who runs: it is better, or that will most likely stop
  * by itself soon, for it is new or did so lately: the timer would be set for nothing [H4]. */
 static inline bool wake_waits(const struct cpu_sched *cs, const struct thread *t, uint64_t now)
     HOLDS(&cs->lock) {
   const struct thread *c = cs->current;
   const struct share_rules *rules = &sched_rules.share;
-  return t->prio < c->prio ||
-         ((c->least > rules->slice_least || c->run == 0) &&
-          now - c->since < (uint64_t)rules->slice_least && c->quantum <= share_quantum(rules, 0));
+  return t->prio < c->prio || ((c->least > rules->slice_least || c->run == 0) &&
+                               now - c->since < TRUST_PIECES * (uint64_t)rules->slice_least &&
+                               c->quantum <= share_quantum(rules, 0));
 }
 
 /* Whom t, which is no better than the current thread, is compared with: that, or behind a real-time
