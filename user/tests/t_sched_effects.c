@@ -1,9 +1,7 @@
 /* What the scheduler's parameters do, seen in its counters: each pair of settings differs by more
  * than a busy host can blur. That they can be read and written is t_sched_params.c's. */
 #define _GNU_SOURCE
-#include <fcntl.h>
-
-#include "tap.h"
+#include "sched_says.h"
 #include "threads.h"
 
 enum { TRIPS = 300, WAKES = 2 * TRIPS, PATIENCE_MS = 20000, WINDOW_MS = 500 };
@@ -12,30 +10,15 @@ enum { RT = 10 };
 static volatile bool stop;
 static int there[2], back[2]; /* pipes */
 
-static void param_set(const char *name, const char *value) {
-  char path[64];
-  snprintf(path, sizeof path, "sys:/sched/%s", name);
-  int fd = open(path, O_WRONLY);
-  if (fd < 0 || write(fd, value, strlen(value)) <= 0) {
-    bail_out(path);
+static void set(const char *name, uint64_t value) {
+  if (!param_set(name, value)) {
+    bail_out(name);
   }
-  close(fd);
 }
 
 /* Of both CPUs. */
 static long counted(const char *name) {
-  static char text[4096];
-  long sum = 0;
-  for (int cpu = 0; cpu < 2; cpu++) {
-    snprintf(text, sizeof text, "sys:/cpu/%d/stat", cpu);
-    int fd = open(text, O_RDONLY);
-    ssize_t n = read(fd, text, sizeof text - 1);
-    close(fd);
-    text[n > 0 ? n : 0] = '\0';
-    const char *at = strstr(text, name);
-    sum += at ? strtol(at + strlen(name), NULL, 10) : 0;
-  }
-  return sum;
+  return (long)(number_read("sys:/cpu/0/stat", name) + number_read("sys:/cpu/1/stat", name));
 }
 
 /* ---- messages there and back ---- */
@@ -77,9 +60,9 @@ static long messages(bool apart, const char *counter) {
 
 static void test_polling(void) {
   long halting = messages(true, "\nIPIS ");
-  param_set("idle_poll_us", "10000");
+  set("idle_poll_us", 10000);
   long polling = messages(true, "\nIPIS ");
-  param_set("idle_poll_us", "0");
+  set("idle_poll_us", 0);
   ok(halting > WAKES * 3 / 4, "a halted CPU is sent an interrupt for each wake-up");
   ok(polling < halting / 2, "one that polls is not");
 }
@@ -87,13 +70,13 @@ static void test_polling(void) {
 static void test_placement(void) {
   ok(messages(false, "\nWAKE_REMOTE ") < WAKES / 2, "hand-offs keep both ends on one CPU");
   ok(messages(false, "\nHANDOFFS ") > WAKES / 2, "and are what wakes them");
-  param_set("handoff", "0");
+  set("handoff", 0);
   is(messages(false, "\nHANDOFFS "), 0, "without hand-offs there are none");
   ok(messages(false, "\nWAKE_REMOTE ") > WAKES / 2, "who is woken goes to the idle CPU");
-  param_set("wake_policy", "2");
+  set("wake_policy", 2);
   ok(messages(false, "\nWAKE_REMOTE ") < WAKES / 2, "or to the waker's, if that is the policy");
-  param_set("wake_policy", "1");
-  param_set("handoff", "1");
+  set("wake_policy", 1);
+  set("handoff", 1);
 }
 
 /* ---- hogs ---- */
@@ -121,33 +104,33 @@ static void hogs_stop(pthread_t *threads, int n) {
   }
 }
 
-static long switches_of_hogs(int policy, const char *slice_us) {
+static long switches_of_hogs(int policy, uint64_t slice_us) {
   pthread_t threads[2];
-  param_set("rr_slice_us", slice_us);
+  set("rr_slice_us", slice_us);
   hogs_start(threads, 2, RT, policy);
   sleep_ms(10);
   long before = counted("\nSWITCHES ");
   sleep_ms(WINDOW_MS);
   long grown = counted("\nSWITCHES ") - before;
   hogs_stop(threads, 2);
-  diag("%ld switches with slices of %s us", grown, slice_us);
+  diag("%ld switches with slices of %lu us", grown, slice_us);
   return grown;
 }
 
 static void test_round_robin(void) {
-  param_set("balance_us", "0");
-  long few = switches_of_hogs(SCHED_RR, "100000"), many = switches_of_hogs(SCHED_RR, "1000");
-  long none = switches_of_hogs(SCHED_FIFO, "1000");
-  param_set("rr_slice_us", "100000");
-  param_set("balance_us", "20000");
+  set("balance_us", 0);
+  long few = switches_of_hogs(SCHED_RR, 100000), many = switches_of_hogs(SCHED_RR, 1000);
+  long none = switches_of_hogs(SCHED_FIFO, 1000);
+  set("rr_slice_us", 100000);
+  set("balance_us", 20000);
   ok(many > 3 * few, "equal round-robin threads take turns, the shorter the slices the more");
   ok(none <= few + 10, "first-in-first-out ones do not");
 }
 
 static void test_stealing(void) {
   pthread_t threads[3];
-  param_set("balance_us", "0");
-  param_set("steal_min", "0");
+  set("balance_us", 0);
+  set("steal_min", 0);
   hogs_start(threads, 3, 0, SCHED_OTHER);
   for (int i = 0; i < 3; i++) {
     cpus_set(threads[i], 0, 1);
@@ -158,13 +141,13 @@ static void test_stealing(void) {
     sleep_ms(2); /* each time this CPU becomes idle */
   }
   is(counted("\nSTEALS ") - before, 0, "an idle CPU that is not to steal does not");
-  param_set("steal_min", "1");
+  set("steal_min", 1);
   for (int ms = 0; ms < PATIENCE_MS && counted("\nSTEALS ") == before; ms++) {
     sleep_ms(1);
   }
   ok(counted("\nSTEALS ") > before, "one that is to steal does");
   hogs_stop(threads, 3);
-  param_set("balance_us", "20000");
+  set("balance_us", 20000);
 }
 
 int main(void) {
