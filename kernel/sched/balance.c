@@ -97,61 +97,61 @@ void balance_level(struct balance_level *level, const struct balance_loads *load
 int64_t balance_bound(const struct balance_level *level, int64_t served) {
   int64_t most = (int64_t)((level->lengths.limit << 16) / level->weight);
   int64_t off = served - level->served;
-  return off > most || off < -most ? level->served : served;
-}
-
-static int64_t rate_of(const struct balance_level *level, uint64_t weight) {
-  uint64_t rate = (level->weight << 16) / MAX(weight, 1ul);
-  return (int64_t)MIN(rate, (uint64_t)BALANCE_RATE_MOST);
+  bool is_new = off > 2 * most || off < -2 * most;
+  return level->served + (is_new ? 0 : MAX(MIN(off, most), -most));
 }
 
 static int64_t horizon_of(const struct balance_level *level) {
   return (int64_t)(level->lengths.horizon >> BALANCE_UNIT);
 }
 
-/* The lead of a CPU's threads after the horizon. */
-static int64_t lead_then(const struct balance_level *level, const struct balance_loads *loads,
-                         uint32_t cpu) {
-  if (loads->weight[cpu] == 0) {
-    return INT64_MAX;
-  }
-  int64_t lead = balance_lead(level, balance_bound(level, loads->served[cpu]));
-  return lead + (horizon_of(level) * rate_of(level, loads->weight[cpu]) >> 16);
+/* Of one thread, or of a CPU's mean. */
+static int64_t due_of(const struct balance_level *level, uint64_t weight, int64_t lead) {
+  int64_t horizon = horizon_of(level), time = MIN(horizon - lead, 4 * horizon);
+  return MAX(time, (int64_t)0) * (int64_t)weight / (int64_t)level->weight;
 }
 
-/* The CPU for which sign x lead_then() is most. */
-static uint32_t furthest(const struct balance_level *level, const struct balance_loads *loads,
-                         uint32_t self, uint64_t among, int64_t sign) {
+/* What the threads of a CPU are due. */
+static int64_t cpu_due(const struct balance_level *level, const struct balance_loads *loads,
+                       uint32_t cpu) {
+  int64_t lead = balance_lead(level, balance_bound(level, loads->served[cpu]));
+  return loads->weight[cpu] == 0 ? -1 : due_of(level, loads->weight[cpu], lead);
+}
+
+uint32_t balance_ahead(const struct balance_level *level, const struct balance_loads *loads,
+                       uint32_t self, uint64_t among) {
+  uint32_t best = BALANCE_NONE;
+  int64_t least = INT64_MAX;
+  uint64_t others = others_after(loads->mask & among & ~level->filled, self);
+  for (uint64_t rest = others; rest != 0; rest &= rest - 1) {
+    uint32_t cpu = (self + 1 + bit_first(rest)) & 63;
+    int64_t due = cpu_due(level, loads, cpu);
+    best = due < least ? cpu : best;
+    least = MIN(due, least);
+  }
+  return best;
+}
+
+uint32_t balance_behind(const struct balance_level *level, const struct balance_loads *loads,
+                        uint32_t self, uint64_t among) {
   uint32_t best = BALANCE_NONE;
   int64_t most = INT64_MIN;
   uint64_t others = others_after(loads->mask & among & ~level->filled, self);
   for (uint64_t rest = others; rest != 0; rest &= rest - 1) {
     uint32_t cpu = (self + 1 + bit_first(rest)) & 63;
-    int64_t far = sign * lead_then(level, loads, cpu);
-    if (far > most) {
-      most = far;
-      best = cpu;
-    }
+    int64_t due = cpu_due(level, loads, cpu);
+    best = due > most ? cpu : best;
+    most = MAX(due, most);
   }
   return best;
 }
 
-uint32_t balance_ahead(const struct balance_level *level, const struct balance_loads *loads,
-                       uint32_t self, uint64_t among) {
-  return furthest(level, loads, self, among, 1);
-}
-
-uint32_t balance_behind(const struct balance_level *level, const struct balance_loads *loads,
-                        uint32_t self, uint64_t among) {
-  return furthest(level, loads, self, among, -1);
-}
-
-/* A side's part of the sum of squares, without what no swap changes, by the horizon. */
-static int64_t side_cost(const struct balance_level *level, uint64_t weight, uint64_t n,
-                         int64_t lead) {
-  int64_t rate = rate_of(level, weight);
-  int64_t ahead = horizon_of(level) * (int64_t)n * (rate - 2 * BALANCE_RATE_ONE) >> 16;
-  return rate * (2 * lead + ahead) >> 16;
+/* The sum of squares of one side, over the horizon. */
+static int64_t side_cost(const struct balance_level *level, uint64_t n, uint64_t weight,
+                         int64_t due) {
+  int64_t rate = (int64_t)MIN((level->weight << 16) / weight, BALANCE_RATE_MOST);
+  int64_t lead = (horizon_of(level) - due) * rate >> 16;
+  return lead * lead / MAX(horizon_of(level), (int64_t)1) * (int64_t)n;
 }
 
 static const struct balance_thread nobody = {.cpus = UINT64_MAX};
@@ -169,12 +169,12 @@ static int64_t swap_cost(const struct balance_level *level, const struct balance
   }
   uint64_t n = (s->give != BALANCE_NONE) - (uint64_t)(s->take != BALANCE_NONE);
   uint64_t weight = give->weight - take->weight; /* modulo 2^64, as n */
-  int64_t lead = give->lead - take->lead;
+  int64_t due = give->due - take->due;
   if (a->weight - weight == 0 || b->weight + weight == 0) {
     return INT64_MAX;
   }
-  return side_cost(level, a->weight - weight, a->n - n, a->lead - lead) +
-         side_cost(level, b->weight + weight, b->n + n, b->lead + lead);
+  return side_cost(level, a->n - n, a->weight - weight, a->due - due) +
+         side_cost(level, b->n + n, b->weight + weight, b->due + due);
 }
 
 struct balance_swap balance_swap(const struct balance_level *level, const struct balance_side *a,
@@ -194,13 +194,51 @@ struct balance_swap balance_swap(const struct balance_level *level, const struct
   return best;
 }
 
-void balance_side_add(struct balance_side *a, const struct balance_thread *t, bool waits) {
-  a->lead += t->lead;
+/* Where a thread of that due goes among the candidates. */
+static uint32_t candidate_place(struct balance_side *a, int64_t due) {
+  if (a->n_threads < BALANCE_THREADS) {
+    return a->n_threads++;
+  }
+  uint32_t least = 0;
+  for (uint32_t i = 1; i < BALANCE_THREADS; i++) {
+    least = a->threads[i].due < a->threads[least].due ? i : least;
+  }
+  return a->threads[least].due < due ? least : BALANCE_NONE;
+}
+
+uint32_t balance_side_add(const struct balance_level *level, struct balance_side *a,
+                          const struct balance_thread *t, bool waits) {
+  int64_t due = due_of(level, t->weight, t->lead);
+  a->n++;
+  a->weight += t->weight;
+  a->due += due;
+  a->above += t->lead * (int64_t)t->weight;
   a->n_heaviest = t->weight > a->heaviest ? 1 : a->n_heaviest + (t->weight == a->heaviest);
   a->heaviest = MAX(a->heaviest, t->weight);
-  if (waits && a->n_threads < BALANCE_THREADS) {
-    a->threads[a->n_threads++] = *t;
+  uint32_t at = waits ? candidate_place(a, due) : BALANCE_NONE;
+  if (at != BALANCE_NONE) {
+    a->threads[at] = *t;
+    a->threads[at].due = due;
   }
+  return at;
+}
+
+void balance_side_rest(const struct balance_level *level, struct balance_side *a, uint64_t n,
+                       uint64_t weight) {
+  int64_t lead = balance_side_lead(a);
+  a->n += n;
+  a->weight += weight;
+  a->due += due_of(level, weight, lead);
+  a->above += lead * (int64_t)weight;
+}
+
+int64_t balance_owed(const struct balance_level *level, const struct balance_side *a,
+                     const struct balance_thread *t, struct balance_turn turn) {
+  int64_t behind = balance_side_lead(a) - t->lead, weight = (int64_t)t->weight;
+  int64_t half = behind * (1 << (BALANCE_UNIT - 1)) * weight / (int64_t)level->weight;
+  int64_t had = (int64_t)level->lengths.interval / 2 * weight / (int64_t)a->weight;
+  int64_t most = MIN(MAX(turn.quantum / 2, had), DEBT_QUANTA / 2 * turn.quantum);
+  return MAX(MIN(turn.owed + half, most), -most);
 }
 
 uint32_t balance_leaver(const struct balance_level *level, const struct balance_side *a,
@@ -210,7 +248,7 @@ uint32_t balance_leaver(const struct balance_level *level, const struct balance_
   for (uint32_t i = 0; i < a->n_threads; i++) {
     const struct balance_thread *t = &a->threads[i];
     bool stays = (one_fills && t->weight == a->heaviest) || !(t->cpus >> to & 1);
-    if (!stays && (best == BALANCE_NONE || t->lead < a->threads[best].lead)) {
+    if (!stays && (best == BALANCE_NONE || t->due > a->threads[best].due)) {
       best = i;
     }
   }

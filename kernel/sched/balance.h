@@ -5,18 +5,25 @@
  * those that wait there, for as long as that thread likes: they are better off on any other,
  * however loaded, and must not be sent back.
  *
- * Shares across CPUs. Each CPU shares its time by weight, so all its threads are served at one
- * rate: what a thread gets, by its weight. What it has had, by its weight, is what it is `served`:
- * ticks of a thread of nice 0. All are to be served alike, whatever CPU they are on. So a pair of
- * CPUs looks which thread one should give the other, which one take for it, or both, that all may
- * be as near as can be to the level, the mean of all, after one more `horizon`:
+ * Shares across CPUs. What a thread has had, by its weight, is what it is `served`: ticks of a
+ * thread of nice 0. All are to be served alike, whatever CPU they are on. A thread's lead is how
+ * far it is ahead of the level, the mean of all, in time of the machine: 10 ms behind is what it
+ * would have had in 10 ms.
  *
- *      sum over threads of (lead + horizon x (rate - 1))^2,  rate = mean weight / this CPU's
+ * A CPU evens out the leads of its own threads: who is behind the others there is `owed` time with
+ * its next quantum, and who is ahead owes some. Between CPUs threads move. Each is `due` as much
+ * CPU time as makes it level in one more horizon:
  *
- * The lead is how much CPU time a thread is ahead of the level, in time of the machine: 10 ms
- * behind is what it would have had in 10 ms. The sum counts each thread alike, for each is to have
- * its share within the same per cent. Who is so heavy that a whole CPU is less than its share fills
- * that CPU: it is due no more, others share what remains, and none of them belongs beside it.
+ *      due = weight x (horizon - lead) / mean weight,   within 0 and 4 horizons
+ *
+ * and when all of a CPU are due more than the horizon, all of them will be behind then:
+ *
+ *      their lead = (horizon - sum of due) x mean weight / weight of the CPU
+ *
+ * So a pair of CPUs looks which thread one should give the other, which one take for it, or both,
+ * that the sum of all squares of those leads may be least. Each thread counts alike, for each is to
+ * have its share within the same per cent. Who is so heavy that a whole CPU is less than its share
+ * fills that CPU: it is due no more, others share what remains, and none of them belongs beside it.
  *
  * All that is O(CPUs), or O(1) for a pair, asked when idle and once a balance interval. */
 #ifndef CATHODE_SCHED_BALANCE_H
@@ -50,10 +57,9 @@ static inline uint32_t balance_share(uint32_t waiting, uint32_t batch) {
 
 /* ---- shares across CPUs -------------------------------------------------------------------- */
 
-#define BALANCE_THREADS 12u /* of a CPU, that are looked at as candidates */
+#define BALANCE_THREADS 12u /* of a CPU, those due most, that are looked at as candidates */
 #define BALANCE_UNIT 10     /* leads and lengths are 2^10 ticks, so that all below fits 64 bits */
-#define BALANCE_RATE_ONE 65536
-#define BALANCE_RATE_MOST (64u * BALANCE_RATE_ONE) /* faster is as good as that */
+#define BALANCE_RATE_MOST (UINT64_C(64) << 16) /* times 2^-16: faster is as good as that */
 
 struct balance_loads {
   uint64_t mask;         /* CPUs that take part */
@@ -63,9 +69,9 @@ struct balance_loads {
   int64_t served[64];    /* by CPU: mean of its threads by weight */
 };
 
-/* Beyond `limit` nobody is ahead or behind: that is forgotten, as of who is new here. */
+/* Nobody is ahead or behind by more than `limit`, and who seems to be by twice that is new here. */
 struct balance_lengths {
-  uint64_t limit, horizon; /* ticks */
+  uint64_t limit, horizon, interval; /* ticks; the last between two looks at a CPU */
 };
 
 struct balance_level {
@@ -75,19 +81,24 @@ struct balance_level {
   struct balance_lengths lengths;
 };
 
-/* A thread that may move, a side of a pair. */
+/* A thread of a side of a pair. */
 struct balance_thread {
   uint64_t weight;
   uint64_t cpus; /* where it may run */
-  int64_t lead;
+  int64_t lead, due;
 };
 
 struct balance_side {
   uint32_t cpu, n_threads;
   uint64_t n, weight;            /* of all its threads */
   uint64_t heaviest, n_heaviest; /* the most that one weighs, and how many do */
-  int64_t lead;                  /* sum of all */
+  int64_t due, above;            /* sums of all: due, and lead x weight */
   struct balance_thread threads[BALANCE_THREADS];
+};
+
+/* Time that a thread is granted with its next quantum, of the last one's length. */
+struct balance_turn {
+  int64_t owed, quantum; /* ticks, owed may be negative */
 };
 
 /* What a pair does: indices of threads, BALANCE_NONE. */
@@ -100,7 +111,7 @@ struct balance_swap {
 void balance_level(struct balance_level *level, const struct balance_loads *loads,
                    const struct balance_lengths *lengths, int64_t otherwise);
 
-/* What a thread is served, or the level if that is out of all bounds. */
+/* What a thread or CPU is served, within bounds; the level for who is new. */
 int64_t balance_bound(const struct balance_level *level, int64_t served);
 
 /* Of what is within bounds. */
@@ -108,8 +119,13 @@ static inline int64_t balance_lead(const struct balance_level *level, int64_t se
   return (served - level->served) * (int64_t)level->weight >> (BALANCE_UNIT + 16);
 }
 
-/* The CPU of `among` and of the mask that is ahead of all others after the horizon, or most behind;
- * never self, nor one that is filled. An idle one is ahead of all. BALANCE_NONE. */
+/* The inverse. */
+static inline int64_t balance_served(const struct balance_level *level, int64_t lead) {
+  return level->served + lead * (1 << (BALANCE_UNIT + 16)) / (int64_t)level->weight;
+}
+
+/* The CPU of `among` and of the mask whose threads are due least, or most; never self, nor one that
+ * is filled. An idle one's are due least of all. BALANCE_NONE. */
 uint32_t balance_ahead(const struct balance_level *level, const struct balance_loads *loads,
                        uint32_t self, uint64_t among);
 uint32_t balance_behind(const struct balance_level *level, const struct balance_loads *loads,
@@ -119,10 +135,26 @@ uint32_t balance_behind(const struct balance_level *level, const struct balance_
 struct balance_swap balance_swap(const struct balance_level *level, const struct balance_side *a,
                                  const struct balance_side *b, int64_t least);
 
-/* One more of a's threads is counted; `lead` too, and as a candidate if it `waits`. */
-void balance_side_add(struct balance_side *a, const struct balance_thread *t, bool waits);
+/* One more of a's threads is counted, all but its `due` given. Answers where it is among the
+ * candidates, if it `waits`: it may have replaced another there. BALANCE_NONE. */
+uint32_t balance_side_add(const struct balance_level *level, struct balance_side *a,
+                          const struct balance_thread *t, bool waits);
 
-/* Whom `a` gives to a CPU that suits everybody better: who is most behind, but not who fills a.
+/* The mean lead of a's threads by weight. */
+static inline int64_t balance_side_lead(const struct balance_side *a) {
+  return a->weight == 0 ? 0 : a->above / (int64_t)a->weight;
+}
+
+/* So are n more of that weight in all, who are taken to be as far ahead as the others. */
+void balance_side_rest(const struct balance_level *level, struct balance_side *a, uint64_t n,
+                       uint64_t weight);
+
+/* What t of a is owed after this look: half of what it is behind the others there, at most half a
+ * quantum, or as much as it may have until the next look, if that is more. */
+int64_t balance_owed(const struct balance_level *level, const struct balance_side *a,
+                     const struct balance_thread *t, struct balance_turn turn);
+
+/* Whom `a` gives to a CPU that suits everybody better: who is due most, but not who fills a.
  * BALANCE_NONE. */
 uint32_t balance_leaver(const struct balance_level *level, const struct balance_side *a,
                         uint32_t to);

@@ -10,7 +10,9 @@
 #define MS 1000000 /* ticks: 1 GHz */
 #define N_SWAPS 20000
 #define LAG (40 * MS)
-static const struct balance_lengths lengths = {.limit = 25ul * LAG, .horizon = 5ul * LAG / 2};
+#define INTERVAL (20 * MS)
+static const struct balance_lengths lengths = {
+    .limit = 25ul * LAG, .horizon = 5ul * LAG / 2, .interval = INTERVAL};
 
 static struct rng rng;
 
@@ -20,34 +22,34 @@ static uint64_t weight_random(int32_t least, int32_t most) {
   return share_weight(least + (int32_t)rng_below(&rng, (uint32_t)(most - least + 1)));
 }
 
-static void side_random(struct balance_side *s, uint32_t cpu) {
-  *s = (struct balance_side){.cpu = cpu, .n_threads = 1 + rng_below(&rng, BALANCE_THREADS)};
-  for (uint32_t i = 0; i < s->n_threads; i++) {
-    struct balance_thread *t = &s->threads[i];
-    t->weight = weight_random(-5, 5);
-    t->lead = ((int64_t)rng_below(&rng, 2 * LAG) - LAG) >> BALANCE_UNIT;
-    t->cpus = rng_one_in(&rng, 4) ? UINT64_C(1) << cpu : UINT64_MAX;
-    s->lead += t->lead;
-    s->weight += t->weight;
+/* With all its threads as candidates. */
+static void side_random(const struct balance_level *l, struct balance_side *s, uint32_t cpu) {
+  uint32_t n = 1 + rng_below(&rng, BALANCE_THREADS - 1); /* room for one that is added */
+  *s = (struct balance_side){.cpu = cpu};
+  for (uint32_t i = 0; i < n; i++) {
+    struct balance_thread t = {.weight = weight_random(-5, 5),
+                               .cpus = rng_one_in(&rng, 4) ? UINT64_C(1) << cpu : UINT64_MAX};
+    int64_t most = rng_one_in(&rng, 4) ? 8l * LAG : LAG;
+    t.lead = ((int64_t)rng_below(&rng, (uint32_t)(2 * most)) - most) >> BALANCE_UNIT;
+    balance_side_add(l, s, &t, true);
   }
-  s->n = s->n_threads;
 }
 
+/* Of the leads that all its threads will have. */
 static double square_sum(const struct balance_side *s, double mean, double horizon) {
-  double rate = mean / (double)s->weight, sum = 0;
+  double due = 0, weight = 0;
   for (uint32_t i = 0; i < s->n_threads; i++) {
-    double then = (double)s->threads[i].lead + horizon * (rate - 1);
-    sum += then * then;
+    double time = fmin(fmax(horizon - (double)s->threads[i].lead, 0), 4 * horizon);
+    due += (double)s->threads[i].weight * time / mean;
+    weight += (double)s->threads[i].weight;
   }
-  return sum;
+  double lead = (horizon - due) * fmin(mean / weight, BALANCE_RATE_MOST / 65536.0);
+  return s->n_threads * lead * lead;
 }
 
 static void thread_carry(struct balance_side *to, struct balance_side *from, uint32_t i) {
-  struct balance_thread t = from->threads[i];
+  to->threads[to->n_threads++] = from->threads[i];
   from->threads[i] = from->threads[--from->n_threads];
-  from->weight -= t.weight;
-  to->threads[to->n_threads++] = t;
-  to->weight += t.weight;
 }
 
 /* What a swap does to the sum of squares, by the horizon and less what its moves must gain. */
@@ -78,26 +80,14 @@ static bool may_move(const struct balance_side *from, uint32_t i, const struct b
 }
 
 static bool swap_matches(void) {
-  static struct balance_side a, b; /* with room for one that is added */
-  side_random(&a, 3);
-  side_random(&b, 7);
-  a.n_threads = MIN(a.n_threads, BALANCE_THREADS - 1);
-  b.n_threads = MIN(b.n_threads, BALANCE_THREADS - 1);
-  a.n = a.weight = b.n = b.weight = 0;
-  a.lead = b.lead = 0;
-  for (uint32_t i = 0; i < BALANCE_THREADS; i++) {
-    struct balance_thread *t = &a.threads[i], *u = &b.threads[i];
-    a.lead += i < a.n_threads ? t->lead : 0;
-    a.weight += i < a.n_threads ? t->weight : 0;
-    b.lead += i < b.n_threads ? u->lead : 0;
-    b.weight += i < b.n_threads ? u->weight : 0;
-  }
-  a.n = a.n_threads;
-  b.n = b.n_threads;
-  struct balance_level l = {.weight = (a.weight + b.weight) / 2, .lengths = lengths};
+  struct balance_side a, b;
+  struct balance_level l = {.weight = weight_random(-5, 5) * (1 + rng_below(&rng, 8)),
+                            .lengths = lengths};
+  side_random(&l, &a, 3);
+  side_random(&l, &b, 7);
   int64_t least = (int64_t)rng_below(&rng, LAG) >> BALANCE_UNIT;
   struct balance_swap s = balance_swap(&l, &a, &b, least);
-  double best = 0, got = 0, slack = 0.02 * LAG / (1 << BALANCE_UNIT);
+  double h = (double)(lengths.horizon >> BALANCE_UNIT), best = 0, got = 0;
   for (uint32_t i = 0; i <= a.n_threads; i++) {
     for (uint32_t j = 0; j <= b.n_threads; j++) {
       uint32_t give = i < a.n_threads ? i : BALANCE_NONE, take = j < b.n_threads ? j : BALANCE_NONE;
@@ -108,6 +98,9 @@ static bool swap_matches(void) {
       got = give == s.give && take == s.take ? gain : got;
     }
   }
+  /* Sums are rounded by some units a thread, and rates to 2^-16. */
+  double sums = square_sum(&a, (double)l.weight, h) + square_sum(&b, (double)l.weight, h);
+  double slack = 0.003 * (sums / h + LAG / (1 << BALANCE_UNIT));
   return got >= best - slack && fabs((double)s.gain - got) <= slack;
 }
 
@@ -117,6 +110,52 @@ static bool swaps_match(void) {
   bool ok = true;
   for (unsigned i = 0; i < N_SWAPS && ok; i++) {
     ok = swap_matches();
+  }
+  return ok;
+}
+
+/* ---- within a CPU ---------------------------------------------------------------------------- */
+
+/* Some threads of one CPU, whose leads are evened out look by look: a round passes between two,
+ * and nothing moves the mean. Answers how far apart they are at last. */
+static double spread_after(struct balance_thread *threads, uint32_t n, unsigned looks) {
+  struct balance_level l = {.weight = 0, .lengths = lengths};
+  for (uint32_t i = 0; i < n; i++) {
+    l.weight += threads[i].weight;
+  }
+  double least = INFINITY, most = -INFINITY;
+  for (unsigned look = 0; look <= looks; look++) {
+    struct balance_side side = {0};
+    for (uint32_t i = 0; i < n; i++) {
+      balance_side_add(&l, &side, &threads[i], true);
+    }
+    for (uint32_t i = 0; i < n && look < looks; i++) {
+      struct balance_thread *t = &threads[i];
+      int64_t quantum = (int64_t)((double)INTERVAL * (double)t->weight / (double)l.weight);
+      int64_t owed = balance_owed(&l, &side, t, (struct balance_turn){0, quantum});
+      TAP_REQUIRE(owed <= quantum / 2 && owed >= -quantum / 2);
+      t->lead += (int64_t)((double)owed * (double)l.weight / (double)t->weight) >> BALANCE_UNIT;
+    }
+  }
+  for (uint32_t i = 0; i < n; i++) {
+    least = fmin(least, (double)threads[i].lead);
+    most = fmax(most, (double)threads[i].lead);
+  }
+  return (most - least) * (1 << BALANCE_UNIT);
+}
+
+/* Leads of up to a second end, at half the speed that threads run at, and then by halves. */
+static bool leads_even_out(void) {
+  bool ok = true;
+  for (unsigned i = 0; i < 200 && ok; i++) {
+    struct balance_thread threads[BALANCE_THREADS];
+    uint32_t n = 2 + rng_below(&rng, BALANCE_THREADS - 1);
+    for (uint32_t j = 0; j < n; j++) {
+      int64_t lead = (int64_t)rng_below(&rng, 2000u * MS) - 1000 * MS;
+      threads[j] =
+          (struct balance_thread){.weight = weight_random(-20, 19), .lead = lead >> BALANCE_UNIT};
+    }
+    ok = spread_after(threads, n, 2 * 2000 / 20 + 20) <= MS;
   }
   return ok;
 }
@@ -179,7 +218,7 @@ static bool levels_match(void) {
 
 /* ---- a model of CPUs ------------------------------------------------------------------------- */
 
-#define STEP 50000
+#define STEP 20000
 #define THREADS_MOST 48u
 #define CPUS_MOST 8u
 
@@ -188,14 +227,13 @@ struct sim_thread {
   uint32_t cpu;
   bool expired;
   uint64_t weight, cpus;
-  int64_t run, left, due, served, moved, from;
+  int64_t run, left, quantum, owed, due, served, moved, from;
 };
 
 struct sim_cpu {
   struct sim_thread *current;
   int64_t served, at, look_at;
   uint64_t heaviest;
-  uint32_t n_looks;
 };
 
 static struct sim {
@@ -224,48 +262,76 @@ static uint64_t cpu_weight(uint32_t cpu) {
   return weight;
 }
 
+static int64_t cpu_served(uint32_t cpu) {
+  const struct sim_cpu *c = &sim.cpus[cpu];
+  return c->served +
+         (sim.now - c->at) * SHARE_WEIGHT_ONE / (int64_t)MAX(cpu_weight(cpu), (uint64_t)1);
+}
+
 static void sim_level(uint32_t self) {
   sim.loads.mask = sim.loads.known = (1ul << sim.n_cpus) - 1;
   for (uint32_t cpu = 0; cpu < sim.n_cpus; cpu++) {
-    struct sim_cpu *c = &sim.cpus[cpu];
     uint64_t weight = sim.loads.weight[cpu] = cpu_weight(cpu);
-    sim.loads.heaviest[cpu] = c->heaviest;
+    sim.loads.heaviest[cpu] = sim.cpus[cpu].heaviest;
     sim.loads.known &= weight != 0 ? UINT64_MAX : ~(1ul << cpu);
-    sim.loads.served[cpu] =
-        c->served + (sim.now - c->at) * SHARE_WEIGHT_ONE / (int64_t)MAX(weight, 1ul);
+    sim.loads.served[cpu] = cpu_served(cpu);
   }
   balance_level(&sim.level, &sim.loads, &lengths, sim.cpus[self].served);
 }
 
+/* Brings up to now what t is served. */
+static struct balance_thread thread_serve(struct sim_thread *t) {
+  bool fills = sim.level.filled >> t->cpu & 1 && t->weight >= sim.cpus[t->cpu].heaviest;
+  int64_t due = t->run + t->left + t->owed;
+  t->served += (due - t->due) * SHARE_WEIGHT_ONE / (int64_t)t->weight;
+  t->served = fills ? sim.level.served : balance_bound(&sim.level, t->served);
+  t->due = due;
+  return (struct balance_thread){
+      .weight = t->weight, .cpus = t->cpus, .lead = balance_lead(&sim.level, t->served)};
+}
+
+static void thread_owe(const struct balance_side *side, struct sim_thread *t) {
+  struct balance_thread part = {.weight = t->weight, .lead = balance_lead(&sim.level, t->served)};
+  struct balance_turn turn = {t->owed, t->quantum};
+  t->owed = balance_owed(&sim.level, side, &part, turn);
+}
+
 static void sim_survey(uint32_t cpu, struct balance_side *side, struct sim_thread **who) {
   struct sim_cpu *c = &sim.cpus[cpu];
-  int64_t above = 0;
-  *side = (struct balance_side){.cpu = cpu, .n = cpu_n(cpu), .weight = cpu_weight(cpu)};
-  bool filled = sim.level.filled >> cpu & 1;
+  *side = (struct balance_side){.cpu = cpu};
   for (struct sim_thread *t = sim.threads; t < sim.threads + sim.n; t++) {
-    if (t->cpu != cpu) {
-      continue;
+    if (t->cpu == cpu) {
+      struct balance_thread part = thread_serve(t);
+      bool waits = t != c->current && t->run != t->moved;
+      uint32_t at = balance_side_add(&sim.level, side, &part, waits);
+      who[at == BALANCE_NONE ? BALANCE_THREADS : at] = t;
     }
-    t->served += (t->run + t->left - t->due) * SHARE_WEIGHT_ONE / (int64_t)t->weight;
-    t->due = t->run + t->left;
-    t->served = filled && t->weight >= c->heaviest ? sim.level.served
-                                                   : balance_bound(&sim.level, t->served);
-    bool waits = t != c->current && t->run != t->moved;
-    above += ((t->served - sim.level.served) >> BALANCE_UNIT) * (int64_t)t->weight;
-    if (waits && side->n_threads < BALANCE_THREADS) {
-      who[side->n_threads] = t;
+  }
+  for (struct sim_thread *t = sim.threads; t < sim.threads + sim.n; t++) {
+    if (t->cpu == cpu) {
+      thread_owe(side, t);
     }
-    struct balance_thread part = {t->weight, t->cpus, balance_lead(&sim.level, t->served)};
-    balance_side_add(side, &part, waits);
   }
   if (side->weight != 0) {
-    c->served = sim.level.served + above / (int64_t)side->weight * (1 << BALANCE_UNIT);
+    c->served = balance_served(&sim.level, balance_side_lead(side));
     c->at = sim.now;
     c->heaviest = side->heaviest;
   }
 }
 
+/* t, of that weight, comes to a CPU or leaves it. */
+static void mean_shift(uint32_t cpu, const struct sim_thread *t, bool comes) {
+  struct sim_cpu *c = &sim.cpus[cpu];
+  double served = (double)balance_bound(&sim.level, cpu_served(cpu));
+  double weight = (double)cpu_weight(cpu) + (comes ? 1 : -1) * (double)t->weight;
+  double part = weight == 0 ? 0 : ((double)t->served - served) * (double)t->weight / weight;
+  c->served = (int64_t)(comes ? served + part : served - part);
+  c->at = sim.now;
+}
+
 static void sim_move(struct sim_thread *t, uint32_t to) {
+  mean_shift(t->cpu, t, false);
+  mean_shift(to, t, true);
   t->cpu = to;
   t->moved = t->run;
   sim.moves++;
@@ -273,10 +339,10 @@ static void sim_move(struct sim_thread *t, uint32_t to) {
 
 static void sim_look(uint32_t self) {
   struct balance_side a, b[2];
-  struct sim_thread *mine[BALANCE_THREADS], *theirs[2][BALANCE_THREADS];
+  struct sim_thread *mine[BALANCE_THREADS + 1], *theirs[2][BALANCE_THREADS + 1];
   sim_level(self);
   for (uint32_t cpu = 0; cpu < sim.n_cpus; cpu++) {
-    if (cpu != self && sim.now - sim.cpus[cpu].at >= 20 * MS) {
+    if (cpu != self && sim.now - sim.cpus[cpu].at >= INTERVAL) {
       sim_survey(cpu, &b[0], theirs[0]);
     }
   }
@@ -319,7 +385,9 @@ static void sim_round(uint32_t cpu) {
   for (uint32_t i = 0; i < sim.n; i++) {
     struct sim_thread *t = &sim.threads[i];
     if (t->cpu == cpu) {
-      t->left += (int64_t)(scale * (double)(slice * (int64_t)t->weight >> 16));
+      t->quantum = (int64_t)(scale * (double)(slice * (int64_t)t->weight >> 16));
+      t->left += t->quantum + t->owed;
+      t->owed = 0;
       t->expired = t->left <= 0;
     }
   }
@@ -343,19 +411,18 @@ static struct sim_thread *sim_pick(uint32_t cpu) {
 static void sim_step(uint32_t cpu) {
   struct sim_cpu *c = &sim.cpus[cpu];
   struct sim_thread *t = c->current;
-  bool alone = cpu_n(cpu) == 1;
-  if (t != NULL && !alone && t->left <= 0) {
+  bool ends = t != NULL && t->left <= 0 && cpu_n(cpu) > 1;
+  if (ends) {
     t->expired = true;
-    if (sim.now >= c->look_at) {
-      c->look_at = c->n_looks++ % 2 != 0 ? sim.now + 20 * MS : sim.now;
-      sim_look(cpu);
-    }
-    t = NULL;
   }
-  t = c->current = t == NULL ? sim_pick(cpu) : t;
+  if (t != NULL && cpu_n(cpu) > 1 && sim.now >= c->look_at) {
+    c->look_at = sim.now + INTERVAL;
+    sim_look(cpu);
+  }
+  t = c->current = ends || t == NULL ? sim_pick(cpu) : t;
   if (t != NULL) {
     t->run += STEP;
-    t->left -= alone ? 0 : STEP;
+    t->left -= cpu_n(cpu) == 1 ? 0 : STEP;
   }
 }
 
@@ -379,10 +446,10 @@ static void sim_run(int64_t ticks) {
   }
 }
 
-/* The worst share of 10 s, after one to settle: by how much of what was due it is off. */
+/* The worst share of 10 s, after two to settle: by how much of what was due it is off. */
 static double sim_worst(void) {
   double weights[64], due[64], worst = 0;
-  sim_run(1000l * MS);
+  sim_run(2000l * MS);
   sim.moves = 0;
   for (uint32_t i = 0; i < sim.n; i++) {
     weights[i] = (double)sim.threads[i].weight;
@@ -401,7 +468,7 @@ static bool mixes_share(uint32_t n_mixes, int32_t range, double most) {
   double worst = 0;
   for (uint32_t m = 0; m < n_mixes; m++) {
     int32_t nices[THREADS_MOST];
-    uint32_t cpus = 2 + rng_below(&rng, 3), n = cpus + 1 + rng_below(&rng, m % 4 == 0 ? 30 : 9);
+    uint32_t cpus = 2 + rng_below(&rng, 7), n = cpus + 1 + rng_below(&rng, m % 4 == 0 ? 39 : 9);
     for (uint32_t i = 0; i < n; i++) {
       nices[i] = (int32_t)rng_below(&rng, (uint32_t)(2 * range)) - range;
     }
@@ -448,8 +515,9 @@ static bool all_share(uint32_t cpus) {
 
 int main(int argc, char **argv) {
   rng_seed(&rng, tap_seed(argc, argv));
-  tap_plan(10);
+  tap_plan(11);
   tap_ok(swaps_match(), "a swap is the best of all pairs, 20,000 pairs of CPUs");
+  tap_ok(leads_even_out(), "threads of a CPU that are apart come together");
   tap_ok(levels_match(), "who fills a CPU is who is due one");
   tap_ok(MIX(2, 0, 0, 0, 5, 5), "0 0 5 5 on 2 CPUs, and nobody moves any more");
   tap_ok(MIX(2, 0, -5, 0, 0, 5, 19), "-5 0 0 5 19 on 2: one fills a CPU, and nobody moves");
@@ -457,7 +525,7 @@ int main(int argc, char **argv) {
   tap_ok(MIX(4, 300, -3, -5, -5, -4, -4), "five that nearly fill a CPU each, on 4");
   tap_ok(pinned_share(), "four on 3 CPUs, two of them pinned");
   tap_ok(all_share(2) && all_share(4), "all nice levels on 2 and on 4");
-  tap_ok(mixes_share(30, 6, 0.05), "mixes of nice -6 to 5 on 2 to 4 CPUs");
-  tap_ok(mixes_share(30, 20, 0.10), "mixes of all nice levels");
+  tap_ok(mixes_share(24, 6, 0.02), "mixes of nice -6 to 5 on 2 to 8 CPUs, to 2 in 100");
+  tap_ok(mixes_share(24, 20, 0.05), "mixes of all nice levels on as many, to 5 in 100");
   return tap_done();
 }

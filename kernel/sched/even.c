@@ -1,21 +1,22 @@
-/* Even shares across CPUs: who is moved so that each thread has its share, whatever CPU it is on.
- * The choice is balance.c's, and so are the words: served, level, lead.
+/* Even shares across CPUs: who is owed time, and who is moved, so that each thread has its share,
+ * whatever CPU it is on. The choice is balance.c's, and so are the words: served, level, lead, due.
  *
  * A look reads what the others last noted of themselves, and goes through the threads of CPUs whose
  * note is old, this one's, and those of two candidates to swap with: the one whose threads are
  * furthest ahead, and the one most behind. What a thread is served is kept in it. Sleep counts as
- * if it had been served at the level's rate: who sleeps is not behind for that.
+ * if it had been served at the level's rate, so who sleeps is not behind for that; and who is ahead
+ * and sleeps gives back by that, so it need not when it wakes up.
  *
  * Locks: one RUNQ at a time. What is read without one is old: a wrong choice costs a move.
  * [E1] A CPU's weight is that of its current thread, of its hand-off and of all that are queued.
  * Limits: at most WALK_MOST threads of a CPU are looked at, BALANCE_THREADS of them as candidates,
- * the others count as the level. */
+ * the others count as the level and are owed nothing: it will be their turn. */
 #include "sched/balance.h"
 #include "sched/sched_priv.h"
 
 #define WALK_MOST 64u
-/* How far a swap thinks ahead, and what nobody is ahead or behind by: in halves of balance_lag_us.
- */
+/* How far a swap thinks ahead, and the most that a thread is ahead or behind: in halves of
+ * balance_lag_us. */
 #define HALVES_HORIZON 5u
 #define HALVES_LIMIT 50u
 
@@ -23,7 +24,6 @@ struct survey {
   struct balance_side side;
   struct thread *threads[BALANCE_THREADS]; /* as side.threads; may be gone since */
   uint64_t cpus;                           /* where any of those may run */
-  int64_t above;                           /* sum of weight x what is served above the level */
 };
 
 /* Too large for a stack; each CPU uses its own, with interrupts off. */
@@ -32,6 +32,8 @@ struct look {
   struct balance_loads loads;
   struct balance_level level;
   struct survey self, others[2];
+  uint32_t n_walked;
+  struct thread *walked[WALK_MOST + 1]; /* of the CPU that is surveyed now */
 };
 static OF_EACH_CPU struct look looks[MAX_CPUS];
 
@@ -70,7 +72,8 @@ static void load_read(struct look *l, uint32_t cpu) {
 /* The level, of what the CPUs have noted. */
 static void level_find(struct look *l, uint32_t self) {
   struct balance_lengths lengths = {.limit = half_lags(HALVES_LIMIT),
-                                    .horizon = half_lags(HALVES_HORIZON)};
+                                    .horizon = half_lags(HALVES_HORIZON),
+                                    .interval = sched_rules.balance};
   for (uint64_t rest = l->loads.mask; rest != 0; rest &= rest - 1) {
     load_read(l, bit_first(rest));
   }
@@ -82,7 +85,7 @@ static void level_find(struct look *l, uint32_t self) {
 /* What t has had, and will have in this round: so it does not matter for whom a round is over. */
 static uint64_t thread_due(const struct cpu_sched *cs, const struct thread *t, uint64_t now)
     HOLDS(&cs->lock) {
-  uint64_t due = t->run + (uint64_t)t->left;
+  uint64_t due = t->run + (uint64_t)(t->left + t->even.owed);
   if (t == cs->current) {
     return due + (cs->slice_end == NEVER ? now - MIN(t->since, now) : 0);
   }
@@ -91,68 +94,93 @@ static uint64_t thread_due(const struct cpu_sched *cs, const struct thread *t, u
   return due + (comes ? (uint64_t)share_scaled(&sched_rules.share, &cs->share_round, t->nice) : 0);
 }
 
+/* Whether t is due a whole CPU, or nobody has looked for so long that all is forgotten. */
+static bool is_level(const struct look *l, const struct cpu_sched *cs, const struct thread *t)
+    HOLDS(&cs->lock) {
+  bool fills = l->level.filled >> cs->id & 1 && t->weight >= cs->even.heaviest;
+  bool is_new = t->even.due == 0 || is_old(cs, l->now, half_lags(HALVES_LIMIT));
+  return fills || is_new;
+}
+
 /* Brings up to now what t is served. */
 static void thread_serve(const struct look *l, struct cpu_sched *cs, struct thread *t)
     HOLDS(&cs->lock) {
   uint64_t due = thread_due(cs, t, l->now);
-  int64_t served = t->even.served + by_weight((int64_t)(due - t->even.due), t->weight) +
-                   by_weight((int64_t)(t->slept - t->even.slept), l->level.weight);
-  bool fills = l->level.filled >> cs->id & 1 && t->weight >= cs->even.heaviest;
+  int64_t slept = by_weight((int64_t)(t->slept - t->even.slept), l->level.weight);
+  int64_t had = by_weight((int64_t)(due - t->even.due), t->weight);
+  int64_t served = t->even.served + had + slept, ahead = served - l->level.served;
+  served -= ahead > 0 ? MIN(ahead, slept) : 0;
+  t->even.served = is_level(l, cs, t) ? l->level.served : balance_bound(&l->level, served);
   t->even.due = due;
   t->even.slept = t->slept;
-  t->even.served = fills ? l->level.served : balance_bound(&l->level, served);
-}
-
-/* One more of the threads of cs. */
-static void survey_add(const struct look *l, struct survey *s, struct cpu_sched *cs,
-                       struct thread *t) HOLDS(&cs->lock) {
-  struct balance_side *side = &s->side;
-  thread_serve(l, cs, t);
-  bool waits = t != cs->current && t->run != t->even.moved;
-  struct balance_thread part = {
-      .weight = t->weight, .cpus = t->affinity, .lead = balance_lead(&l->level, t->even.served)};
-  s->above += (t->even.served - l->level.served) / (1 << BALANCE_UNIT) * t->weight;
-  if (waits && side->n_threads < BALANCE_THREADS) {
-    s->threads[side->n_threads] = t;
-    s->cpus |= t->affinity;
-  }
-  balance_side_add(side, &part, waits);
 }
 
 static bool takes_part(const struct thread *t) {
   return t->weight != 0 && t->prio >= RUNQ_FIRST_TIMESHARE;
 }
 
-static void survey_walk(const struct look *l, struct survey *s, struct cpu_sched *cs)
-    HOLDS(&cs->lock) {
-  uint32_t walked = 0;
+static struct balance_thread part_of(const struct look *l, const struct thread *t) {
+  return (struct balance_thread){
+      .weight = t->weight, .cpus = t->affinity, .lead = balance_lead(&l->level, t->even.served)};
+}
+
+/* One more of the threads of cs. */
+static void survey_add(const struct look *l, struct survey *s, struct cpu_sched *cs,
+                       struct thread *t) HOLDS(&cs->lock) {
+  thread_serve(l, cs, t);
+  struct balance_thread part = part_of(l, t);
+  bool waits = t != cs->current && t->run != t->even.moved;
+  uint32_t at = balance_side_add(&l->level, &s->side, &part, waits);
+  if (at != BALANCE_NONE) {
+    s->threads[at] = t;
+    s->cpus |= t->affinity;
+  }
+}
+
+/* Who takes part of those that run or wait on cs, of the first. */
+static void walk(struct look *l, const struct cpu_sched *cs) HOLDS(&cs->lock) {
   uint64_t weight = cs->current->weight + (cs->handoff != NULL ? cs->handoff->weight : 0);
   struct runq_node *node = runq_turn_first(&cs->rq);
+  l->n_walked = 0;
   if (takes_part(cs->current)) {
-    survey_add(l, s, cs, cs->current);
+    l->walked[l->n_walked++] = cs->current;
   }
-  for (; node != NULL && walked < WALK_MOST; walked++) {
+  for (uint32_t i = 0; node != NULL && i < WALK_MOST; i++) {
     struct thread *t = CONTAINER_OF(node, struct thread, rq);
     weight += t->weight;
     if (takes_part(t)) {
-      survey_add(l, s, cs, t);
+      l->walked[l->n_walked++] = t;
     }
     node = runq_turn_next(&cs->rq, node);
   }
   kassert_debug(node != NULL || weight == cs->weight); /* [E1] */
 }
 
-/* Looks at the threads of a CPU, and notes for it how they are served. */
+/* What t is owed by the others on its CPU, or owes them. */
+static void thread_owe(const struct look *l, const struct survey *s, struct thread *t) {
+  struct balance_thread part = part_of(l, t);
+  struct balance_turn turn = {.owed = t->even.owed, .quantum = t->quantum};
+  t->even.owed = balance_owed(&l->level, &s->side, &part, turn);
+}
+
+/* Looks at the threads of a CPU, evens them out, and notes for it how they are served. */
 static void survey(struct look *l, struct survey *s, uint32_t cpu) {
   struct cpu_sched *cs = &cpu_scheds[cpu];
   *s = (struct survey){.side.cpu = cpu};
   spin_lock(&cs->lock);
-  survey_walk(l, s, cs);
-  s->side.n = cpu_waiting(cs) + 1ul;
-  s->side.weight = cs->weight;
+  walk(l, cs);
+  for (uint32_t i = 0; i < l->n_walked; i++) {
+    survey_add(l, s, cs, l->walked[i]);
+  }
+  if (cs->weight != s->side.weight) {
+    balance_side_rest(&l->level, &s->side, cpu_waiting(cs) + 1ul - s->side.n,
+                      cs->weight - s->side.weight);
+  }
+  for (uint32_t i = 0; i < l->n_walked; i++) {
+    thread_owe(l, s, l->walked[i]);
+  }
   if (cs->weight != 0) {
-    cs->even.served =
-        l->level.served + s->above / (int64_t)cs->weight * (int64_t)(1 << BALANCE_UNIT);
+    cs->even.served = balance_served(&l->level, balance_side_lead(&s->side));
     cs->even.at = l->now;
     cs->even.heaviest = s->side.heaviest;
   }

@@ -99,12 +99,9 @@ static void send_first(struct cpu_sched *cs, uint64_t now) {
   }
 }
 
-/* Who runs cannot be moved: so after a look at the end of one slice there is one at that of the
- * next, when another runs, and then none for as long as is set. */
 void sched_push(struct cpu_sched *cs, uint64_t now) {
-  bool behind = cs->prio < RUNQ_FIRST_TIMESHARE;
-  cs->balance_at = behind || cs->n_looks++ % 2 != 0 ? now + sched_rules.balance : now;
-  if (behind) {
+  cs->balance_at = now + MAX(sched_rules.balance, sched_rules.look_floor);
+  if (cs->prio < RUNQ_FIRST_TIMESHARE) {
     send_first(cs, now);
   } else {
     sched_even(cs, now);

@@ -69,6 +69,8 @@ static void quantum_add(struct cpu_sched *cs, struct thread *t) HOLDS(&cs->lock)
   t->quantum = quantum_of(cs, t);
   t->left = share_grant(t->left, t->quantum);
   t->turn = t->run - (uint64_t)(t->quantum - t->left); /* a debt counts as had */
+  t->left += t->even.owed;                             /* not part of the turn: nobody is hurried */
+  t->even.owed = 0;
   if (t->least > sched_rules.share.slice_least) {
     t->least = t->quantum; /* it is trusted, with as much as it has now */
   }

@@ -40,7 +40,6 @@ struct cpu_sched {
     uint64_t at;                  /* TSC of that */
     uint64_t heaviest;            /* weight of one of them then */
   } even;                         /* [RUNQ/r] */
-  uint32_t n_looks;               /* [o] */
   struct share_round share_round; /* [RUNQ] of round share_round_id */
   uint32_t share_round_id;        /* [RUNQ] rq.round when it began */
   struct {

@@ -73,9 +73,14 @@ static void handoff_end(struct cpu_sched *cs, uint64_t now) {
 static void slice_end(struct cpu_sched *cs, uint64_t now) {
   cs->slice_end = now; /* its time counts; the switch sets the next */
   atomic_fetch_or_explicit(&cs->current->arch.work, ARCH_WORK_RESCHED, memory_order_relaxed);
-  if (sched_rules.balance != 0 && now >= cs->balance_at) {
-    sched_push(cs, now);
-  }
+}
+
+/* When this CPU next looks for a thread to move, while one waits. Behind a real-time thread that is
+ * at the end of a slice, which comes for it (rt_slice_end()). */
+static uint64_t look_begin(const struct cpu_sched *cs) {
+  bool waits = cs->slice_end != NEVER && sched_rules.balance != 0;
+  bool others = (sched_online_mask() & ~(UINT64_C(1) << cs->id)) != 0;
+  return waits && others && cs->prio >= RUNQ_FIRST_TIMESHARE ? cs->balance_at : NEVER;
 }
 
 void upcall_timer(void) {
@@ -91,10 +96,15 @@ void upcall_timer(void) {
     handoff_end(cs, now);
   }
   uint64_t wanted = MIN(clock_to_tsc(cs->wheel_ns), cs->handoff_end);
-  if (now >= cs->slice_end) {
+  bool ends = now >= cs->slice_end;
+  bool looks = ends && sched_rules.balance != 0 ? now >= cs->balance_at : now >= look_begin(cs);
+  if (ends) {
     slice_end(cs, now);
   } else {
     wanted = MIN(wanted, cs->slice_end);
   }
-  timer_program(cs, wanted);
+  if (looks) {
+    sched_push(cs, now);
+  }
+  timer_program(cs, MIN(wanted, look_begin(cs)));
 }
