@@ -138,7 +138,7 @@ void thread_wake_credit(struct cpu_sched *cs, struct thread *t, uint64_t now) {
   t->slept += slept;
   cs->weight += t->weight; /* [E1] */
   /* It slept into another round, or comes from another CPU; not: it had the next one's already. */
-  if (t->round != cs->rq.round && t->round != cs->rq.round + 1) {
+  if (t->round - cs->rq.round > 1) {
     t->round = cs->rq.round;
     t->left = MIN(t->left, (int64_t)0);
     quantum_add(cs, t);

@@ -125,8 +125,8 @@ static inline uint64_t share_credit_after_run(const struct share_rules *r, uint6
 
 static inline uint64_t share_credit_after_sleep(const struct share_rules *r, uint64_t credit,
                                                 uint64_t slept) {
-  uint64_t most = r->credit_most;
-  return slept >= most || credit + slept >= most ? most : credit + slept;
+  uint64_t most = r->credit_most, sum = credit + slept; /* slept: below 2^63 */
+  return MIN(sum, most);
 }
 
 /* The timeshare priority: nice 0 without credit is 40 below the best timeshare one. Credit may be
