@@ -33,7 +33,7 @@ static uint32_t least_loaded(const struct balance_view *v, uint32_t self, uint64
   return target;
 }
 
-uint32_t balance_target(const struct balance_view *v, uint32_t self, uint32_t least) {
+uint32_t balance_target(const struct balance_view *v, uint32_t self) {
   bool behind = v->realtime >> self & 1;
   uint64_t others = others_after(v->mask & ~v->realtime, self);
   if (behind && others == 0) {
@@ -44,7 +44,7 @@ uint32_t balance_target(const struct balance_view *v, uint32_t self, uint32_t le
   if (target == BALANCE_NONE || behind) {
     return target;
   }
-  return v->load[self] >= v->load[target] + least ? target : BALANCE_NONE;
+  return v->load[self] > v->load[target] ? target : BALANCE_NONE;
 }
 
 /* ---- shares across CPUs -------------------------------------------------------------------- */

@@ -11,7 +11,7 @@
  * would have had in 10 ms.
  *
  * A CPU evens out the leads of its own threads: who is behind the others there is `owed` time with
- * its next quantum, and who is ahead owes some. Between CPUs threads move. Each is `due` as much
+ * its next quanta, and who is ahead owes some. Between CPUs threads move. Each is `due` as much
  * CPU time as makes it level in one more horizon:
  *
  *      due = weight x (horizon - lead) / mean weight,   within 0 and 4 horizons
@@ -45,10 +45,9 @@ struct balance_view {
 uint32_t balance_victim(const struct balance_view *v, uint32_t self, uint32_t least);
 
 /* For a CPU whose threads wait: the one with least load among those that no real-time thread has,
- * of equals the next after self, if self has at least `least` (> 0) more. Behind a real-time thread
- * it does not ask for more load there; and if all CPUs have one, they compare as usual.
- * BALANCE_NONE. */
-uint32_t balance_target(const struct balance_view *v, uint32_t self, uint32_t least);
+ * of equals the next after self, if self has more. Behind a real-time thread it does not ask for
+ * more load there; and if all CPUs have one, they compare as usual. BALANCE_NONE. */
+uint32_t balance_target(const struct balance_view *v, uint32_t self);
 
 /* How many of the waiting a thief takes: at most half, rounded up, and at most batch. */
 static inline uint32_t balance_share(uint32_t waiting, uint32_t batch) {
@@ -150,7 +149,7 @@ void balance_side_rest(const struct balance_level *level, struct balance_side *a
                        uint64_t weight);
 
 /* What t of a is owed after this look: half of what it is behind the others there, at most half a
- * quantum, or as much as it may have until the next look, if that is more. */
+ * quantum, or half of what it may have until the next look, if that is more. */
 int64_t balance_owed(const struct balance_level *level, const struct balance_side *a,
                      const struct balance_thread *t, struct balance_turn turn);
 

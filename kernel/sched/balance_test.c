@@ -46,7 +46,7 @@ static bool any_without_realtime(const struct balance_view *v, uint32_t self) {
   return false;
 }
 
-static uint32_t model_target(const struct balance_view *v, uint32_t self, uint32_t least) {
+static uint32_t model_target(const struct balance_view *v, uint32_t self) {
   uint32_t best = BALANCE_NONE;
   bool behind = v->realtime >> self & 1, escape = behind && any_without_realtime(v, self);
   for (uint32_t cpu = 0; cpu < 64; cpu++) {
@@ -59,7 +59,7 @@ static uint32_t model_target(const struct balance_view *v, uint32_t self, uint32
       best = cpu;
     }
   }
-  bool enough = best != BALANCE_NONE && (escape || v->load[self] >= v->load[best] + least);
+  bool enough = best != BALANCE_NONE && (escape || v->load[self] > v->load[best]);
   return enough ? best : BALANCE_NONE;
 }
 
@@ -68,7 +68,7 @@ static bool choice_matches(void) {
   view_random(&v);
   uint32_t self = rng_below(&rng, 64), least = 1 + rng_below(&rng, 3);
   return balance_victim(&v, self, least) == model_victim(&v, self, least) &&
-         balance_target(&v, self, least) == model_target(&v, self, least);
+         balance_target(&v, self) == model_target(&v, self);
 }
 
 RNG_FUZZ(&rng, TAP_REQUIRE(choice_matches()));

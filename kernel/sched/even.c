@@ -10,7 +10,7 @@
  * Locks: one RUNQ at a time. What is read without one is old: a wrong choice costs a move.
  * [E1] A CPU's weight is that of its current thread, of its hand-off and of all that are queued.
  * Limits: at most WALK_MOST threads of a CPU are looked at, BALANCE_THREADS of them as candidates,
- * the others count as the level and are owed nothing: it will be their turn. */
+ * the others count as the mean of those and are owed nothing more: it will be their turn. */
 #include "sched/balance.h"
 #include "sched/sched_priv.h"
 
@@ -23,7 +23,7 @@
 struct survey {
   struct balance_side side;
   struct thread *threads[BALANCE_THREADS]; /* as side.threads; may be gone since */
-  uint64_t cpus;                           /* where any of those may run */
+  uint64_t cpus;                           /* where any of those may run, or one that was */
 };
 
 /* Too large for a stack; each CPU uses its own, with interrupts off. */
@@ -54,18 +54,23 @@ static bool is_old(const struct cpu_sched *cs, uint64_t now, uint64_t age) {
 }
 
 /* What cs is served by now, of what was noted. */
-static int64_t served_now(const struct cpu_sched *cs, uint64_t now) {
+static int64_t served_now(const struct cpu_sched *cs, uint64_t now, uint64_t weight) {
   uint64_t age = now - MIN(cs->even.at, now);
-  return cs->even.served + by_weight((int64_t)age, MAX(cs->weight, 1ul));
+  return cs->even.served + by_weight((int64_t)age, MAX(weight, (uint64_t)1));
+}
+
+/* Older notes say nothing. */
+static uint64_t age_most(void) {
+  return MAX(half_lags(HALVES_LIMIT), 2 * sched_rules.balance);
 }
 
 static void load_read(struct look *l, uint32_t cpu) {
   const struct cpu_sched *cs = &cpu_scheds[cpu];
-  uint64_t bit = UINT64_C(1) << cpu;
-  l->loads.weight[cpu] = cs->weight;
+  uint64_t bit = UINT64_C(1) << cpu, weight = cs->weight;
+  l->loads.weight[cpu] = weight;
   l->loads.heaviest[cpu] = cs->even.heaviest;
-  l->loads.served[cpu] = served_now(cs, l->now);
-  bool known = cs->weight != 0 && !is_old(cs, l->now, half_lags(HALVES_LIMIT));
+  l->loads.served[cpu] = served_now(cs, l->now, weight);
+  bool known = weight != 0 && !is_old(cs, l->now, age_most());
   l->loads.known = known ? l->loads.known | bit : l->loads.known & ~bit;
 }
 
@@ -98,7 +103,7 @@ static uint64_t thread_due(const struct cpu_sched *cs, const struct thread *t, u
 static bool is_level(const struct look *l, const struct cpu_sched *cs, const struct thread *t)
     HOLDS(&cs->lock) {
   bool fills = l->level.filled >> cs->id & 1 && t->weight >= cs->even.heaviest;
-  bool is_new = t->even.due == 0 || is_old(cs, l->now, half_lags(HALVES_LIMIT));
+  bool is_new = t->even.due == 0 || is_old(cs, l->now, age_most());
   return fills || is_new;
 }
 
@@ -129,7 +134,8 @@ static void survey_add(const struct look *l, struct survey *s, struct cpu_sched 
                        struct thread *t) HOLDS(&cs->lock) {
   thread_serve(l, cs, t);
   struct balance_thread part = part_of(l, t);
-  bool waits = t != cs->current && t->run != t->even.moved;
+  uint64_t others = t->affinity & l->loads.mask & ~(UINT64_C(1) << cs->id);
+  bool waits = t != cs->current && t->run != t->even.moved && others != 0;
   uint32_t at = balance_side_add(&l->level, &s->side, &part, waits);
   if (at != BALANCE_NONE) {
     s->threads[at] = t;
@@ -187,12 +193,22 @@ static void survey(struct look *l, struct survey *s, uint32_t cpu) {
   spin_unlock(&cs->lock);
 }
 
+void sched_even_gift(struct thread *t, int64_t ticks) {
+  t->even.due -= t->even.due != 0 ? (uint64_t)ticks : 0;
+}
+
+void sched_even_change(struct thread *t, int64_t left, bool realtime) {
+  t->even.due =
+      realtime || t->even.due == 0 ? 0 : t->even.due + (uint64_t)(t->left - left - t->even.owed);
+  t->even.owed = 0;
+}
+
 /* ---- moves ---------------------------------------------------------------------------------- */
 
 /* t comes to cs, or has left it: what that does to the mean there. */
 static void mean_shift(const struct look *l, struct cpu_sched *cs, const struct thread *t,
                        bool comes) HOLDS(&cs->lock) {
-  int64_t served = balance_bound(&l->level, served_now(cs, l->now));
+  int64_t served = balance_bound(&l->level, served_now(cs, l->now, cs->weight));
   int64_t off = (t->even.served - served) / (1 << BALANCE_UNIT);
   int64_t weight = (int64_t)cs->weight + (comes ? t->weight : 0);
   cs->even.at = l->now;

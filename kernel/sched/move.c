@@ -82,7 +82,7 @@ bool sched_steal(struct cpu_sched *cs) {
 static void send_first(struct cpu_sched *cs, uint64_t now) {
   struct balance_view view;
   view_fill(&view);
-  uint32_t target = balance_target(&view, cs->id, 1);
+  uint32_t target = balance_target(&view, cs->id);
   if (target == BALANCE_NONE) {
     return;
   }
@@ -100,7 +100,7 @@ static void send_first(struct cpu_sched *cs, uint64_t now) {
 }
 
 void sched_push(struct cpu_sched *cs, uint64_t now) {
-  cs->balance_at = now + MAX(sched_rules.balance, sched_rules.look_floor);
+  cs->balance_at = now + sched_rules.balance;
   if (cs->prio < RUNQ_FIRST_TIMESHARE) {
     send_first(cs, now);
   } else {

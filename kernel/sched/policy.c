@@ -30,9 +30,11 @@ void sched_rules_update(void) {
   r->rt_budget =
       SCHED_PARAM_GET(rt_share) == 100 ? NEVER : r->rt_period / 100 * SCHED_PARAM_GET(rt_share);
   r->handoff = param_ticks(SCHED_PARAM_GET(handoff_us));
-  r->balance = SCHED_PARAM_GET(balance_us) == 0 ? 0 : param_ticks(SCHED_PARAM_GET(balance_us));
-  r->lag = param_ticks(SCHED_PARAM_GET(balance_lag_us));
   r->look_floor = param_ticks(LOOK_FLOOR_US);
+  r->balance = SCHED_PARAM_GET(balance_us) == 0
+                   ? 0
+                   : MAX(param_ticks(SCHED_PARAM_GET(balance_us)), (uint64_t)r->look_floor);
+  r->lag = param_ticks(SCHED_PARAM_GET(balance_lag_us));
   r->idle_poll =
       SCHED_PARAM_GET(idle_poll_us) == 0 ? 0 : param_ticks(SCHED_PARAM_GET(idle_poll_us));
 }
@@ -65,12 +67,19 @@ static int64_t quantum_of(struct cpu_sched *cs, const struct thread *t) HOLDS(&c
                                    : share_scaled(&sched_rules.share, round_of(cs), t->nice);
 }
 
+/* What t is owed or owes comes with its quanta, at most half of one each time: so it has a turn in
+ * each round, and those of the others are no more than half as long again [H6]. */
+static void owed_pay(struct thread *t) {
+  int64_t most = t->quantum / 2, part = MAX(MIN(t->even.owed, most), -most);
+  t->left += part;
+  t->even.owed -= part;
+}
+
 static void quantum_add(struct cpu_sched *cs, struct thread *t) HOLDS(&cs->lock) {
   t->quantum = quantum_of(cs, t);
   t->left = share_grant(t->left, t->quantum);
   t->turn = t->run - (uint64_t)(t->quantum - t->left); /* a debt counts as had */
-  t->left += t->even.owed;                             /* not part of the turn: nobody is hurried */
-  t->even.owed = 0;
+  owed_pay(t);                                         /* not part of the turn: nobody is hurried */
   if (t->least > sched_rules.share.slice_least) {
     t->least = t->quantum; /* it is trusted, with as much as it has now */
   }
@@ -155,6 +164,7 @@ void sched_inherit(struct thread *t) {
   t->weight = from->weight;
   t->left = from->left / 2;
   from->left -= t->left;
+  sched_even_gift(from, t->left);
   t->quantum = from->quantum;
   t->least = sched_rules.share.slice_least;
   t->round = sched_self()->rq.round;
@@ -217,6 +227,8 @@ struct change {
 static void change_fields(struct cpu_sched *cs, struct thread *t, const struct change *c)
     HOLDS(&cs->lock) {
   if (c->set_policy) {
+    int64_t left = t->left;
+    bool realtime = t->weight == 0;
     t->policy = c->policy;
     t->rt_priority = c->rt_priority;
     t->nice = c->nice;
@@ -224,6 +236,7 @@ static void change_fields(struct cpu_sched *cs, struct thread *t, const struct c
     t->quantum = quantum_of(cs, t);
     t->left = MIN(t->left, t->quantum);
     t->least = sched_rules.share.slice_least;
+    sched_even_change(t, left, realtime);
   }
   t->boost = c->set_boost ? c->boost : t->boost;
   t->affinity = c->set_affinity ? c->affinity : t->affinity;

@@ -78,7 +78,7 @@ struct thread {
   struct {
     int64_t served;      /* at the last look at its CPU, balance.h */
     uint64_t due, slept; /* what it had had then, and the rest of that round; and slept */
-    int64_t owed;        /* ticks that it gets with its next quantum, or gives */
+    int64_t owed;        /* ticks that it gets with its next quanta, or gives */
     uint64_t moved;      /* `run` when it was last moved: it runs before it moves again */
   } even;                /* [RUNQ] even.c */
   struct timer timer;    /* [o] of sched_park() */

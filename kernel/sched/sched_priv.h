@@ -76,7 +76,7 @@ struct sched_rules {
   _Atomic uint64_t rt_period, rt_budget; /* budget NEVER: no throttle */
   _Atomic uint64_t balance, idle_poll;   /* 0: never */
   _Atomic uint64_t lag;
-  _Atomic uint64_t look_floor; /* [a] between two looks behind real-time threads */
+  _Atomic uint64_t look_floor; /* [a] between two looks of a CPU */
 };
 extern struct sched_rules sched_rules;
 void sched_rules_update(void); /* after a change of parameters; serialised by param.c */
@@ -173,6 +173,11 @@ static inline void wake_list_drain(struct cpu_sched *cs) HOLDS(&cs->lock) {
 /* even.c: a look whether this CPU and another can share more evenly; threads are moved then. The
  * CPU has timeshare threads that wait. */
 void sched_even(struct cpu_sched *cs, uint64_t now);
+/* t has given away that much of what it had left: that counts as had. */
+void sched_even_gift(struct thread *t, int64_t ticks);
+/* Another weight or policy: what t had had, by its old weight, stays as it is; it had so much left.
+ * Who was real-time is new. */
+void sched_even_change(struct thread *t, int64_t left, bool realtime);
 
 /* move.c */
 bool sched_steal(struct cpu_sched *cs);
