@@ -111,39 +111,36 @@ static int64_t due_of(const struct balance_level *level, uint64_t weight, int64_
   return MAX(time, (int64_t)0) * (int64_t)weight / (int64_t)level->weight;
 }
 
-/* What the threads of a CPU are due. */
+/* What the threads of a CPU are due; less than nothing if it is idle. */
 static int64_t cpu_due(const struct balance_level *level, const struct balance_loads *loads,
                        uint32_t cpu) {
   int64_t lead = balance_lead(level, balance_bound(level, loads->served[cpu]));
   return loads->weight[cpu] == 0 ? -1 : due_of(level, loads->weight[cpu], lead);
 }
 
-uint32_t balance_ahead(const struct balance_level *level, const struct balance_loads *loads,
-                       uint32_t self, uint64_t among) {
+/* The CPU for which sign x cpu_due() is least. */
+static uint32_t furthest(const struct balance_level *level, const struct balance_loads *loads,
+                         uint32_t self, uint64_t among, int64_t sign) {
   uint32_t best = BALANCE_NONE;
   int64_t least = INT64_MAX;
   uint64_t others = others_after(loads->mask & among & ~level->filled, self);
   for (uint64_t rest = others; rest != 0; rest &= rest - 1) {
     uint32_t cpu = (self + 1 + bit_first(rest)) & 63;
-    int64_t due = cpu_due(level, loads, cpu);
+    int64_t due = sign * cpu_due(level, loads, cpu);
     best = due < least ? cpu : best;
     least = MIN(due, least);
   }
   return best;
 }
 
+uint32_t balance_ahead(const struct balance_level *level, const struct balance_loads *loads,
+                       uint32_t self, uint64_t among) {
+  return furthest(level, loads, self, among, 1);
+}
+
 uint32_t balance_behind(const struct balance_level *level, const struct balance_loads *loads,
                         uint32_t self, uint64_t among) {
-  uint32_t best = BALANCE_NONE;
-  int64_t most = INT64_MIN;
-  uint64_t others = others_after(loads->mask & among & ~level->filled, self);
-  for (uint64_t rest = others; rest != 0; rest &= rest - 1) {
-    uint32_t cpu = (self + 1 + bit_first(rest)) & 63;
-    int64_t due = cpu_due(level, loads, cpu);
-    best = due > most ? cpu : best;
-    most = MAX(due, most);
-  }
-  return best;
+  return furthest(level, loads, self, among, -1);
 }
 
 /* The sum of squares of one side, over the horizon. */

@@ -13,6 +13,7 @@
  * priority 1 only, and parameters stay within the values (caps[]) at which nobody need get a turn
  * within LIMIT. Each run begins with a worker that is stuck on purpose, which the watchdog must
  * find, and with one whose whole world stands still for a while, which it must forgive. */
+#include "sched_says.h"
 #include "stress_watch.h"
 #include "threads.h"
 
@@ -34,15 +35,6 @@ static const struct {
 
 static struct param params[PARAMS_MOST];
 static int n_params;
-
-static bool param_set(const struct param *p, unsigned long value) {
-  char path[64], text[24];
-  snprintf(path, sizeof path, "sys:/sched/%s", p->name);
-  int fd = open(path, O_WRONLY | O_CLOEXEC), n = snprintf(text, sizeof text, "%lu", value);
-  bool good = fd >= 0 && write(fd, text, (size_t)n) == n;
-  close(fd);
-  return good;
-}
 
 static void param_cap(struct param *p) {
   size_t n = strlen(p->name);
@@ -112,7 +104,7 @@ static int chaos(struct worker *w) {
     setpriority(PRIO_PROCESS, (id_t)tid, (int)below(w, 40) - 20);
   } else if (what < 9) {
     pthread_kill(victim->thread, SIGUSR1);
-  } else if (!param_set(p, p->least + random_next(&w->random) % (p->most - p->least + 1))) {
+  } else if (!param_set(p->name, p->least + random_next(&w->random) % (p->most - p->least + 1))) {
     fault("a parameter cannot be set");
   }
   nap(below(w, 2) ? 50 : below(w, SHORT_US));
@@ -213,7 +205,7 @@ static void results_check(int n_sets) {
     torn += helds[i]->count != atomic_load(&helds[i]->wanted);
   }
   for (int i = 0; i < n_params; i++) {
-    if (!param_set(&params[i], params[i].initial)) {
+    if (!param_set(params[i].name, params[i].initial)) {
       fault("a parameter cannot be set back");
     }
   }

@@ -2,10 +2,9 @@
  * CPU is busy too. Who waits behind it is moved there, and who wakes up there goes where it can
  * run: nothing else would end the wait. */
 #define _GNU_SOURCE
-#include <fcntl.h>
 #include <sys/syscall.h>
 
-#include "tap.h"
+#include "sched_says.h"
 #include "threads.h"
 
 enum { WAITERS = 3, PATIENCE_MS = 20000 };
@@ -16,13 +15,6 @@ static volatile bool stop;
 static volatile bool hog_runs[2], hog_stop[2]; /* by CPU */
 static volatile unsigned long turns[WAITERS];
 static int parked, released; /* futex words */
-
-static bool param_set(const char *file, const char *value) {
-  int fd = open(file, O_WRONLY);
-  bool good = write(fd, value, strlen(value)) > 0;
-  close(fd);
-  return good;
-}
 
 static void *hog(void *arg) {
   int cpu = (int)(intptr_t)arg;
@@ -124,12 +116,12 @@ static void test_woken(void) {
   }
   pthread_t realtime = hog_start(HOG, 0);
   cpus_set(thread, 0, 1);
-  ok(param_set("sys:/sched/balance_us", "0"), "no looks for threads to move");
+  ok(param_set("balance_us", 0), "no looks for threads to move");
   turns[0] = 0;
   watch(false);
   syscall(SYS_futex, &released, FUTEX_WAKE, 1);
   ok(all_run(1), "a real-time thread wakes up where its priority gets it a CPU");
-  ok(param_set("sys:/sched/balance_us", "20000"), "looks again");
+  ok(param_set("balance_us", 20000), "looks again");
   stop_all(&thread, 1, realtime);
 }
 
@@ -138,15 +130,15 @@ static void test_changed(void) {
   pthread_t waiting = thread_start(0, waiter, (void *)&turns[0]);
   cpus_set(waiting, 0, 0);
   watch(true);
-  ok(param_set("sys:/sched/balance_us", "0"), "nothing sets the timer of that CPU");
+  ok(param_set("balance_us", 0), "nothing sets the timer of that CPU");
   pthread_t realtime = hog_start(HOG, 0);
   turns[0] = 0;
   sleep_ms(50);
   ok(turns[0] == 0, "without the throttle a real-time hog leaves nothing");
-  ok(param_set("sys:/sched/rt_share", "50"), "with the throttle on again");
+  ok(param_set("rt_share", 50), "with the throttle on again");
   ok(all_run(1), "it leaves some, at once");
-  ok(param_set("sys:/sched/rt_share", "100"), "off again");
-  ok(param_set("sys:/sched/balance_us", "20000"), "looks again");
+  ok(param_set("rt_share", 100), "off again");
+  ok(param_set("balance_us", 20000), "looks again");
   stop_all(&waiting, 1, realtime);
 }
 
@@ -159,13 +151,11 @@ static void test_always_preempts(void) {
     sleep_ms(1); /* it does not sleep yet */
   }
   pthread_t realtime = hog_start(HOG, 0);
-  ok(param_set("sys:/sched/wake_preempt", "0") && param_set("sys:/sched/balance_us", "0"),
-     "no preemption by who wakes up");
+  ok(param_set("wake_preempt", 0) && param_set("balance_us", 0), "no preemption by who wakes up");
   turns[0] = 0;
   syscall(SYS_futex, &released, FUTEX_WAKE, 1);
   ok(all_run(1), "but by a better real-time thread");
-  ok(param_set("sys:/sched/wake_preempt", "1") && param_set("sys:/sched/balance_us", "20000"),
-     "preemption again");
+  ok(param_set("wake_preempt", 1) && param_set("balance_us", 20000), "preemption again");
   stop_all(&thread, 1, realtime);
 }
 
@@ -185,7 +175,7 @@ static void test_storm(void) {
   cpus_set(waiting, 0, 0);
   watch(true);
   pthread_t realtime = hog_start(HOG, 0);
-  ok(param_set("sys:/sched/balance_us", "1"), "looks all the time");
+  ok(param_set("balance_us", 1), "looks all the time");
   int64_t from = now_ns(CLOCK_MONOTONIC);
   unsigned long before = timer_interrupts();
   sleep_ms(200);
@@ -193,7 +183,7 @@ static void test_storm(void) {
   int64_t us = (now_ns(CLOCK_MONOTONIC) - from) / 1000;
   diag("%lu interrupts in %lld us", came, (long long)us);
   ok(came > 0 && came <= (unsigned long)us / 400, "not more than a few interrupts a millisecond");
-  ok(param_set("sys:/sched/balance_us", "20000"), "looks again");
+  ok(param_set("balance_us", 20000), "looks again");
   stop_all(&waiting, 1, realtime);
 }
 
@@ -215,9 +205,9 @@ int main(void) {
   } else if (sysconf(_SC_NPROCESSORS_ONLN) != 2) {
     skip("behind a real-time thread", "two CPUs are needed, and no third to steal");
   } else {
-    ok(param_set("sys:/sched/rt_share", "100"), "the throttle is off");
+    ok(param_set("rt_share", 100), "the throttle is off");
     tests();
-    ok(param_set("sys:/sched/rt_share", "95"), "and on again");
+    ok(param_set("rt_share", 95), "and on again");
   }
   return tap_done();
 }
