@@ -95,6 +95,13 @@ struct balance_side {
   struct balance_thread threads[BALANCE_THREADS];
 };
 
+/* The time from look number n to the next: about an interval, a quarter more or less, spread evenly
+ * over all n by the golden ratio. */
+static inline uint64_t balance_delay(uint64_t interval, uint32_t n) {
+  uint64_t part = (n * UINT32_C(0x9e3779b9)) >> 16;
+  return interval - interval / 4 + (interval / 2 * part >> 16);
+}
+
 /* Time that a thread is granted with its next quantum, of the last one's length. */
 struct balance_turn {
   int64_t owed, quantum; /* ticks, owed may be negative */

@@ -239,6 +239,7 @@ struct sim_cpu {
   struct sim_thread *current;
   int64_t served, at, look_at;
   uint64_t heaviest;
+  uint32_t n_looks;
 };
 
 static struct sim {
@@ -422,7 +423,7 @@ static void sim_step(uint32_t cpu) {
     t->expired = true;
   }
   if (t != NULL && cpu_n(cpu) > 1 && sim.now >= c->look_at) {
-    c->look_at = sim.now + INTERVAL;
+    c->look_at = sim.now + (int64_t)balance_delay(INTERVAL, c->n_looks++);
     sim_look(cpu);
   }
   t = c->current = ends || t == NULL ? sim_pick(cpu) : t;

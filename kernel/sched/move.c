@@ -99,8 +99,9 @@ static void send_first(struct cpu_sched *cs, uint64_t now) {
   }
 }
 
+/* Who runs at a look cannot be moved: were looks regular, that might be the same one each time. */
 void sched_push(struct cpu_sched *cs, uint64_t now) {
-  cs->balance_at = now + sched_rules.balance;
+  cs->balance_at = now + balance_delay(sched_rules.balance, cs->n_looks++);
   if (cs->prio < RUNQ_FIRST_TIMESHARE) {
     send_first(cs, now);
   } else {

@@ -34,6 +34,7 @@ struct cpu_sched {
   uint64_t wheel_ns; /* [o] no timer of the wheel is earlier, nor is the hardware timer set later */
   uint64_t expired_since; /* [RUNQ] TSC: somebody has waited for the next round since */
   uint64_t balance_at;    /* [o] TSC */
+  uint32_t n_looks;       /* [o] */
   uint64_t weight;        /* [RUNQ/r] of current and all that wait here [E1] */
   struct {
     int64_t served;               /* mean of the threads here by weight, balance.h */
