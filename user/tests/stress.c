@@ -13,6 +13,7 @@
  * priority 1 only, and parameters stay within the values (caps[]) at which nobody need get a turn
  * within LIMIT. Each run begins with a worker that is stuck on purpose, which the watchdog must
  * find, and with one whose whole world stands still for a while, which it must forgive. */
+#define _GNU_SOURCE
 #include "sched_says.h"
 #include "stress_watch.h"
 #include "threads.h"
